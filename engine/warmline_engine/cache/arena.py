@@ -1,0 +1,135 @@
+"""The memory of all caches: rows of keys and values, lent in blocks under one budget.
+
+A sequence's rows lie together rather than in scattered blocks: a CPU reads keys at memory speed only
+when a head's slots are one stretch. So a block is a unit of accounting and of growth, and a
+sequence that outgrows its rows is copied to larger ones (at least half as many again, so each row is
+copied a bounded number of times).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .slots import RowMoves
+
+BLOCK_SLOTS = 256
+
+
+class ArenaFull(Exception):
+    """The budget is spent; free a sequence and try again."""
+
+    code = "arena_full"
+
+    def __init__(self, wanted_bytes: int, free_bytes: int) -> None:
+        super().__init__(f"{wanted_bytes} bytes of cache are wanted and {free_bytes} are free")
+        self.wanted_bytes = wanted_bytes
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """What one slot holds: a key as it was computed, the same key rotated, a value."""
+
+    n_layers: int
+    n_kv_heads: int
+    head_size: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def n_bytes(self) -> int:
+        return 3 * self.n_layers * self.n_kv_heads * self.head_size * self.dtype.itemsize
+
+
+class Arena:
+    """Lends rows up to a budget of bytes."""
+
+    def __init__(self, shape: RowShape, budget_bytes: int) -> None:
+        self.shape = shape
+        self.budget_bytes = budget_bytes
+        self.used_bytes = 0
+
+    @property
+    def block_bytes(self) -> int:
+        return BLOCK_SLOTS * self.shape.n_bytes
+
+    def _take(self, n_blocks: int) -> None:
+        wanted = n_blocks * self.block_bytes
+        free = self.budget_bytes - self.used_bytes
+        if free < wanted:
+            raise ArenaFull(wanted, free)
+        self.used_bytes += wanted
+
+    def _give_back(self, n_blocks: int) -> None:
+        self.used_bytes -= n_blocks * self.block_bytes
+        assert 0 <= self.used_bytes, self.used_bytes
+
+
+class Rows:
+    """The rows of one sequence.
+
+    Shapes: unrotated, rotated and values [layers, kv heads, slots, head size].
+    """
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._n_blocks = 0
+        self._allocate(0)
+
+    def _allocate(self, n_blocks: int) -> None:
+        shape = self._arena.shape
+        size = (shape.n_layers, shape.n_kv_heads, n_blocks * BLOCK_SLOTS, shape.head_size)
+        # zeros, not empty: an unseen row meets a weight of 0, and 0 · NaN is NaN
+        self.unrotated = torch.zeros(size, dtype=shape.dtype, device=shape.device)
+        self.rotated = torch.zeros_like(self.unrotated)
+        self.values = torch.zeros_like(self.unrotated)
+
+    @property
+    def n_slots(self) -> int:
+        return self._n_blocks * BLOCK_SLOTS
+
+    @property
+    def n_bytes(self) -> int:
+        return self._n_blocks * self._arena.block_bytes
+
+    def reserve(self, n_slots: int) -> None:
+        """Makes room for n_slots rows; the rows in use keep their bits.
+
+        Raises: ArenaFull, and then nothing has changed.
+        """
+        if n_slots <= self.n_slots:
+            return
+        enough = -(-n_slots // BLOCK_SLOTS)
+        ample = max(enough, self._n_blocks + self._n_blocks // 2)
+        try:
+            self._arena._take(ample - self._n_blocks)
+        except ArenaFull:
+            ample = enough
+            self._arena._take(ample - self._n_blocks)
+        kept = (self.unrotated, self.rotated, self.values)
+        n_kept = self.n_slots
+        self._allocate(ample)
+        self._n_blocks = ample
+        for old, new in zip(kept, (self.unrotated, self.rotated, self.values), strict=True):
+            new[:, :, :n_kept] = old
+
+    def copy(self, moves: RowMoves) -> None:
+        """Copies rows over others, bit for bit."""
+        if not moves:
+            return
+        sources = torch.from_numpy(moves.sources).to(self.values.device)
+        destinations = torch.from_numpy(moves.destinations).to(self.values.device)
+        for rows in (self.unrotated, self.rotated, self.values):
+            rows[:, :, destinations] = rows[:, :, sources]
+
+    def release(self) -> None:
+        """Gives all rows back."""
+        self._arena._give_back(self._n_blocks)
+        self._n_blocks = 0
+        self._allocate(0)
+
+    def layer(self, layer: int, n_used: int) -> tuple[Tensor, Tensor]:
+        """Rotated keys and values of the first n_used slots. Shapes: [kv heads, slots, head size]."""
+        return self.rotated[layer, :, :n_used], self.values[layer, :, :n_used]

@@ -1,0 +1,217 @@
+"""A sequence of tokens with its keys and values, edited by splices.
+
+Intervals, by position:
+    [0, n_fresh)     fresh: keys and values are what a cold read of the present tokens gives
+    [n_fresh, n)     stale or pending; nobody attends to a pending token
+An encode of tokens writes their rows layer by layer; one that fails leaves them pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from warmline_engine.model.transformer import Transformer
+from warmline_kernels.reference import attention, rotate, turn
+from warmline_kernels.view import View, cos_sin
+
+from .arena import Arena, Rows
+from .slots import Ints, SlotTable
+
+# more queries than this read keys rotated for where they stand; fewer are turned once per offset instead
+N_QUERIES_TURNED = 16
+N_OFFSETS_KEPT = 4
+
+
+class Sequence:
+    """The model's view of a document, or of a window of it."""
+
+    def __init__(self, model: Transformer, arena: Arena) -> None:
+        self.tokens: list[int] = []
+        self.n_fresh = 0
+        self.n_encoded = 0  # tokens encoded in all, for the books of what an edit cost
+        self._model = model
+        self._rope = model.config.rope
+        self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
+        self._slots = SlotTable()
+        self._rows = Rows(arena)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def n_pending(self) -> int:
+        return self._slots.n_pending
+
+    @property
+    def n_bytes(self) -> int:
+        return self._rows.n_bytes
+
+    def pending_positions(self) -> Ints:
+        """The positions that have no keys and values yet, in order."""
+        return self._slots.pending_positions()
+
+    def splice(self, start: int, end: int, tokens: Items[int]) -> None:
+        """Replaces the tokens [start, end) by pending ones; what follows shifts and turns stale.
+
+        Cost: the rows of as many slots as were removed are copied; nothing is encoded.
+        """
+        assert 0 <= start <= end <= len(self.tokens), (start, end, len(self.tokens))
+        self._rows.copy(self._slots.splice(start, end, len(tokens)))
+        self.tokens[start:end] = tokens
+        self.n_fresh = min(self.n_fresh, start)
+
+    def move(self, start: int, end: int, to: int) -> None:
+        """Takes the tokens [start, end) out and puts them so that they begin at `to` of what is left.
+
+        They keep their keys and values, and are stale.
+        """
+        assert 0 <= start <= end <= len(self.tokens), (start, end, len(self.tokens))
+        assert 0 <= to <= len(self.tokens) - (end - start), (to, start, end, len(self.tokens))
+        self._slots.move(start, end, to)
+        run = self.tokens[start:end]
+        del self.tokens[start:end]
+        self.tokens[to:to] = run
+        self.n_fresh = min(self.n_fresh, start, to)
+
+    def truncate(self, n_tokens: int) -> None:
+        """Drops the tokens behind the first n_tokens."""
+        self.splice(n_tokens, len(self.tokens), ())
+
+    def encode(self, positions: Ints, with_logits: bool = False) -> Tensor:
+        """Encodes the tokens at positions, pending or stale, each seeing what has keys before it.
+
+        Shapes: positions [k], rising → the last one's logits [V] float32, empty without `with_logits`.
+        Raises: ArenaFull, and then nothing has changed.
+        """
+        self._rows.reserve(self._slots.n_used + self.n_pending)
+        slots = self._slots.place(positions)
+        try:
+            logits = self._forward(positions, slots, with_logits)
+        except BaseException:
+            self._rows.copy(self._slots.forget(positions))
+            self.n_fresh = min(self.n_fresh, int(positions[0]))
+            raise
+        self.n_encoded += len(positions)
+        self._extend_fresh(positions)
+        return logits
+
+    def encode_pending(self, limit: int, before: int | None = None) -> int:
+        """Encodes the first pending tokens, at most `limit`, and none from position `before` on; how many."""
+        pending = self.pending_positions()[:limit]
+        if before is not None:
+            pending = pending[pending < before]
+        if len(pending):
+            self.encode(pending)
+        return len(pending)
+
+    def refresh(self, limit: int, before: int | None = None) -> int:
+        """Encodes from n_fresh on, in order: what makes tokens fresh. How many were encoded."""
+        end = min(len(self.tokens) if before is None else before, self.n_fresh + limit)
+        if end <= self.n_fresh:
+            return 0
+        positions = np.arange(self.n_fresh, end)
+        self.encode(positions)
+        return len(positions)
+
+    def next_logits(self) -> Tensor:
+        """The logits behind the last token, which is encoded again for them. Shape: [V] float32."""
+        return self.encode(np.array([len(self.tokens) - 1]), with_logits=True)
+
+    def append(self, token: int) -> Tensor:
+        """Adds a token at the end and encodes it; the logits behind it. Shape: [V] float32."""
+        self.splice(len(self.tokens), len(self.tokens), (token,))
+        return self.next_logits()
+
+    def derive_rotated(self) -> None:
+        """Rotates all keys anew for where they stand, from what was stored unrotated."""
+        table = self._slots
+        moved = np.flatnonzero(table.position_of != table.rotated_at)
+        if len(moved) == 0:
+            return
+        positions = torch.from_numpy(table.position_of[moved]).to(self._model.device)
+        cos, sin = cos_sin(positions, self._frequencies, self._rope.attention_factor)
+        slots = torch.from_numpy(moved).to(self._model.device)
+        rotate(self._rows.unrotated, self._rows.rotated, slots, cos, sin)
+        table.mark_rotated(moved)
+
+    def drop_cache(self) -> None:
+        """Gives all memory back; every token is pending again."""
+        n_tokens = len(self.tokens)
+        self._slots = SlotTable()
+        self._slots.splice(0, 0, n_tokens)
+        self._rows.release()
+        self.n_fresh = 0
+
+    def keys_and_values(self) -> tuple[Tensor, Tensor]:
+        """Unrotated keys and values by position, where no token is pending. Shapes: [L, T, Hk, D]."""
+        assert self.n_pending == 0, self.n_pending
+        slots = torch.from_numpy(self._slots.slot_of).to(self._model.device)
+        keys, values = self._rows.unrotated[:, :, slots], self._rows.values[:, :, slots]
+        return keys.transpose(1, 2), values.transpose(1, 2)
+
+    def check(self) -> None:
+        """Recomputes the books.
+
+        Raises: AssertionError.
+        """
+        self._slots.check()
+        assert len(self._slots.slot_of) == len(self.tokens)
+        assert 0 <= self.n_fresh <= len(self.tokens), (self.n_fresh, len(self.tokens))
+        pending = self.pending_positions()
+        assert len(pending) == 0 or self.n_fresh <= pending[0], (self.n_fresh, pending[0])
+        assert self._slots.n_used <= self._rows.n_slots, (self._slots.n_used, self._rows.n_slots)
+
+    def _extend_fresh(self, positions: Ints) -> None:
+        n_before = int(np.searchsorted(positions, self.n_fresh))
+        following = positions[n_before:]
+        run = following == self.n_fresh + np.arange(len(following))
+        n_run = len(run) if run.all() else int(run.argmin())
+        self.n_fresh += n_run
+        # a fresh token that was encoded again stays fresh: it saw what a cold read shows it
+
+    def _forward(self, positions: Ints, slots: Ints, with_logits: bool) -> Tensor:
+        table, device, rows = self._slots, self._model.device, self._rows
+        n_used = table.n_used
+        turned_at = table.rotated_at
+        if N_QUERIES_TURNED < len(positions) or N_OFFSETS_KEPT < _n_offsets(table):
+            self.derive_rotated()
+            turned_at = table.rotated_at
+        at = torch.from_numpy(positions).to(device)
+        view = View(
+            query_positions=at,
+            key_positions=torch.from_numpy(table.position_of.copy()).to(device),
+            rotated_at=torch.from_numpy(turned_at.copy()).to(device),
+            inverse_frequencies=self._frequencies,
+            attention_factor=self._rope.attention_factor,
+            scale=self._model.config.attention_scale,
+        )
+        cos, sin = cos_sin(at[:, None], self._frequencies, self._rope.attention_factor)
+        target = _as_slice_or_index(slots, device)
+        windows = self._model.config.windows
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            rows.unrotated[layer, :, target] = k.transpose(0, 1)
+            rows.rotated[layer, :, target] = turn(k, cos, sin).transpose(0, 1)
+            rows.values[layer, :, target] = v.transpose(0, 1)
+            return attention(q, *rows.layer(layer, n_used), view, windows[layer])
+
+        tokens = torch.tensor([self.tokens[p] for p in positions.tolist()], device=device)
+        logits_for = slice(len(positions) - 1, None) if with_logits else None
+        logits = self._model.forward(tokens, attend, logits_for)
+        return logits[0] if with_logits else logits
+
+
+def _n_offsets(table: SlotTable) -> int:
+    return len(np.unique(table.position_of - table.rotated_at))
+
+
+def _as_slice_or_index(slots: Ints, device: torch.device) -> slice | Tensor:
+    """Slots in a row as a slice, which writes in place without an index."""
+    first, last = int(slots[0]), int(slots[-1])
+    if last - first == len(slots) - 1 and bool((np.diff(slots) == 1).all()):
+        return slice(first, last + 1)
+    return torch.from_numpy(slots).to(device)

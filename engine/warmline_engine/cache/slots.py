@@ -1,0 +1,138 @@
+"""The books of a sequence's slots: which token lies where. Only this file maps positions to slots.
+
+Used slots are dense: they are 0 .. n_used - 1 in no particular order. A pending token has no slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+PENDING = -1
+
+
+@dataclass(frozen=True)
+class RowMoves:
+    """Rows of the cache to copy, so that the used slots stay dense: sources[k] goes to destinations[k]."""
+
+    sources: Ints
+    destinations: Ints
+
+    def __bool__(self) -> bool:
+        return 0 < len(self.sources)
+
+
+class SlotTable:
+    """Positions and slots of one sequence.
+
+    Invariants, which `check` recomputes: slot_of[p] is PENDING or a slot below n_used; position_of[slot_of[p]]
+    is p; each used slot holds exactly one token.
+    """
+
+    def __init__(self) -> None:
+        self.slot_of: Ints = np.empty(0, np.int64)  # by position
+        self._position_of: Ints = np.empty(0, np.int64)  # by slot, longer than n_used
+        self._rotated_at: Ints = np.empty(0, np.int64)  # by slot: the position its key is rotated for
+        self.n_used = 0
+
+    @property
+    def position_of(self) -> Ints:
+        """The position of each used slot's token."""
+        return self._position_of[: self.n_used]
+
+    @property
+    def rotated_at(self) -> Ints:
+        """The position that each used slot's key was last rotated for."""
+        return self._rotated_at[: self.n_used]
+
+    @property
+    def n_pending(self) -> int:
+        return len(self.slot_of) - self.n_used
+
+    def pending_positions(self) -> Ints:
+        return np.flatnonzero(self.slot_of == PENDING)
+
+    def splice(self, start: int, end: int, n_new: int) -> RowMoves:
+        """Replaces the positions [start, end) by n_new pending ones.
+
+        The slots behind the removed ones that were the last in use fill the holes; the caller copies the rows.
+        """
+        freed = self.slot_of[start:end]
+        freed = freed[freed != PENDING]
+        new = np.full(n_new, PENDING, np.int64)
+        self.slot_of = np.concatenate((self.slot_of[:start], new, self.slot_of[end:]))
+        if start + n_new != end:
+            self._renumber(start, len(self.slot_of))
+        return self._fill_holes(freed)
+
+    def move(self, start: int, end: int, to: int) -> None:
+        """Takes the positions [start, end) out and puts them so that they begin at `to` of what is left."""
+        run = self.slot_of[start:end]
+        left = np.concatenate((self.slot_of[:start], self.slot_of[end:]))
+        self.slot_of = np.concatenate((left[:to], run, left[to:]))
+        self._renumber(min(start, to), max(end, to + len(run)))
+
+    def place(self, positions: Ints) -> Ints:
+        """Gives each of the positions a slot where it has none; the slots, in the order of the positions."""
+        slots = self.slot_of[positions]
+        missing = slots == PENDING
+        n_missing = int(missing.sum())
+        if n_missing:
+            self._reserve(self.n_used + n_missing)
+            slots[missing] = np.arange(self.n_used, self.n_used + n_missing)
+            self.n_used += n_missing
+            self.slot_of[positions] = slots
+            self._position_of[slots] = positions
+        self._rotated_at[slots] = positions
+        return slots
+
+    def forget(self, positions: Ints) -> RowMoves:
+        """Makes tokens pending again."""
+        freed = self.slot_of[positions]
+        self.slot_of[positions] = PENDING
+        return self._fill_holes(freed[freed != PENDING])
+
+    def mark_rotated(self, slots: Ints) -> None:
+        """Notes that the keys of these slots are rotated for where they stand."""
+        self._rotated_at[slots] = self._position_of[slots]
+
+    def check(self) -> None:
+        """Recomputes the books.
+
+        Raises: AssertionError, with the values that do not agree.
+        """
+        used = np.flatnonzero(self.slot_of != PENDING)
+        slots = self.slot_of[used]
+        assert len(used) == self.n_used, (len(used), self.n_used)
+        assert np.array_equal(np.sort(slots), np.arange(self.n_used)), slots
+        assert np.array_equal(self.position_of[slots], used), (slots, used)
+
+    def _reserve(self, n_slots: int) -> None:
+        if n_slots <= len(self._position_of):
+            return
+        room = np.zeros(max(n_slots, 2 * len(self._position_of)) - len(self._position_of), np.int64)
+        self._position_of = np.concatenate((self._position_of, room))
+        self._rotated_at = np.concatenate((self._rotated_at, room))
+
+    def _renumber(self, start: int, end: int) -> None:
+        slots = self.slot_of[start:end]
+        has_slot = slots != PENDING
+        self._position_of[slots[has_slot]] = np.arange(start, end)[has_slot]
+
+    def _fill_holes(self, freed: Ints) -> RowMoves:
+        n_left = self.n_used - len(freed)
+        destinations = freed[freed < n_left]
+        is_source = np.ones(len(freed), bool)
+        last = freed[n_left <= freed] - n_left
+        is_source[last] = False
+        sources = np.flatnonzero(is_source) + n_left
+        assert len(sources) == len(destinations), (sources, destinations)
+        self._position_of[destinations] = self._position_of[sources]
+        self._rotated_at[destinations] = self._rotated_at[sources]
+        self.slot_of[self._position_of[destinations]] = destinations
+        self.n_used = n_left
+        return RowMoves(sources, destinations)

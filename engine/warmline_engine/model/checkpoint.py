@@ -1,0 +1,181 @@
+"""From a folder of safetensors to a Transformer, without a second copy of the weights in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from warmline_engine.errors import CheckpointError, ConfigError
+
+from .config import ModelConfig
+from .transformer import Layer, Linear, Norm, Transformer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The folder's config.json.
+
+    Raises: ConfigError, also where there is none or it is not JSON.
+    """
+    return ModelConfig.from_hugging_face(_read_json(folder / "config.json"))
+
+
+def load(
+    folder: Path,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Transformer:
+    """The model in a folder, its weights in the dtype and on the device given.
+
+    Raises: ConfigError; CheckpointError, which lists every tensor that is missing or misshapen.
+    """
+    config = read_config(folder)
+    with ExitStack() as stack:
+        tensors = _Tensors(folder, stack, device or torch.device("cpu"), dtype)
+        tensors.check(config)
+        return _assemble(config, tensors, progress)
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve hex digits that change when the model does: from its config, sizes and a sample of its bytes."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            for k in range(64):
+                file.seek(size * k // 64)
+                digest.update(file.read(4096))
+    return digest.hexdigest()[:12]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path.name} is missing in {path.parent}; a model folder has one") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}, a JSON object is expected")
+    return content
+
+
+class _Tensors:
+    """The tensors of all shards, mapped and read one at a time."""
+
+    def __init__(
+        self, folder: Path, stack: ExitStack, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._folder, self._device, self.dtype = folder, device, dtype
+        self._file_of: dict[str, Any] = {}
+        for path in self._shards():
+            try:
+                file = stack.enter_context(safe_open(path, "pt"))
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(
+                    f"{path.name} in {folder} is damaged or cut off ({error}); fetch it again"
+                ) from None
+            self._file_of.update(dict.fromkeys(file.keys(), file))
+
+    def _shards(self) -> list[Path]:
+        index = self._folder / "model.safetensors.index.json"
+        if index.exists():
+            weight_map = _read_json(index).get("weight_map")
+            if not isinstance(weight_map, dict):
+                raise CheckpointError(f"{index} has no weight_map")
+            names = sorted({str(name) for name in weight_map.values()})
+            # a shard's name is from outside: it may not lead out of the folder
+            paths = [self._folder / Path(name).name for name in names]
+            missing = [path.name for path in paths if not path.exists()]
+            if missing:
+                raise CheckpointError(f"{self._folder} lacks {', '.join(missing)}; fetch them again")
+            return paths
+        single = self._folder / "model.safetensors"
+        if single.exists():
+            return [single]
+        if any(self._folder.glob("*.bin")) or any(self._folder.glob("*.pt")):
+            raise CheckpointError(
+                f"{self._folder} holds a pickle checkpoint, which could run code and is never loaded; "
+                "convert it to safetensors or fetch the safetensors version"
+            )
+        raise CheckpointError(f"{self._folder} holds no model.safetensors")
+
+    def check(self, config: ModelConfig) -> None:
+        problems: list[str] = []
+        for name, expected in config.tensor_shapes().items():
+            if name not in self._file_of:
+                problems.append(f"{name} is missing")
+                continue
+            shape = tuple(self._file_of[name].get_slice(name).get_shape())
+            if shape != expected:
+                problems.append(f"{name} is {list(shape)}, expected {list(expected)}")
+        if problems:
+            raise CheckpointError(
+                f"{self._folder}: {len(problems)} tensors are not as config.json says: {'; '.join(problems)}"
+            )
+
+    def take(self, name: str) -> Tensor:
+        return self._file_of[name].get_tensor(name).to(self._device, self.dtype)
+
+    def joined(self, names: list[str]) -> Tensor:
+        """Several tensors below each other, each converted straight into its place."""
+        slices = [self._file_of[name].get_slice(name).get_shape() for name in names]
+        n_rows = sum(shape[0] for shape in slices)
+        out = torch.empty((n_rows, *slices[0][1:]), dtype=self.dtype, device=self._device)
+        row = 0
+        for name, shape in zip(names, slices, strict=True):
+            out[row : row + shape[0]] = self._file_of[name].get_tensor(name)
+            row += shape[0]
+        return out
+
+
+def _assemble(
+    config: ModelConfig, tensors: _Tensors, progress: Callable[[float], None]
+) -> Transformer:
+    embedding = tensors.take("model.embed_tokens.weight")
+    layers: list[Layer] = []
+    for index in range(config.n_layers):
+        layers.append(_layer(config, tensors, f"model.layers.{index}."))
+        progress((index + 1) / config.n_layers)
+    head = embedding if config.is_head_tied else tensors.take("lm_head.weight")
+    return Transformer(config, embedding, layers, _norm(config, tensors, "model.norm"), head)
+
+
+def _layer(config: ModelConfig, tensors: _Tensors, root: str) -> Layer:
+    def linear(names: list[str], has_bias: bool) -> Linear:
+        weight = tensors.joined([f"{root}{name}.weight" for name in names])
+        bias = tensors.joined([f"{root}{name}.bias" for name in names]) if has_bias else None
+        return Linear(weight, bias)
+
+    def head_norm(name: str) -> Norm | None:
+        return Norm(tensors.take(f"{root}self_attn.{name}.weight"), None) if config.has_qk_norm else None
+
+    up, down = (["mlp.gate_proj", "mlp.up_proj"], "mlp.down_proj")
+    if not config.is_gated:
+        up, down = ["mlp.c_fc"], "mlp.c_proj"
+    return Layer(
+        norm_in=_norm(config, tensors, f"{root}input_layernorm"),
+        qkv=linear([f"self_attn.{n}_proj" for n in "qkv"], config.has_qkv_bias),
+        query_norm=head_norm("q_norm"),
+        key_norm=head_norm("k_norm"),
+        out=linear(["self_attn.o_proj"], config.has_out_bias),
+        norm_mlp=_norm(config, tensors, f"{root}post_attention_layernorm"),
+        up=linear(up, config.has_mlp_bias),
+        down=linear([down], config.has_mlp_bias),
+    )
+
+
+def _norm(config: ModelConfig, tensors: _Tensors, name: str) -> Norm:
+    bias = tensors.take(f"{name}.bias") if config.norm == "layer" else None
+    return Norm(tensors.take(f"{name}.weight"), bias)

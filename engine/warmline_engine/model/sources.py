@@ -1,0 +1,83 @@
+"""Where a model is: one that ships with the package, a folder, or an id at Hugging Face."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from warmline_engine.errors import SourceError
+
+EMBEDDED = Path(__file__).resolve().parent.parent / "models"
+_FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer.json",
+          "tokenizer_config.json", "card.toml"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of a model beside its weights; `languages` is empty where nothing is said."""
+
+    name: str
+    languages: tuple[str, ...]
+    licence: str
+
+
+def embedded_names() -> list[str]:
+    """The models that ship with the package."""
+    return sorted(path.parent.name for path in EMBEDDED.glob("*/model.safetensors"))
+
+
+def locate(model: str) -> Path:
+    """The folder of a model: an embedded name, a folder's path, or a Hugging Face id, which is fetched.
+
+    Raises: SourceError, saying what was tried and what to do.
+    """
+    if (EMBEDDED / model / "model.safetensors").exists() and "/" not in model:
+        return EMBEDDED / model
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    names = ", ".join(embedded_names()) or "none"
+    if model.count("/") != 1 or model.startswith((".", "~", "/")) or "\\" in model:
+        raise SourceError(
+            f"model {model!r} is neither an embedded model ({names}) nor a folder nor an id like "
+            "'owner/name'; correct the setting"
+        )
+    return _fetch(model)
+
+
+def _fetch(model: str) -> Path:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=_FILES))
+    except HFValidationError as error:
+        raise SourceError(f"{model!r} is not a Hugging Face id: {error}") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise SourceError(
+            f"{model} is not in the local cache and could not be fetched ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); check the connection and the id, or give a folder"
+        ) from None
+
+
+def read_card(folder: Path) -> Card:
+    """The card beside the weights, or an empty one.
+
+    Raises: SourceError, when it is there and cannot be read.
+    """
+    path = folder / "card.toml"
+    if not path.exists():
+        return Card(folder.name, (), "")
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+        languages = tuple(str(language) for language in card.get("languages", []))
+        return Card(str(card.get("name", folder.name)), languages, str(card.get("licence", "")))
+    except (OSError, ValueError, TypeError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from None

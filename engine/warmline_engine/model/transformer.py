@@ -1,0 +1,116 @@
+"""The decoder's forward pass, for every family served, over one sequence.
+
+It computes queries, keys and values and leaves what is seen to `attend`, which stores keys and values
+where it wants. Queries and keys are handed over unrotated: a position is no business of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import ModelConfig
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""attend(layer, queries [T, Hq, D], keys [T, Hk, D], values [T, Hk, D]) -> [T, Hq, D]"""
+
+
+@dataclass(frozen=True)
+class Norm:
+    weight: Tensor  # [width]
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class Linear:
+    weight: Tensor  # [out, in]
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's weights; projections that read the same input are one matrix."""
+
+    norm_in: Norm
+    qkv: Linear  # [(Hq + 2 Hk) · D, width]
+    query_norm: Norm | None  # over a head
+    key_norm: Norm | None
+    out: Linear  # [width, Hq · D]
+    norm_mlp: Norm
+    up: Linear  # gate and up, [2 · mlp width, width]; up alone where the family has no gate
+    down: Linear  # [width, mlp width]
+
+
+class Transformer:
+    """A loaded model. Nothing in it changes."""
+
+    def __init__(
+        self, config: ModelConfig, embedding: Tensor, layers: list[Layer], norm: Norm, head: Tensor
+    ) -> None:
+        self.config = config
+        self._embedding = embedding  # [V, width]
+        self._layers = layers
+        self._norm = norm
+        self._head = head  # [V, width]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._embedding.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._embedding.device
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:
+        """Runs tokens through all layers; the logits of the chosen ones, none with None.
+
+        Shapes: tokens [T] int64 → [n, V] float32.
+        """
+        config = self.config
+        x = F.embedding(tokens, self._embedding)
+        if config.embedding_multiplier != 1.0:
+            x = x * config.embedding_multiplier
+        n_tokens, head_size = len(tokens), config.head_size
+        n_q, n_kv = config.n_heads, config.n_kv_heads
+        for index, layer in enumerate(self._layers):
+            heads = layer.qkv(self._normed(x, layer.norm_in)).view(n_tokens, -1, head_size)
+            q, k, v = heads.split((n_q, n_kv, n_kv), dim=1)
+            if layer.query_norm is not None and layer.key_norm is not None:
+                q, k = self._normed(q, layer.query_norm), self._normed(k, layer.key_norm)
+            seen = attend(index, q, k, v)
+            x = self._add(x, layer.out(seen.reshape(n_tokens, -1)))
+            x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
+        if logits_for is None:
+            return torch.empty(0, config.n_vocabulary)
+        logits = F.linear(self._normed(x[logits_for], self._norm), self._head).float()
+        return logits / config.logits_divisor if config.logits_divisor != 1.0 else logits
+
+    def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
+        up = layer.up(x)
+        if not self.config.is_gated:
+            return layer.down(self._activate(up))
+        gate, up = up.chunk(2, dim=-1)
+        return layer.down(self._activate(gate) * up)
+
+    def _activate(self, x: Tensor) -> Tensor:
+        if self.config.activation == "silu":
+            return F.silu(x)
+        tanh = self.config.activation == "gelu_pytorch_tanh"
+        return F.gelu(x, approximate="tanh" if tanh else "none")
+
+    def _normed(self, x: Tensor, norm: Norm) -> Tensor:
+        if self.config.norm == "layer":
+            return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, self.config.norm_eps)
+        return F.rms_norm(x, norm.weight.shape, norm.weight, self.config.norm_eps)
+
+    def _add(self, x: Tensor, y: Tensor) -> Tensor:
+        scale = self.config.residual_multiplier
+        return x + y if scale == 1.0 else x + y * scale

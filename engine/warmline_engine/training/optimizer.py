@@ -1,0 +1,76 @@
+"""Muon for the layers' matrices, AdamW for the embedding and the norms.
+
+Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+class Optimizer:
+    """One step at a time, state in named tensors that a checkpoint can hold."""
+
+    def __init__(self, weights: dict[str, nn.Parameter]) -> None:
+        self._matrices: dict[tuple[int, ...], list[str]] = {}
+        self._others: list[str] = []
+        for name, weight in weights.items():
+            if weight.ndim == 2 and "layers" in name:
+                self._matrices.setdefault(tuple(weight.shape), []).append(name)
+            else:
+                self._others.append(name)
+        self._weights = weights
+        self.state: dict[str, Tensor] = {}
+        for name, weight in weights.items():
+            self.state[f"momentum/{name}"] = torch.zeros_like(weight)
+            if name in self._others:
+                self.state[f"square/{name}"] = torch.zeros_like(weight)
+
+    @torch.no_grad()
+    def step(self, step: int, scale: float, matrix_rate: float, other_rate: float) -> None:
+        """Applies the gradients and clears them; `scale` is the schedule's factor, 1 at its height."""
+        for names in self._matrices.values():
+            self._muon(names, scale * matrix_rate)
+        for name in self._others:
+            self._adam(name, step, scale * other_rate)
+
+    def _muon(self, names: list[str], rate: float) -> None:
+        updates: list[Tensor] = []
+        for name in names:
+            gradient, momentum = self._weights[name].grad, self.state[f"momentum/{name}"]
+            assert gradient is not None, name
+            momentum.lerp_(gradient, 0.05)
+            updates.append(gradient.lerp(momentum, 0.95))
+            self._weights[name].grad = None
+        n_rows, n_columns = updates[0].shape
+        turned = _orthogonal(torch.stack(updates))
+        gain = max(1.0, n_rows / n_columns) ** 0.5
+        for name, update in zip(names, turned, strict=True):
+            weight = self._weights[name]
+            weight.mul_(1 - rate * 0.05).add_(update, alpha=-rate * gain)
+
+    def _adam(self, name: str, step: int, rate: float) -> None:
+        weight = self._weights[name]
+        gradient, mean, square = weight.grad, self.state[f"momentum/{name}"], self.state[f"square/{name}"]
+        assert gradient is not None, name
+        mean.lerp_(gradient, 0.1)
+        square.lerp_(gradient.square(), 0.05)
+        corrected = mean / (1 - 0.9 ** (step + 1))
+        spread = (square / (1 - 0.95 ** (step + 1))).sqrt_().add_(1e-8)
+        weight.addcdiv_(corrected, spread, value=-rate)
+        weight.grad = None
+
+
+def _orthogonal(matrices: Tensor) -> Tensor:
+    """Nearly the closest orthogonal matrices. Shapes: [n, rows, columns] → the same."""
+    a, b, c = _NEWTON_SCHULZ
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if is_tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.transpose(1, 2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.transpose(1, 2) if is_tall else x

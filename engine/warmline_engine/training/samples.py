@@ -1,0 +1,156 @@
+"""Training samples, each a pure function of (seed, sequence length, number): a run resumes by its number.
+
+A document is cut into windows of at most one sequence; each becomes a fill-in-the-middle sample, or
+stays as it is. Short windows share a sequence.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+SPARE = 12  # cutting a window in three makes a few tokens more, and the markers take four
+IGNORED = -100  # a target without loss
+FIM_SHARE = 0.65
+PATH_SHARE = 0.5  # of windows that begin a file; they get the file's path in the repository format
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Ids of the control tokens."""
+
+    end: int
+    prefix: int
+    middle: int
+    suffix: int
+    pad: int
+    file: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Controls:
+        names = ("endoftext", "fim_prefix", "fim_middle", "fim_suffix", "fim_pad", "file_sep")
+        ids = [tokenizer.token_to_id(f"<|{name}|>") for name in names]
+        return cls(*[i for i in ids if i is not None])
+
+
+class Documents:
+    """The texts of a corpus, tokenized once to know where windows of a given length begin."""
+
+    def __init__(self, path: Path, tokenizer: Tokenizer) -> None:
+        records = [json.loads(line) for line in path.open()]
+        self.texts: list[str] = [record["text"] for record in records]
+        self.paths: list[str] = [record["path"] for record in records]
+        self.starts: list[np.ndarray] = []  # of each token, in characters
+        for begin in range(0, len(self.texts), 256):
+            for encoding in tokenizer.encode_batch(self.texts[begin : begin + 256]):
+                self.starts.append(np.array([start for start, _ in encoding.offsets], np.int32))
+        self.n_tokens = sum(map(len, self.starts))
+
+
+class Samples:
+    """Batches of a corpus at one sequence length."""
+
+    def __init__(
+        self, documents: Documents, tokenizer: Tokenizer, sequence: int, seed: int
+    ) -> None:
+        self._documents = documents
+        self._tokenizer = tokenizer
+        self._controls = Controls.of(tokenizer)
+        self._sequence = sequence
+        self._seed = seed
+        self._epoch = -1
+        self._windows: list[list[tuple[int, int, int]]] = []
+        self._arrange(0)
+        self.n_per_epoch = len(self._windows)
+
+    def batch(self, number: int, size: int) -> tuple[Tensor, Tensor]:
+        """Batch `number`: tokens and targets. Shapes: two of [size, sequence] int64."""
+        rows = [self._row(number * size + k) for k in range(size)]
+        tokens = torch.tensor(rows, dtype=torch.int64)
+        targets = tokens[:, 1:].clone()
+        targets[tokens[:, 1:] == self._controls.pad] = IGNORED
+        return tokens[:, :-1].contiguous(), targets
+
+    def _row(self, number: int) -> list[int]:
+        epoch, place = divmod(number, self.n_per_epoch)
+        self._arrange(epoch)
+        windows = self._windows[place % len(self._windows)]
+        rng = np.random.default_rng((self._seed, self._sequence, number))
+        row: list[int] = []
+        for document, start, end in windows:
+            row += self._sample(document, start, end, rng)
+        row = row[: self._sequence + 1]
+        return row + [self._controls.pad] * (self._sequence + 1 - len(row))
+
+    def _arrange(self, epoch: int) -> None:
+        """Cuts all documents into windows, at other places each epoch, and packs and shuffles them."""
+        if epoch == self._epoch:
+            return
+        rng = np.random.default_rng((self._seed, self._sequence, epoch, 1))
+        room = self._sequence - SPARE
+        whole: list[tuple[int, int, int, int]] = []
+        for document, starts in enumerate(self._documents.starts):
+            first = int(rng.integers(room // 4, room + 1))
+            cuts = [0, *range(min(first, len(starts)), len(starts), room), len(starts)]
+            for a, b in zip(cuts, cuts[1:], strict=False):
+                if 16 <= b - a:
+                    end = len(self._documents.texts[document]) if b == len(starts) else int(starts[b])
+                    whole.append((document, int(starts[a]), end, b - a))
+        rng.shuffle(whole)
+        packed: list[list[tuple[int, int, int]]] = []
+        used = self._sequence
+        for document, start, end, n_tokens in whole:
+            if self._sequence < used + n_tokens + SPARE:
+                packed.append([])
+                used = 0
+            packed[-1].append((document, start, end))
+            used += n_tokens + SPARE
+        rng.shuffle(packed)
+        self._windows, self._epoch = packed, epoch
+
+    def _sample(self, document: int, start: int, end: int, rng: np.random.Generator) -> list[int]:
+        text = self._documents.texts[document][start:end]
+        controls, head = self._controls, list[int]()
+        if start == 0 and rng.random() < PATH_SHARE:
+            head = [controls.file, *self._ids(self._documents.paths[document] + "\n")]
+        if FIM_SHARE <= rng.random():
+            return [*head, *self._ids(text), controls.end]
+        a, b = cut_middle(text, rng)
+        prefix, middle, suffix = (self._ids(part) for part in (text[:a], text[a:b], text[b:]))
+        if rng.random() < 0.7:
+            body = [controls.prefix, *prefix, controls.suffix, *suffix, controls.middle, *middle]
+        else:
+            body = [controls.prefix, controls.suffix, *suffix, controls.middle, *prefix, *middle]
+        return [*head, *body, controls.end]
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text).ids if text else []
+
+
+def cut_middle(text: str, rng: np.random.Generator) -> tuple[int, int]:
+    """The span [a, b) to fill in: mostly what an editor asks for, the rest of a line or a few lines."""
+    a = int(rng.integers(0, len(text)))
+    kind = rng.random()
+    if kind < 0.35:  # the rest of a line
+        return a, _line_end(text, a)
+    if kind < 0.8:  # from the first character of a line to the end of it or of some that follow
+        begin = text.rfind("\n", 0, a) + 1
+        while begin < len(text) and text[begin] in " \t":
+            begin += 1
+        end = _line_end(text, begin)
+        n_more = 0 if kind < 0.6 else int(rng.integers(1, 8))
+        for _ in range(n_more):
+            end = _line_end(text, min(end + 1, len(text)))
+        return begin, end
+    return a, min(len(text), a + int(rng.integers(1, 400)))
+
+
+def _line_end(text: str, offset: int) -> int:
+    found = text.find("\n", offset)
+    return len(text) if found < 0 else found

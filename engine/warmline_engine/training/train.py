@@ -1,0 +1,178 @@
+"""Trains an embedded model: a trunk at full learning rate, then a decay branch that ends in a model to ship.
+
+`python -m warmline_engine.training.train training/small.toml trunk [--minutes M]` goes on from the newest checkpoint;
+`... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from . import checkpoints
+from .decoder import Decoder, Shape
+from .heldout_loss import bits_per_byte
+from .optimizer import Optimizer
+from .samples import Documents, Samples
+
+
+@dataclass
+class Run:
+    """A model in training with what it is trained on."""
+
+    config: dict[str, Any]
+    model: Decoder
+    optimizer: Optimizer
+    counters: checkpoints.Counters
+    documents: Documents
+    heldout: Documents
+    tokenizer: Tokenizer
+    folder: Path
+    is_stopping: bool = False
+
+    def loss_function(self) -> Any:
+        return torch.compile(self.model) if self.config.get("compile", True) else self.model
+
+    def train_step(self, loss_of: Any, samples: Samples, rows: int, scale: float) -> float:
+        """One optimizer step; the mean loss in nats a token."""
+        tokens, targets = samples.batch(self.counters.batch, rows)
+        n_targets = int((0 <= targets).sum())
+        loss = loss_of(tokens, targets).sum() / n_targets
+        loss.backward()
+        rates = self.config["optimizer"]
+        self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
+        self.counters = replace(
+            self.counters,
+            step=self.counters.step + 1,
+            n_tokens=self.counters.n_tokens + n_targets,
+            batch=self.counters.batch + 1,
+        )
+        return float(loss.detach())
+
+    def log(self, **fields: object) -> None:
+        record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()))
+        sys.stdout.flush()
+
+    def log_heldout(self, stage: str) -> None:
+        n_windows = self.config["n_heldout_windows"]
+        self.log(stage=stage, heldout_bits_per_byte=bits_per_byte(self.model, self.heldout, self.tokenizer, n_windows))
+
+
+def open_run(config_path: Path, work: Path) -> Run:
+    """A run as its newest checkpoint left it, or a new one."""
+    config = tomllib.loads(config_path.read_text())
+    torch.manual_seed(config["seed"])
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer/tokenizer.json"))
+    model = Decoder(Shape(**config["shape"]))
+    optimizer = Optimizer(model.weights)
+    folder = work / config_path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    path = checkpoints.newest(folder)
+    counters = checkpoints.read(path, model, optimizer) if path else checkpoints.Counters()
+    documents = Documents(work / "corpus/train.jsonl", tokenizer)
+    heldout = Documents(work / "corpus/heldout.jsonl", tokenizer)
+    n_parameters = sum(weight.numel() for weight in model.weights.values())
+    print(f"{n_parameters / 1e6:.2f} million parameters, {documents.n_tokens / 1e6:.1f} million tokens")
+    return Run(config, model, optimizer, counters, documents, heldout, tokenizer, folder)
+
+
+def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
+    """Trains at full rate until the time is over or the process is told to stop, writing checkpoints."""
+    trunk, warmup = run.config["trunk"], run.config["optimizer"]["warmup_steps"]
+    samples = Samples(run.documents, run.tokenizer, trunk["sequence"], run.config["seed"])
+    loss_of, start = run.loss_function(), time.monotonic()
+    saved, since, losses = start, start, list[float]()
+    seen = run.counters.n_tokens
+    while not run.is_stopping and (minutes is None or time.monotonic() - start < 60 * minutes):
+        if max_steps is not None and max_steps <= run.counters.step:
+            break
+        scale = min(1.0, (run.counters.step + 1) / warmup)
+        losses.append(run.train_step(loss_of, samples, trunk["rows"], scale))
+        if run.counters.step % 20 == 0:
+            now = time.monotonic()
+            rate = (run.counters.n_tokens - seen) / (now - since)
+            left = f"{minutes - (now - start) / 60:.0f}m" if minutes else "open"
+            epoch = run.counters.batch * trunk["rows"] / samples.n_per_epoch
+            run.log(loss=sum(losses) / len(losses), per_second=round(rate), epoch=epoch, eta=left)
+            losses, since, seen = [], now, run.counters.n_tokens
+        if 60 * trunk["checkpoint_minutes"] <= time.monotonic() - saved:
+            checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
+            run.log_heldout("trunk")
+            saved = since = time.monotonic()
+    checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
+
+
+def run_decay(run: Run, minutes: float, out: Path) -> None:
+    """Takes the rate to zero along the time given, through the phases of the config, and exports."""
+    start, before = time.monotonic(), 0.0
+    for phase in run.config["decay"]:
+        samples = Samples(run.documents, run.tokenizer, phase["sequence"], run.config["seed"] + 1)
+        run.counters = replace(run.counters, batch=0)
+        loss_of, losses = run.loss_function(), list[float]()
+        end = before + phase["share"]
+        while (done := (time.monotonic() - start) / (60 * minutes)) < end:
+            losses.append(run.train_step(loss_of, samples, phase["rows"], max(0.0, 1 - done)))
+            if len(losses) == 20:
+                run.log(stage=f"decay-{phase['sequence']}", loss=sum(losses) / 20, done=done)
+                losses = []
+        before = end
+        run.log_heldout(f"decay-{phase['sequence']}")
+    export(run, out)
+
+
+def export(run: Run, out: Path) -> None:
+    """Writes the model as the engine and transformers read it, each file swapped in whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {name: weight.detach().bfloat16() for name, weight in run.model.weights.items()}
+    save_file(weights, out / "model.partial", metadata={"format": "pt"})
+    (out / "model.partial").replace(out / "model.safetensors")
+    config = run.model.shape.hugging_face()
+    (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        source = run.folder.parent / "tokenizer" / name
+        (out / f"{name}.partial").write_bytes(source.read_bytes())
+        (out / f"{name}.partial").replace(out / name)
+    print(f"exported to {out.name} after {run.counters.n_tokens} tokens")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("stage", choices=("trunk", "decay", "export"))
+    parser.add_argument("--work", type=Path, default=Path(".work"))
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    run = open_run(arguments.config, arguments.work)
+
+    def stop(*_: object) -> None:
+        run.is_stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    if arguments.stage == "trunk":
+        run_trunk(run, arguments.minutes)
+    elif arguments.out is None:
+        parser.error("--out is where the model goes")
+    elif arguments.stage == "decay":
+        run_decay(run, arguments.minutes or 30.0, arguments.out)
+    else:
+        export(run, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

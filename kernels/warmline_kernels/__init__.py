@@ -1,0 +1,1 @@
+"""Attention and rotation over a cache of unordered slots; each kernel beside its torch twin."""

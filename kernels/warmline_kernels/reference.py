@@ -1,0 +1,94 @@
+"""The kernels in torch: what they compute, and what runs on a CPU.
+
+Caches are laid out [layers, kv heads, slots, head size], so that a head's slots lie together. Shape letters:
+T queries, S slots, Hq and Hk query and key/value heads, D head size, R rotated size, L layers, G offsets.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .view import View
+
+
+def turn(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Vectors turned by the rotary factor, in the half-split layout; dimensions past R stay.
+
+    Shapes: vectors [..., D], cos and sin broadcast to [..., R/2] → like vectors.
+    """
+    half = cos.shape[-1]
+    low, high = vectors[..., :half].float(), vectors[..., half : 2 * half].float()
+    turned = [low * cos - high * sin, high * cos + low * sin]
+    if 2 * half < vectors.shape[-1]:
+        rest = vectors[..., 2 * half :].float()
+        turned.append(rest.expand(*turned[0].shape[:-1], rest.shape[-1]))
+    return torch.cat(turned, dim=-1).to(vectors.dtype)
+
+
+def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Derives the rotated keys of some slots anew, in all layers.
+
+    Shapes: unrotated and rotated [L, Hk, S, D], slots [n], cos and sin [n, R/2].
+    Modifies: rotated.
+    """
+    rotated[:, :, slots] = turn(unrotated[:, :, slots], cos, sin)
+
+
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
+) -> Tensor:
+    """Attention of unrotated queries over keys in unordered slots, each rotated for `view.rotated_at`.
+
+    A query that sees no key gives zeros.
+
+    Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
+    """
+    mask = view.mask(window)
+    cos, sin = view.query_angles
+    turned = turn(queries, cos, sin)  # [G, T, Hq, D]
+    if turned.shape[0] == 1:
+        out = F.scaled_dot_product_attention(
+            turned.transpose(1, 2),
+            keys[None],
+            values[None],
+            attn_mask=mask,
+            scale=view.scale,
+            enable_gqa=queries.shape[1] != keys.shape[0],
+        )[0].transpose(0, 1)
+        return _without_blind(out, mask)
+    return _without_blind(_attend_by_group(turned, keys, values, view, mask), mask)
+
+
+def _attend_by_group(
+    turned: Tensor, keys: Tensor, values: Tensor, view: View, mask: Tensor | None
+) -> Tensor:
+    n_groups, n_queries, n_heads, head_size = turned.shape
+    n_kv_heads, n_slots, _ = keys.shape
+    shared = n_heads // n_kv_heads
+    # [G, T, Hk, Hq/Hk, D] -> [Hk, G · T · Hq/Hk, D], so that all versions of a query read K once
+    folded = turned.view(n_groups, n_queries, n_kv_heads, shared, head_size)
+    folded = folded.permute(2, 0, 1, 3, 4).reshape(n_kv_heads, -1, head_size)
+    scores = torch.matmul(folded, keys.transpose(1, 2)).float()
+    scores = scores.view(n_kv_heads, n_groups, n_queries * shared, n_slots)
+    if n_groups == 2:
+        scores = torch.where(view.group_of == 0, scores[:, 0], scores[:, 1])
+    else:
+        chosen = view.group_of.expand(n_kv_heads, 1, n_queries * shared, n_slots)
+        scores = scores.gather(1, chosen)[:, 0]
+    scores *= view.scale
+    if mask is not None:
+        unseen = ~mask.repeat_interleave(shared, dim=0)
+        scores.masked_fill_(unseen, torch.finfo(torch.float32).min)
+    weights = scores.softmax(dim=-1).to(values.dtype)
+    out = torch.matmul(weights, values)  # [Hk, T · Hq/Hk, D]
+    out = out.view(n_kv_heads, n_queries, shared, head_size).permute(1, 0, 2, 3)
+    return out.reshape(n_queries, n_heads, head_size)
+
+
+def _without_blind(out: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return out
+    blind = ~mask.any(dim=1)
+    return out.masked_fill(blind[:, None, None], 0) if bool(blind.any()) else out

@@ -1,0 +1,94 @@
+"""What the queries of one step may see, and by which angles they are turned.
+
+A view is made once a step and shared by all layers. Positions are logical places in a sequence, slots
+are rows of the cache; the two meet here and nowhere else in the kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+UNSEEN = 2**30  # the position of a slot that nobody may see
+EVERY_SPAN = -1  # all bits set: a query that sees every span
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Queries at their positions, looking at keys in slots.
+
+    A key was last rotated for position `rotated_at`; where it stands elsewhere by now, the query is
+    turned back by the difference instead: R(q)ᵀ R(k) depends on the distance only. So a shift of
+    a thousand keys costs one more rotation of the query.
+
+    `seen_spans` is the attention rule and the rows at once: bit s of a query's mask says that it sees
+    keys of span s.
+
+    Shapes: query_positions [T], key_positions [S], rotated_at [S], inverse_frequencies [R/2] float32,
+    key_spans [S] in 0..62 or None, seen_spans [T] int64 masks or None.
+    """
+
+    query_positions: Tensor
+    key_positions: Tensor
+    rotated_at: Tensor
+    inverse_frequencies: Tensor
+    attention_factor: float
+    scale: float
+    key_spans: Tensor | None = None
+    seen_spans: Tensor | None = None
+    _masks: dict[int | None, Tensor | None] = field(default_factory=dict[int | None, Tensor | None])
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """How far each key stands from where it was rotated for. Shape: [S]."""
+        shift = self.key_positions - self.rotated_at
+        return torch.where(self.key_positions < UNSEEN, shift, 0)
+
+    @cached_property
+    def _grouped(self) -> tuple[Tensor, Tensor]:
+        return torch.unique(self.offsets, return_inverse=True)
+
+    @property
+    def distinct_offsets(self) -> Tensor:
+        """The offsets in use. Shape: [G]."""
+        return self._grouped[0]
+
+    @property
+    def group_of(self) -> Tensor:
+        """Which of the distinct offsets each key has. Shape: [S]."""
+        return self._grouped[1]
+
+    @cached_property
+    def query_angles(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines that turn the queries, for each distinct offset. Shape: [G, T, 1, R/2]."""
+        turned = self.query_positions[None, :] - self.distinct_offsets[:, None]
+        return cos_sin(turned[:, :, None], self.inverse_frequencies, self.attention_factor)
+
+    def mask(self, window: int | None) -> Tensor | None:
+        """Which keys each query sees, or None where each sees all. Shape: [T, S] bool."""
+        if window not in self._masks:
+            self._masks[window] = self._make_mask(window)
+        return self._masks[window]
+
+    def _make_mask(self, window: int | None) -> Tensor | None:
+        distance = self.query_positions[:, None] - self.key_positions[None, :]
+        seen = 0 <= distance
+        if window is not None:
+            seen &= distance < window
+        if self.key_spans is not None and self.seen_spans is not None:
+            seen &= (self.seen_spans[:, None] >> self.key_spans[None, :]) & 1 == 1
+        return None if bool(seen.all()) else seen
+
+
+def cos_sin(
+    positions: Tensor, inverse_frequencies: Tensor, attention_factor: float
+) -> tuple[Tensor, Tensor]:
+    """The rotary factor at positions.
+
+    Shapes: positions [...], inverse_frequencies [R/2] → two of [..., R/2] float32.
+    """
+    angles = positions[..., None].to(torch.float32) * inverse_frequencies
+    return angles.cos() * attention_factor, angles.sin() * attention_factor

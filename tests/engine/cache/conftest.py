@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from warmline_engine.cache.arena import Arena, RowShape
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.model import checkpoint, random_checkpoint
+from warmline_engine.model.transformer import Transformer
+
+SHAPE: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 96,
+    "vocab_size": 97,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Transformer:
+    """A random model, loud enough that a wrong key is heard."""
+    folder = tmp_path_factory.mktemp("model")
+    random_checkpoint.write(SHAPE, folder, std=0.2)
+    return checkpoint.load(folder)
+
+
+@pytest.fixture
+def arena(model: Transformer) -> Arena:
+    config = model.config
+    shape = RowShape(
+        config.n_layers, config.n_kv_heads, config.head_size, torch.float32, torch.device("cpu")
+    )
+    return Arena(shape, 256 * 2**20)
+
+
+@pytest.fixture
+def sequence(model: Transformer, arena: Arena) -> Sequence:
+    return Sequence(model, arena)

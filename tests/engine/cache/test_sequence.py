@@ -1,0 +1,228 @@
+"""The edited cache against a cold read."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from warmline_engine.cache.arena import Arena, ArenaFull
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.model.transformer import Transformer
+
+TOLERANCE = 1e-4  # float32, against logits of a spread of about 10
+token = st.integers(0, 96)
+
+
+def read_all(sequence: Sequence) -> None:
+    while sequence.encode_pending(64):
+        pass
+
+
+def assert_equals_cold_read(sequence: Sequence, model: Transformer) -> None:
+    cold = ColdRead(model, sequence.tokens, slice(-1, None))
+    keys, values = sequence.keys_and_values()
+    assert float((keys - cold.keys).abs().max()) < TOLERANCE
+    assert float((values - cold.values).abs().max()) < TOLERANCE
+    assert float((sequence.next_logits() - cold.logits[0]).abs().max()) < TOLERANCE
+
+
+def assert_first_layer_is_exact(sequence: Sequence, model: Transformer) -> None:
+    """Layer 0 depends on a token alone, so no edit can make it stale."""
+    cold = ColdRead(model, sequence.tokens, slice(-1, None))
+    keys, values = sequence.keys_and_values()
+    torch.testing.assert_close(keys[0], cold.keys[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(values[0], cold.values[0], atol=1e-5, rtol=1e-5)
+
+
+def test_reading_in_pieces_is_a_cold_read(sequence: Sequence, model: Transformer) -> None:
+    sequence.splice(0, 0, [k % 97 for k in range(150)])
+    read_all(sequence)
+    assert sequence.n_fresh == 150
+    assert_equals_cold_read(sequence, model)
+
+
+edits = st.lists(
+    st.one_of(
+        st.tuples(st.just("splice"), st.floats(0, 1), st.floats(0, 0.3), st.lists(token, max_size=6)),
+        st.tuples(st.just("move"), st.floats(0, 1), st.floats(0, 0.3), st.floats(0, 1)),
+        st.tuples(st.just("encode"), st.integers(1, 9)),
+        st.tuples(st.just("refresh"), st.integers(1, 9)),
+        st.tuples(st.just("repair"), st.floats(0, 1), st.floats(0, 0.3)),
+        st.tuples(st.just("truncate"), st.floats(0.5, 1)),
+        st.tuples(st.just("derive")),
+        st.tuples(st.just("append"), token),
+    ),
+    max_size=25,
+)  # fmt: skip
+
+
+def apply(sequence: Sequence, mirror: list[int], edit: tuple) -> None:  # noqa: PLR0915
+    n = len(mirror)
+    match edit:
+        case ("splice", at, share, tokens):
+            start = int(at * n)
+            end = min(n, start + int(share * n))
+            sequence.splice(start, end, tokens)
+            mirror[start:end] = tokens
+        case ("move", at, share, to):
+            start = int(at * n)
+            end = min(n, start + int(share * n))
+            run = mirror[start:end]
+            target = int(to * (n - len(run)))
+            sequence.move(start, end, target)
+            del mirror[start:end]
+            mirror[target:target] = run
+        case ("encode", limit):
+            sequence.encode_pending(limit)
+        case ("refresh", limit):
+            sequence.refresh(limit)
+        case ("repair", at, share):
+            start = int(at * n)
+            positions = np.arange(start, min(n, start + int(share * n)))
+            if len(positions):
+                sequence.encode(positions)
+        case ("truncate", share):
+            sequence.truncate(int(share * n))
+            del mirror[int(share * n) :]
+        case ("derive",):
+            sequence.derive_rotated()
+        case ("append", value):
+            sequence.append(value)
+            mirror.append(value)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(start=st.lists(token, min_size=1, max_size=60), edits=edits)
+def test_any_edits_then_refresh_are_a_cold_read(
+    start: list[int], edits: list[tuple], model: Transformer, arena: Arena
+) -> None:
+    sequence, mirror = Sequence(model, arena), list(start)
+    sequence.splice(0, 0, start)
+    sequence.encode_pending(30)
+    for edit in edits:
+        apply(sequence, mirror, edit)
+        sequence.check()
+        assert sequence.tokens == mirror
+    if mirror:
+        read_all(sequence)
+        assert_first_layer_is_exact(sequence, model)
+        while sequence.refresh(17):
+            pass
+        assert sequence.n_fresh == len(mirror)
+        assert_equals_cold_read(sequence, model)
+    sequence.drop_cache()
+    assert arena.used_bytes == 0
+
+
+def test_the_rows_of_untouched_tokens_never_change_a_bit(sequence: Sequence) -> None:
+    sequence.splice(0, 0, [k % 97 for k in range(100)])
+    read_all(sequence)
+    before = [part.clone() for part in sequence.keys_and_values()]
+    sequence.splice(40, 45, [1, 2, 3])
+    read_all(sequence)
+    sequence.move(10, 20, 50)
+    sequence.splice(0, 0, [7])
+    read_all(sequence)
+    order = [*range(10), *range(20, 40), -1, -1, -1, *range(45, 62), *range(10, 20), *range(62, 100)]
+    for old, new in zip(before, sequence.keys_and_values(), strict=True):
+        for place, origin in enumerate(order):
+            if 0 <= origin:
+                assert torch.equal(old[:, origin], new[:, place + 1])
+
+
+def test_ten_thousand_edits_that_end_in_another_text(sequence: Sequence, model: Transformer) -> None:
+    rng = random.Random(5)
+    sequence.splice(0, 0, [rng.randrange(97) for _ in range(120)])
+    read_all(sequence)
+    for _ in range(10_000):
+        n = len(sequence)
+        start = rng.randrange(n)
+        n_removed = rng.choice((0, 0, 1, 2))
+        n_added = rng.choice((0, 1, 1, 2)) if n < 200 else 0
+        sequence.splice(start, min(n, start + n_removed), [rng.randrange(97) for _ in range(n_added)])
+        if rng.random() < 0.1:
+            sequence.encode_pending(8)
+        if len(sequence) < 20:
+            sequence.splice(0, 0, [rng.randrange(97) for _ in range(50)])
+    sequence.check()
+    read_all(sequence)
+    while sequence.refresh(64):
+        pass
+    assert_equals_cold_read(sequence, model)
+
+
+def test_a_shift_costs_nothing_and_sees_the_right_distance(
+    sequence: Sequence, model: Transformer
+) -> None:
+    """A suffix moved by an insertion answers as if its unrotated keys had been rotated anew."""
+    sequence.splice(0, 0, [k % 97 for k in range(80)])
+    read_all(sequence)
+    sequence.splice(5, 5, [3, 4])
+    read_all(sequence)
+    shifted = sequence.next_logits()
+    sequence.derive_rotated()
+    torch.testing.assert_close(shifted, sequence.next_logits(), atol=TOLERANCE, rtol=0)
+
+
+def test_an_encode_that_fails_leaves_tokens_pending(
+    sequence: Sequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence.splice(0, 0, list(range(20)))
+    read_all(sequence)
+    sequence.splice(8, 8, [50, 51])
+
+    def fail(*_: object) -> torch.Tensor:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sequence, "_forward", fail)
+        with pytest.raises(RuntimeError):
+            sequence.encode_pending(8)
+    sequence.check()
+    assert sequence.pending_positions().tolist() == [8, 9]
+
+
+def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, arena: Arena) -> None:
+    arena.budget_bytes = arena.block_bytes
+    sequence = Sequence(model, arena)
+    sequence.splice(0, 0, [1] * 300)
+    with pytest.raises(ArenaFull):
+        sequence.encode_pending(300)
+    sequence.check()
+    assert (sequence.n_pending, arena.used_bytes) == (300, 0)
+
+
+# ---- a test that could not hear a fault proves nothing: each of these is planted and heard
+
+
+def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
+    table, rows = sequence._slots, sequence._rows
+    if plant == "key one position off":
+        table._position_of[table.slot_of[30]] += 1
+    elif plant == "stale token taken for fresh":
+        sequence.tokens[30] = (sequence.tokens[30] + 1) % 97
+    elif plant == "slots swapped":
+        table.slot_of[[30, 31]] = table.slot_of[[31, 30]]
+        table._position_of[table.slot_of[[30, 31]]] = [30, 31]
+    elif plant == "masked key seen":
+        rows.values[:, :, table.slot_of[30]] = rows.values[:, :, table.slot_of[31]]
+    return sequence.next_logits()
+
+
+@pytest.mark.parametrize(
+    "plant", ["key one position off", "slots swapped", "stale token taken for fresh", "masked key seen"]
+)
+def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transformer) -> None:
+    sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
+    read_all(sequence)
+    found = logits_with(sequence, plant)
+    cold = ColdRead(model, sequence.tokens, slice(-1, None)).logits[0]
+    assert 100 * TOLERANCE < float((found - cold).abs().max())
