@@ -1,0 +1,203 @@
+"""Incremental tokens against a full tokenization, for the shapes of tokenizers that code models have."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+from warmline_engine.text.fim import find_layout
+from warmline_engine.text.tokenized_text import Move, Splice, TokenizedText
+from warmline_engine.text.tokenizer import Tokenizer
+from warmline_engine.training import tokenizer as own
+
+CONTROL = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>"]
+QWEN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+SAMPLE = inspect.getsource(json.decoder) + inspect.getsource(textwrap) + inspect.getsource(functools)
+
+
+def trained(name: str) -> HuggingFaceTokenizer:
+    if name == "own":
+        return own.train([SAMPLE], 700)
+    if name == "llama":
+        tokenizer = HuggingFaceTokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+        tokenizer.decoder = decoders.Sequence(
+            [
+                decoders.Replace("▁", " "),
+                decoders.ByteFallback(),
+                decoders.Fuse(),
+                decoders.Strip(" ", 1, 0),
+            ]
+        )
+        names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+        trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=names, show_progress=False)
+        lines = SAMPLE.splitlines(keepends=True)
+        tokenizer.train_from_iterator(lines, trainer)
+        description = json.loads(tokenizer.to_str())
+        description["added_tokens"] = []
+        tokenizer = HuggingFaceTokenizer.from_str(json.dumps(description))
+        tokenizer.add_special_tokens(CONTROL)
+        return tokenizer
+    tokenizer = HuggingFaceTokenizer(models.BPE())
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=name != "qwen")
+    if name == "qwen":
+        tokenizer.normalizer = normalizers.NFC()
+        split = pre_tokenizers.Split(Regex(QWEN), behavior="isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    elif name == "starcoder":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, to_bytes])
+    else:
+        splits = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+"]
+        steps = [pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in splits]
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [*steps, digits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=700,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator([SAMPLE], trainer)
+    tokenizer.add_special_tokens(CONTROL)
+    return tokenizer
+
+
+@functools.cache
+def load(name: str) -> Tokenizer:
+    return Tokenizer(json.loads(trained(name).to_str()))
+
+
+NAMES = ["own", "qwen", "starcoder", "deepseek", "llama"]
+pieces = st.one_of(
+    st.sampled_from(
+        ["def ", "return", "self.", "    ", "\n", "\r\n", "\r", "\t", "\f", "  \n", "\n\n", "x", "12", "3.14",
+         "é", "e\u0301", "\u0301", "\u0327\u0301", "Å", "𝒳", "👩‍💻", "漢字", "\0", "'s", "'", "don't", "<|fim_prefix|>",
+         "<|endoftext|>", " ", "   ", "(", ")", ":\n", "_", "__init__", "\u00a0", "\u2028", "가", "ᄀ", "ᅡ"]
+    ),
+    st.text(max_size=4),
+)  # fmt: skip
+texts = st.lists(pieces, max_size=25).map("".join)
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("edit"), st.floats(0, 1), st.floats(0, 0.3), st.lists(pieces, max_size=3).map("".join)),
+        st.tuples(st.just("type"), pieces),
+        st.tuples(st.just("jump"), st.floats(0, 1)),
+        st.tuples(st.just("accept"), texts, st.floats(0, 1)),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+def expected_ids(tokenizer: Tokenizer, suffix_first: bool, text: str, cursor: int) -> list[int]:
+    layout = find_layout(tokenizer, suffix_first)
+    prefix, suffix = tokenizer.encode(text[:cursor]).ids, tokenizer.encode(text[cursor:]).ids
+    first, second = (suffix, prefix) if suffix_first else (prefix, suffix)
+    return [*layout.front, *first, *layout.between, *second, *layout.behind]
+
+
+def replay(mirror: list[int], changes: list[Splice | Move]) -> None:
+    for change in changes:
+        if isinstance(change, Splice):
+            assert change.tokens or change.start < change.end, "an empty splice"
+            mirror[change.start : change.end] = change.tokens
+        else:
+            run = mirror[change.start : change.end]
+            del mirror[change.start : change.end]
+            mirror[change.to : change.to] = run
+
+
+@pytest.mark.parametrize("suffix_first", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=150, deadline=None)
+@given(text=texts, at=st.floats(0, 1), actions=actions)
+def test_tokens_equal_a_full_tokenization(
+    name: str, suffix_first: bool, text: str, at: float, actions: list[tuple]
+) -> None:
+    tokenizer = load(name)
+    tokenized = TokenizedText(
+        tokenizer, find_layout(tokenizer, suffix_first), text, int(at * len(text))
+    )
+    mirror = tokenized.ids
+    assert mirror == expected_ids(tokenizer, suffix_first, text, tokenized.cursor)
+    for action in actions:
+        n, tail = len(tokenized.text), ()
+        match action:
+            case ("edit", start_at, share, new):
+                start = int(start_at * n)
+                end = min(n, start + int(share * n))
+            case ("type", new):
+                start = end = tokenized.cursor
+            case ("accept", new, share):
+                start = end = tokenized.cursor
+                offered = tokenizer.encode(new)
+                keys = zip(offered.starts.tolist(), offered.ids, strict=True)
+                tail = tuple(keys)[: 1 + int(share * len(offered.ids))]
+            case ("jump", to):
+                replay(mirror, tokenized.move_cursor(int(to * n)))
+                start = end = tokenized.cursor
+                new = ""
+        expected = tokenized.text[:start] + new + tokenized.text[end:]
+        if (start, end, new) != (tokenized.cursor, tokenized.cursor, "") or action[0] != "jump":
+            mirror += [token for _, token in tail]
+            replay(mirror, tokenized.edit(start, end, new, tail))
+            del mirror[len(tokenized.ids) :]
+        assert tokenized.text == expected
+        assert tokenized.ids == expected_ids(tokenizer, suffix_first, expected, tokenized.cursor)
+        assert mirror == tokenized.ids
+
+
+@pytest.mark.parametrize("name", ["own", "qwen", "starcoder", "deepseek"])
+def test_an_edit_reads_little_and_splices_less(name: str) -> None:
+    tokenizer = load(name)
+    text = SAMPLE
+    tokenized = TokenizedText(tokenizer, find_layout(tokenizer), text, len(text) // 2)
+    before = tokenized.n_characters_read
+    changes = tokenized.edit(1000, 1000, "z")
+    assert tokenized.n_characters_read - before < 400
+    assert sum(len(change.tokens) for change in changes if isinstance(change, Splice)) <= 12
+    before = tokenized.n_characters_read
+    changes = tokenized.move_cursor(200)
+    new = sum(len(change.tokens) for change in changes if isinstance(change, Splice))
+    assert new <= 12, "a jump encodes its marker and what stands at the two cursors"
+
+
+def test_an_accepted_completion_is_moved() -> None:
+    tokenizer = load("own")
+    for text, offered in (("x =\ny = 2\n", " self.value"), ("x = \ny = 2\n", "self.value")):
+        tokenized = TokenizedText(tokenizer, find_layout(tokenizer), text, text.index("\n"))
+        encoded = tokenizer.encode(offered)
+        tail = tuple(zip(encoded.starts.tolist(), encoded.ids, strict=True))
+        changes = tokenized.edit(tokenized.cursor, tokenized.cursor, offered, tail)
+        moved = sum(change.end - change.start for change in changes if isinstance(change, Move))
+        assert len(tail) - 1 <= moved, "all but a token that merges with what stood before"
+
+
+def test_text_that_looks_like_a_control_token_is_text() -> None:
+    tokenizer = load("qwen")
+    ids = tokenizer.encode("<|fim_prefix|>").ids
+    assert 1 < len(ids)
+    assert not tokenizer.control_ids & set(ids)
+    assert tokenizer.decode(ids) == "<|fim_prefix|>"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(text=texts)
+def test_tokens_of_what_is_in_normal_form_decode_to_it(name: str, text: str) -> None:
+    tokenizer = load(name)
+    if tokenizer.is_local and name != "qwen":
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text.rstrip("\ufffd")
