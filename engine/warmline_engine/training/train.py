@@ -13,6 +13,7 @@ import sys
 import time
 import tomllib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,17 @@ class Run:
     model: Decoder
     optimizer: Optimizer
     counters: checkpoints.Counters
-    documents: Documents
-    heldout: Documents
     tokenizer: Tokenizer
     folder: Path
     is_stopping: bool = False
+
+    @cached_property
+    def documents(self) -> Documents:
+        return Documents(self.folder.parent / "corpus/train.jsonl", self.tokenizer)
+
+    @cached_property
+    def heldout(self) -> Documents:
+        return Documents(self.folder.parent / "corpus/heldout.jsonl", self.tokenizer)
 
     def loss_function(self) -> Any:
         return torch.compile(self.model) if self.config.get("compile", True) else self.model
@@ -83,11 +90,9 @@ def open_run(config_path: Path, work: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoints.newest(folder)
     counters = checkpoints.read(path, model, optimizer) if path else checkpoints.Counters()
-    documents = Documents(work / "corpus/train.jsonl", tokenizer)
-    heldout = Documents(work / "corpus/heldout.jsonl", tokenizer)
     n_parameters = sum(weight.numel() for weight in model.weights.values())
-    print(f"{n_parameters / 1e6:.2f} million parameters, {documents.n_tokens / 1e6:.1f} million tokens")
-    return Run(config, model, optimizer, counters, documents, heldout, tokenizer, folder)
+    print(f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen")
+    return Run(config, model, optimizer, counters, tokenizer, folder)
 
 
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
@@ -113,6 +118,7 @@ def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> 
             checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
             run.log_heldout("trunk")
             saved = since = time.monotonic()
+            seen = run.counters.n_tokens
     checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
 
 

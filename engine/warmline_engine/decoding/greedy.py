@@ -1,0 +1,80 @@
+"""The decoding loop: the likeliest token each time, until a rule says stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from warmline_engine.text.tokenizer import Tokenizer
+
+from .stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Generated tokens and the part of their text that is offered."""
+
+    tokens: list[int]
+    text: str
+    mean_logprob: float
+    stop: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`is_cancelled` and `is_late` are asked at each token."""
+
+    max_tokens: int
+    is_cancelled: Callable[[], bool]
+    is_late: Callable[[], bool]
+
+
+def decode(
+    logits: Tensor,
+    append: Callable[[int], Tensor],
+    tokenizer: Tokenizer,
+    barred: Tensor,
+    ends: frozenset[int],
+    stopping: Stopping,
+    limits: Limits,
+    rank: int = 0,
+) -> Decoded:
+    """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
+
+    `rank` chooses the first token: 0 the likeliest, 1 the second, and so on; those that follow are the
+    likeliest.
+    """
+    tokens: list[int] = []
+    logprobs: list[float] = []
+    text, reason = "", "tokens"
+    while len(tokens) < limits.max_tokens:
+        if limits.is_cancelled():
+            reason = "cancelled"
+            break
+        if tokens and limits.is_late():
+            reason = "deadline"
+            break
+        logits = logits.masked_fill(barred, float("-inf"))
+        token = _pick(logits, rank if not tokens else 0)
+        logprobs.append(float(logits[token] - torch.logsumexp(logits, 0)))
+        if token in ends:
+            reason = "end"
+            break
+        tokens.append(token)
+        text = tokenizer.decode(tokens)
+        stop = stopping.find(text)
+        if stop is not None:
+            text, reason = text[: stop.n_characters], stop.reason
+            break
+        logits = append(token)
+    mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
+    return Decoded(tokens, text, mean, reason)
+
+
+def _pick(logits: Tensor, rank: int) -> int:
+    if rank == 0:
+        return int(logits.argmax())
+    return int(logits.topk(rank + 1).indices[rank])

@@ -1,0 +1,73 @@
+"""When a completion is over, seen from its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OPENERS = (":", "(", "[", "{")
+N_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why it is over, and how much of the text stays."""
+
+    reason: str
+    n_characters: int
+
+
+class Stopping:
+    """The rules for one place: the rest of a line, or a block where a block begins.
+
+    A block begins at the start of a line, and behind a line that opens one. It ends with the line before
+    the first that is indented less.
+    """
+
+    def __init__(self, prefix: str, suffix: str, multi_line: bool) -> None:
+        before = prefix[prefix.rfind("\n") + 1 :]
+        rest, _, below = suffix.partition("\n")
+        opens = before.rstrip().endswith(OPENERS)
+        self.is_block = multi_line and not rest.strip() and (not before.strip() or opens)
+        indent = len(before) - len(before.lstrip())
+        self._least_indent = indent + 1 if opens and before.strip() else indent
+        self._next_line = next((line for line in below.split("\n") if line.strip()), None)
+        self._is_at_line_start = not before.strip()
+        self._indent_text = before if self._is_at_line_start else ""
+
+    def find(self, text: str) -> Stop | None:
+        """Where the text generated so far is over, None while it is not."""
+        if not self.is_block:
+            end = text.find("\n", 1 if self._is_at_line_start else 0)
+            return None if end < 0 or not text[:end].strip() else Stop("line", end)
+        return self._find_in_block(text)
+
+    def _find_in_block(self, text: str) -> Stop | None:
+        lines = text.split("\n")
+        start = len(lines[0])
+        for number, line in enumerate(lines[1:], 1):
+            is_whole = number < len(lines) - 1
+            content = line.strip()
+            if content:
+                indent = len(line) - len(line.lstrip())
+                if indent < self._least_indent:
+                    return Stop("block", _without_blank_end(text[:start]))
+                if is_whole and line == self._next_line and 2 < len(content):
+                    return Stop("suffix", _without_blank_end(text[:start]))
+                if is_whole and _is_repeated(lines[: number + 1]):
+                    return Stop("repeat", _without_blank_end(text[:start]))
+            elif is_whole and number + 1 < len(lines) - 1 and not lines[number + 1].strip():
+                return Stop("block", _without_blank_end(text[:start]))
+            start += 1 + len(line)
+        first = self._indent_text + lines[0]
+        if 1 < len(lines) and first == self._next_line and lines[0].strip():
+            return Stop("suffix", 0)
+        return None
+
+
+def _without_blank_end(text: str) -> int:
+    return len(text.rstrip())
+
+
+def _is_repeated(lines: list[str]) -> bool:
+    last = lines[-1].strip()
+    return [line.strip() for line in lines[-N_REPEATS:]] == [last] * N_REPEATS

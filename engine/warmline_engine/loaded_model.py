@@ -1,0 +1,86 @@
+"""A model ready to serve: weights, tokenizer, layout, and the arena its caches live in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .cache.arena import Arena, RowShape
+from .errors import TokenizerError
+from .model import checkpoint
+from .model.sources import Card, locate, read_card
+from .model.transformer import Transformer
+from .text.fim import Layout, find_layout
+from .text.tokenizer import Tokenizer
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """`barred` is True for each id that may not be sampled. Shape: [V] bool."""
+
+    card: Card
+    fingerprint: str
+    transformer: Transformer
+    tokenizer: Tokenizer
+    layout: Layout
+    barred: Tensor
+    arena: Arena
+
+
+def load(
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_mebibytes: int = 1024,
+    progress: Callable[[float], None] = lambda _: None,
+) -> LoadedModel:
+    """Finds and loads a model.
+
+    Raises: ModelError, with what to do.
+    """
+    folder = locate(model)
+    on = _device(device)
+    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), progress)
+    tokenizer = Tokenizer.load(folder)
+    layout = find_layout(tokenizer)
+    config = transformer.config
+    if config.n_vocabulary < tokenizer.n_vocabulary:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has {tokenizer.n_vocabulary} tokens and the model "
+            f"{config.n_vocabulary}; they do not belong together"
+        )
+    barred = torch.zeros(config.n_vocabulary, dtype=torch.bool, device=on)
+    barred[tokenizer.n_vocabulary :] = True  # padding of the embedding
+    barred[list(tokenizer.control_ids - layout.ends)] = True
+    shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, transformer.dtype, on)
+    return LoadedModel(
+        read_card(folder),
+        checkpoint.fingerprint(folder),
+        transformer,
+        tokenizer,
+        layout,
+        barred,
+        Arena(shape, cache_mebibytes * MEBIBYTE),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
+    if name != "auto":
+        return checkpoint.DTYPES[name]
+    if device.type == "cuda":
+        return torch.bfloat16
+    # a small model stays in a CPU's caches: there float32 is as fast and exact
+    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return torch.float32 if n_bytes < 64 * MEBIBYTE else torch.bfloat16

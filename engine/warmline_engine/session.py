@@ -1,0 +1,337 @@
+"""One document in the model: edits in, completions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .cache.sequence import Sequence
+from .decoding.greedy import Decoded, Limits, decode
+from .decoding.stopping import Stopping
+from .errors import OutOfSync
+from .loaded_model import LoadedModel
+from .text.tokenized_text import TailToken
+from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
+
+LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
+MOST_PENDING = 256  # more than this before the cursor, and the local window answers
+N_SPARE_TOKENS = 300  # of a context, for what is generated and typed before the window slides
+MARGIN = 0.1  # a cursor this near a window's end, as a share of it, makes it slide
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a completion is asked for."""
+
+    offset: int
+    assumed: str
+    max_tokens: int
+    multi_line: bool
+    n_alternatives: int
+    deadline_ms: int | None
+    is_cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Completions, best first, and what they cost."""
+
+    items: list[Decoded]
+    stop: str
+    n_tokens: int
+    n_fresh: int
+    n_encoded: int
+    n_generated: int
+    first_token_ms: float
+
+
+class Session:
+    """The engine's state of one document."""
+
+    def __init__(
+        self, model: LoadedModel, text: str, cursor: int | None, context_tokens: int
+    ) -> None:
+        self.text = _clean(text)
+        self.cursor = min(cursor or 0, len(self.text))
+        self.has_cursor = cursor is not None
+        self._model = model
+        longest = model.transformer.config.max_context
+        self._context = max(64, min(context_tokens, longest) - N_SPARE_TOKENS)
+        self._local: Window | None = None
+        self._full = self._open_full()
+
+    @property
+    def n_tokens(self) -> int:
+        return self._full.n_own_tokens
+
+    @property
+    def n_fresh(self) -> int:
+        return min(self._full.sequence.n_fresh, self._full.n_own_tokens)
+
+    @property
+    def n_pending(self) -> int:
+        return self._full.sequence.n_pending
+
+    @property
+    def n_encoded(self) -> int:
+        """Tokens encoded for this document so far, in all its windows."""
+        return sum(sequence.n_encoded for sequence in self._sequences()) + self._n_encoded_before
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(sequence.n_bytes for sequence in self._sequences())
+
+    def edit(self, start: int, end: int, replacement: str) -> None:
+        """Replaces the code points [start, end); nothing is encoded yet.
+
+        Raises: OutOfSync, when they lie outside the text.
+        """
+        if not 0 <= start <= end <= len(self.text):
+            raise OutOfSync(f"an edit of [{start}, {end}) in a text of {len(self.text)} characters")
+        replacement = _clean(replacement)
+        self.text = self.text[:start] + replacement + self.text[end:]
+        self._full = self._edit_window(self._full, start, end, replacement)
+        if self._local is not None:
+            near = self._local.start <= start and end <= self._local.end
+            if near:
+                self._local.edit(start, end, replacement)
+            elif end <= self._local.start:
+                self._local.start += len(replacement) - (end - start)
+            elif start < self._local.end:
+                self._close_local()
+        # where an edit was, the cursor is, until somebody says otherwise
+        self._place_cursor(start + len(replacement))
+
+    def move_cursor(self, offset: int) -> None:
+        """Puts the cursor at an offset.
+
+        Raises: OutOfSync, when it lies outside the text.
+        """
+        if not 0 <= offset <= len(self.text):
+            raise OutOfSync(f"a cursor at {offset} in a text of {len(self.text)} characters")
+        self.has_cursor = True
+        self._place_cursor(offset)
+
+    def encode_some(self, limit: int) -> bool:
+        """Encodes pending tokens, those the next completion needs first; whether there was work."""
+        if not self.has_cursor:
+            return False
+        if self._needs_local():
+            self._open_local()
+        if self._local is not None and self._local.sequence.encode_pending(limit):
+            return True
+        did = self._full.sequence.encode_pending(limit) > 0
+        if self._local is not None and self._full.n_pending_before_suffix() == 0:
+            self._close_local()
+        return did
+
+    def repair_some(self, limit: int) -> bool:
+        """Encodes accepted tokens again, which saw the text behind the cursor when they were made."""
+        window = self._serving()
+        if window.accepted is None or window.sequence.n_pending:
+            return False
+        start, end = window.accepted
+        window.accepted = None
+        positions = range(start, min(end, start + limit, window.n_own_tokens))
+        window.sequence.repair(positions)
+        return True
+
+    def refresh_some(self, limit: int) -> bool:
+        """Makes some more tokens fresh; whether there was work. Generated tokens stay as they are."""
+        if not self.has_cursor or self._full.sequence.n_pending:
+            return False
+        return 0 < self._full.sequence.refresh(limit, before=self._full.n_own_tokens)
+
+    def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
+        """Completes at an offset.
+
+        Raises: OutOfSync, when it lies outside the text.
+        """
+        begin, encoded_before = now(), self.n_encoded
+        self.move_cursor(ask.offset)
+        if self._needs_local():
+            self._open_local()
+        window = self._serving()
+        sequence = window.sequence
+        self._encode_needed(window)
+        self._put_tail(window, ask.assumed)
+        logits = sequence.next_logits()
+        n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
+        n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
+        stopping = Stopping(
+            self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
+        )
+        limits = Limits(
+            ask.max_tokens,
+            ask.is_cancelled,
+            lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
+        )
+        items: list[Decoded] = []
+        # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
+        for rank in reversed(range(max(1, ask.n_alternatives))):
+            sequence.truncate(n_context)
+            items.append(
+                decode(
+                    logits,
+                    sequence.append,
+                    self._model.tokenizer,
+                    self._model.barred,
+                    self._model.layout.ends,
+                    stopping,
+                    limits,
+                    rank,
+                )
+            )
+        items.reverse()
+        self._note_tail(window)
+        n_generated = sum(len(item.tokens) for item in items)
+        return Answer(
+            items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms
+        )
+
+    def drop_cache(self) -> None:
+        """Gives the memory of all windows back; the text stays, and is read again when it is needed."""
+        self._close_local()
+        self._full.drop_tail()
+        self._full.sequence.drop_cache()
+        self.has_cursor = False
+
+    def check(self) -> None:
+        """Recomputes the books of all windows.
+
+        Raises: AssertionError.
+        """
+        for window in self._windows():
+            window.sequence.check()
+            assert window.sequence.tokens[: window.n_own_tokens] == window.tokenized.ids
+            assert self.text[window.start : window.end] == window.tokenized.text
+
+    # ---- windows
+
+    _n_encoded_before = 0
+
+    def _windows(self) -> list[Window]:
+        return [self._full] if self._local is None else [self._full, self._local]
+
+    def _sequences(self) -> list[Sequence]:
+        return [window.sequence for window in self._windows()]
+
+    def _open_full(self) -> Window:
+        start, end = choose_stretch(self.text, self.cursor, self._context)
+        return self._fit(Window(self._model, self.text, start, end, self.cursor))
+
+    def _fit(self, window: Window) -> Window:
+        """Makes a window shorter that holds more tokens than the context."""
+        while self._context < window.n_own_tokens:
+            share = self._context / window.n_own_tokens
+            room = int((window.end - window.start) * share * 0.95 / CHARACTERS_PER_TOKEN)
+            start, end = choose_stretch(self.text, self.cursor, room)
+            if (start, end) == (window.start, window.end):
+                break
+            window = Window(self._model, self.text, start, end, self.cursor)
+        return window
+
+    def _edit_window(self, window: Window, start: int, end: int, replacement: str) -> Window:
+        """The window after an edit that may lie outside of it or across its ends."""
+        shift = len(replacement) - (end - start)
+        if window.start <= start and end <= window.end:
+            window.edit(start, end, replacement)
+        elif end <= window.start:
+            window.start += shift
+        elif start < window.end:
+            self._retire(window)
+            return self._open_full()
+        return window
+
+    def _place_cursor(self, offset: int) -> None:
+        self.cursor = offset
+        full = self._full
+        margin = int((full.end - full.start) * MARGIN)
+        is_near_start = 0 < full.start and offset < full.start + margin
+        is_near_end = full.end < len(self.text) and full.end - margin < offset
+        too_long = self._context + N_SPARE_TOKENS // 2 < full.n_own_tokens
+        if is_near_start or is_near_end or too_long:
+            self._slide(offset)
+        self._full.move_cursor(offset)
+        if self._local is not None:
+            if self._local.start <= offset <= self._local.end:
+                self._local.move_cursor(offset)
+            else:
+                self._close_local()
+
+    def _slide(self, offset: int) -> None:
+        full = self._full
+        n_characters = int(self._context * (full.end - full.start) / max(1, full.n_own_tokens))
+        room = int(min(n_characters, self._context * 8) / CHARACTERS_PER_TOKEN)
+        start, end = choose_stretch(self.text, offset, room)
+        if full.start <= full.cursor <= full.end and start <= full.cursor <= end:
+            full.slide(self.text, start, end)
+        else:
+            self._retire(full)
+            self._full = self._open_full()
+
+    def _needs_local(self) -> bool:
+        return self._local is None and MOST_PENDING < self._full.n_pending_before_suffix()
+
+    def _open_local(self) -> None:
+        start, end = choose_stretch(self.text, self.cursor, LOCAL_TOKENS)
+        self._local = Window(self._model, self.text, start, end, self.cursor)
+
+    def _close_local(self) -> None:
+        if self._local is not None:
+            self._retire(self._local)
+            self._local = None
+
+    def _retire(self, window: Window) -> None:
+        self._n_encoded_before += window.sequence.n_encoded
+        window.sequence.drop_cache()
+
+    def _serving(self) -> Window:
+        if self._local is not None and MOST_PENDING < self._full.n_pending_before_suffix():
+            return self._local
+        return self._full
+
+    # ---- completing
+
+    def _encode_needed(self, window: Window) -> None:
+        """Encodes what is pending in front of the cursor, and near it behind."""
+        sequence = window.sequence
+        limit = window.tokenized.suffix_span[0] + MOST_PENDING
+        if window.tokenized.layout.is_suffix_first:
+            limit = window.n_own_tokens
+        limit = min(limit, window.n_own_tokens - 1)  # the last is encoded for its logits
+        while sequence.encode_pending(MOST_PENDING, before=limit):
+            pass
+
+    def _put_tail(self, window: Window, assumed: str) -> None:
+        """Makes the sequence carry the assumed text behind its own tokens, keeping what it carries already."""
+        kept = self._agreeing(window.tail, assumed)
+        window.sequence.truncate(window.n_own_tokens + len(kept))
+        n_covered = len(self._model.tokenizer.decode([token for _, token in kept])) if kept else 0
+        rest = self._model.tokenizer.encode(assumed[n_covered:]).ids
+        if rest:
+            n = len(window.sequence)
+            window.sequence.splice(n, n, rest)
+            while window.sequence.encode_pending(MOST_PENDING):
+                pass
+
+    def _agreeing(self, tail: tuple[TailToken, ...], assumed: str) -> list[TailToken]:
+        """The first tokens of a tail whose text is the beginning of the assumed text."""
+        for n_kept in range(len(tail), 0, -1):
+            text = self._model.tokenizer.decode([token for _, token in tail[:n_kept]])
+            if assumed.startswith(text):
+                return list(tail[:n_kept])
+        return []
+
+    def _note_tail(self, window: Window) -> None:
+        tokens = window.sequence.tokens[window.n_own_tokens :]
+        decoded = self._model.tokenizer.decode
+        window.add_to_tail([(len(decoded(tokens[:k])), token) for k, token in enumerate(tokens)])
+
+
+def _clean(text: str) -> str:
+    """Unpaired surrogates as U+FFFD, one for one: no tokenizer takes them."""
+    if text.isascii():
+        return text
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)

@@ -1,0 +1,214 @@
+"""A document's life in the engine, against reading its text anew."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from warmline_engine.errors import OutOfSync
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.session import Ask, Session
+from warmline_engine.text.tokenized_text import TokenizedText
+
+TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
+
+
+def ask(offset: int, **changes: object) -> Ask:
+    asked: dict = {
+        "offset": offset,
+        "assumed": "",
+        "max_tokens": 12,
+        "multi_line": True,
+        "n_alternatives": 1,
+        "deadline_ms": None,
+        "is_cancelled": lambda: False,
+    }
+    return Ask(**(asked | changes))
+
+
+def finish(session: Session) -> None:
+    while session.encode_some(128) or session.repair_some(128) or session.refresh_some(128):
+        session.check()
+
+
+def cold_answer(model: LoadedModel, session: Session) -> torch.Tensor:
+    tokens = TokenizedText(model.tokenizer, model.layout, session.text, session.cursor).ids
+    return ColdRead(model.transformer, tokens, slice(-1, None)).logits[0]
+
+
+pieces = st.sampled_from(["x", "    ", "\n", "def f(a):\n", "# é 𝒳\n", "return x", "(", "<|fim_middle|>", "\r\n"])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("edit"), st.floats(0, 1), st.integers(0, 40), pieces),
+        st.tuples(st.just("type"), pieces),
+        st.tuples(st.just("jump"), st.floats(0, 1)),
+        st.tuples(st.just("complete"), st.floats(0, 1)),
+        st.tuples(st.just("accept")),
+        st.tuples(st.just("idle"), st.integers(1, 60)),
+    ),
+    max_size=14,
+)  # fmt: skip
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=steps)
+def test_any_session_then_refresh_answers_as_a_cold_read(
+    steps: list[tuple], model: LoadedModel
+) -> None:
+    session, text = Session(model, TEXT, 0, 4096), TEXT
+    offered = ""
+    for step in steps:
+        n = len(text)
+        match step:
+            case ("edit", at, length, new):
+                start = int(at * n)
+                end = min(n, start + length)
+                session.edit(start, end, new)
+                text = text[:start] + new + text[end:]
+            case ("type", new):
+                at = session.cursor
+                session.edit(at, at, new)
+                text = text[:at] + new + text[at:]
+            case ("jump", at):
+                session.move_cursor(int(at * n))
+            case ("complete", at):
+                offered = session.complete(ask(int(at * n))).items[0].text
+            case ("accept",):
+                at = session.cursor
+                session.edit(at, at, offered)
+                text = text[:at] + offered + text[at:]
+            case ("idle", limit):
+                session.encode_some(limit)
+                session.repair_some(limit)
+                session.refresh_some(limit)
+        session.check()
+        assert session.text == text
+    session.move_cursor(len(text) // 2)
+    finish(session)
+    assert session.n_fresh == session.n_tokens
+    expected = cold_answer(model, session)
+    found = session._full.sequence.next_logits()
+    assert float((found - expected).abs().max()) < 2e-4
+
+
+def test_the_completion_after_refresh_is_the_cold_one(model: LoadedModel) -> None:
+    edited, offset = Session(model, TEXT, 0, 4096), len(TEXT) // 2
+    edited.edit(10, 20, "something else\n")
+    edited.move_cursor(offset)
+    finish(edited)
+    anew = Session(model, edited.text, offset, 4096)
+    finish(anew)
+    assert edited.complete(ask(offset)).items[0].tokens == anew.complete(ask(offset)).items[0].tokens
+
+
+def test_typing_at_the_cursor_encodes_a_few_tokens(model: LoadedModel) -> None:
+    session = Session(model, TEXT, len(TEXT) // 2, 4096)
+    finish(session)
+    at = session.cursor
+    for character in "result = f":
+        before = session.n_encoded
+        session.edit(at, at, character)
+        at += 1
+        session.complete(ask(at, max_tokens=1))
+        # one generated token that is never encoded, the marker <mid>, and what the letter changed
+        assert session.n_encoded - before <= 5
+
+
+def test_a_long_file_is_served_from_near_the_cursor_at_once(model: LoadedModel) -> None:
+    text = "\n\n".join([TEXT] * 6)
+    session = Session(model, text, None, 8192)
+    answer = session.complete(ask(len(text) - 200))
+    assert answer.n_tokens < 1500 < session.n_tokens
+    finish(session)
+    after = session.complete(ask(len(text) - 200))
+    assert after.n_tokens == session.n_tokens
+    assert after.n_fresh == after.n_tokens
+
+
+def test_a_file_beyond_the_context_slides(model: LoadedModel) -> None:
+    text = "\n\n".join([TEXT] * 8)
+    session = Session(model, text, 0, 1500)
+    finish(session)
+    for offset in (len(text) // 3, len(text) // 2, len(text), 50, len(text) // 2):
+        session.move_cursor(offset)
+        session.check()
+        assert session.n_tokens <= 1500
+        answer = session.complete(ask(offset, max_tokens=2))
+        assert 100 < answer.n_tokens
+        finish(session)
+        assert session.n_fresh == session.n_tokens
+
+
+def test_an_accept_moves_tokens_and_repairs_them(model: LoadedModel) -> None:
+    session = Session(model, TEXT, len(TEXT) // 2, 4096)
+    finish(session)
+    offered = "\n    chunks = self._split(text)\n    return chunks"
+    session.complete(ask(session.cursor, assumed=offered, max_tokens=1))
+    before = session.n_encoded
+    session.edit(session.cursor, session.cursor, offered)
+    session.encode_some(100)
+    assert session.n_encoded - before <= 4
+    session.check()
+    moved = session._full.accepted
+    assert moved is not None
+    assert session.repair_some(100)
+    assert session.n_encoded - before <= 4 + moved[1] - moved[0]
+    session.check()
+
+
+def test_assumed_text_continues_without_encoding_it_again(model: LoadedModel) -> None:
+    session = Session(model, TEXT, len(TEXT) // 2, 4096)
+    finish(session)
+    first = session.complete(ask(session.cursor, max_tokens=6))
+    more = session.complete(ask(session.cursor, assumed=first.items[0].text, max_tokens=3))
+    assert more.n_encoded <= 4
+    session.check()
+
+
+def test_alternatives_differ_in_their_first_token(model: LoadedModel) -> None:
+    session = Session(model, TEXT, 100, 4096)
+    items = session.complete(ask(100, n_alternatives=3)).items
+    assert len({item.tokens[0] for item in items if item.tokens}) == len(
+        [item for item in items if item.tokens]
+    )
+    session.check()
+
+
+def test_a_cancelled_completion_stops_at_a_token(model: LoadedModel) -> None:
+    session = Session(model, TEXT, 100, 4096)
+    asked = iter([False, False, True])
+    answer = session.complete(ask(100, is_cancelled=lambda: next(asked)))
+    assert answer.stop == "cancelled"
+    assert len(answer.items[0].tokens) == 2
+
+
+@pytest.mark.parametrize("span", [(-1, 2), (5, 4), (0, 10**6)])
+def test_an_edit_outside_the_text_is_refused(span: tuple[int, int], model: LoadedModel) -> None:
+    session = Session(model, "x = 1\n", 0, 4096)
+    with pytest.raises(OutOfSync):
+        session.edit(*span, "y")
+    assert session.text == "x = 1\n"
+
+
+def test_a_dropped_cache_is_read_again(model: LoadedModel) -> None:
+    session = Session(model, TEXT, 100, 4096)
+    finish(session)
+    before = session.complete(ask(100)).items[0].tokens
+    session.drop_cache()
+    assert model.arena.used_bytes == 0
+    session.move_cursor(100)
+    finish(session)
+    assert session.complete(ask(100)).items[0].tokens == before
+
+
+def test_unpaired_surrogates_become_replacement_characters(model: LoadedModel) -> None:
+    session = Session(model, "a\ud800b", 0, 4096)
+    assert session.text == "a\ufffdb"
