@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,25 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model(model_folder: Path) -> LoadedModel:
     return loaded_model.load(str(model_folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iterator[Path]:
+    """An engine that the tests of a module share; it must be alive when they are done."""
+    path = tmp_path_factory.mktemp("engine") / "engine.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model",
+         str(model_folder), "--threads", "1"],
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while b"listening" not in (line := process.stderr.readline()):
+        assert line, "the engine ended"
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
+    drain.start()
+    yield path
+    assert process.poll() is None, "the engine died"
+    process.terminate()
+    process.wait(60)
+    drain.join(60)
+    process.stderr.close()

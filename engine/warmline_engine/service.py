@@ -1,0 +1,230 @@
+"""The engine process: frames from a socket to the worker, and back.
+
+`python -m warmline_engine.service --socket PATH --model NAME` listens on a Unix socket that only its user
+may open; `--port-file FILE` listens on a loopback port instead and writes port and token to FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import hmac
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import struct
+import sys
+import time
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from . import wire
+
+log = logging.getLogger("warmline_engine")
+
+VERSION = "0.1.0"
+HELLO_WITHIN_S = 5.0
+LOG_BYTES, N_LOGS = 2 * 2**20, 2
+
+
+class Connection:
+    """A client's end: frames may be sent from any thread."""
+
+    def __init__(self, writer: asyncio.StreamWriter, loop: asyncio.AbstractEventLoop) -> None:
+        self._writer = writer
+        self._loop = loop
+
+    def send(self, frame: wire.ToServer) -> None:
+        """Queues a frame; one for a connection that is gone is dropped."""
+        payload = wire.pack(frame)
+        # the loop is closed when the process ends while the worker still talks
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._write, payload)
+
+    def _write(self, payload: bytes) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(payload)
+
+
+class Service:
+    """Accepts connections, checks who they are, and passes frames on."""
+
+    def __init__(self, options: argparse.Namespace, token: str) -> None:
+        self._options = options
+        self._token = token
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._idle_since = time.monotonic()
+        from .loaded_model import load
+        from .worker import Worker
+
+        loader = functools.partial(
+            load, options.model, options.device, options.dtype, options.cache_mebibytes
+        )
+        self.worker = Worker(
+            lambda progress: loader(progress=progress), options.context_tokens, self._broadcast
+        )
+        self.worker.start()
+
+    def _broadcast(self, frame: wire.ToServer) -> None:
+        for connection in list(self._connections):
+            connection.send(frame)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talks to one client until it leaves or breaks the rules."""
+        connection = Connection(writer, self._loop)
+        try:
+            _check_peer(writer)
+            async with asyncio.timeout(HELLO_WITHIN_S):
+                self._check_hello(await wire.read(reader))
+            connection.send(wire.Welcome(wire.PROTOCOL_VERSION, VERSION, os.getpid()))
+            self._connections.add(connection)
+            known = self.worker.welcome()
+            if known is not None:
+                connection.send(known)
+            await self._read_on(reader, connection)
+        except wire.WireError as error:
+            connection.send(wire.Failure(None, error.code, str(error)))
+            await asyncio.sleep(0)
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            pass
+        finally:
+            self._connections.discard(connection)
+            self.worker.leave(connection)
+            self._idle_since = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+
+    async def _read_on(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        while True:
+            try:
+                frame = await wire.read(reader)
+            except wire.WireError as error:
+                if error.code == "frame_too_long":
+                    raise  # where the next frame begins is not known
+                log.warning("a frame was refused: %s", error)
+                connection.send(wire.Failure(None, error.code, str(error)))
+                continue
+            if isinstance(
+                frame,
+                wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.Complete
+                | wire.Cancel | wire.AskStatus,
+            ):  # fmt: skip
+                self.worker.submit(connection, frame)
+            else:
+                name = type(frame).__name__
+                connection.send(wire.Failure(None, "unexpected_frame", f"{name} is not expected"))
+
+    def _check_hello(self, frame: wire.Frame) -> None:
+        if not isinstance(frame, wire.Hello):
+            raise wire.WireError("no_hello", f"{type(frame).__name__} came before Hello")
+        if not hmac.compare_digest(frame.token.encode(), self._token.encode()):
+            raise wire.WireError("wrong_token", "the token is not the one of this engine")
+        if frame.version != wire.PROTOCOL_VERSION:
+            raise wire.WireError(
+                "wrong_version", f"protocol {frame.version}; this engine speaks {wire.PROTOCOL_VERSION}"
+            )
+        log.info("connected: %s", frame.client)
+
+    async def wait_until_idle(self) -> None:
+        """Returns when no client has been connected for the idle time."""
+        limit = self._options.idle_exit_minutes * 60
+        while self._connections or time.monotonic() - self._idle_since < limit:
+            await asyncio.sleep(min(1.0, max(0.05, limit / 4)))
+
+
+def _check_peer(writer: asyncio.StreamWriter) -> None:
+    """On Linux, that the other end of a Unix socket is our own user."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    if peer.family != getattr(socket, "AF_UNIX", None) or not hasattr(socket, "SO_PEERCRED"):
+        return
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    if uid != os.getuid():
+        raise wire.WireError("wrong_user", "the engine serves the user who started it")
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Listens until idle or told to stop."""
+    token = secrets.token_hex(16) if options.port_file else ""
+    service = Service(options, token)
+    limit = wire.MAX_FRAME_BYTES + 4096
+    stop = asyncio.Event()
+    for name in ("SIGTERM", "SIGINT"):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), stop.set)
+    if options.port_file:
+        server = await asyncio.start_server(service.serve, "127.0.0.1", 0, limit=limit)
+        port = server.sockets[0].getsockname()[1]
+        _write_private(options.port_file, json.dumps({"port": port, "token": token}))
+    else:
+        old_mask = os.umask(0o177)
+        try:
+            server = await asyncio.start_unix_server(service.serve, options.socket, limit=limit)
+        finally:
+            os.umask(old_mask)
+    log.info("listening, pid %d", os.getpid())
+    try:
+        idle = asyncio.ensure_future(service.wait_until_idle())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((idle, stopped), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        stopped.cancel()
+    finally:
+        server.close()
+        service.worker.close()
+        for path in (options.socket, options.port_file):
+            if path:
+                path.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="warmline engine", description="Serves one model.")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", type=Path, help="Unix socket to listen on")
+    where.add_argument("--port-file", type=Path, help="listen on loopback; write port and token here")
+    parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores but one")
+    parser.add_argument("--context-tokens", type=int, default=8192)
+    parser.add_argument("--cache-mebibytes", type=int, default=1024, help="memory for caches")
+    parser.add_argument("--idle-exit-minutes", type=float, default=15.0)
+    parser.add_argument("--log", type=Path, help="rotated log file; standard error without")
+    return parser
+
+
+def main() -> None:
+    options = make_parser().parse_args()
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if options.log:
+        handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
+    logging.basicConfig(
+        level=logging.INFO,
+        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    import torch
+
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(options.threads or max(1, (n_cores or 1) - 1))
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)
+    asyncio.run(run(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,394 @@
+"""The one thread that owns the model: takes frames in order, and works on what matters most.
+
+In order of weight: what changes a text (cheap, and all else depends on it), completions, encoding edits,
+repair, refresh. A completion asks at each token whether it is still wanted; all other work comes in
+chunks of about CHUNK_MS.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import torch
+
+from . import wire
+from .cache.arena import ArenaFull
+from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
+from .loaded_model import LoadedModel
+from .session import Ask, Session
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CHUNK_MS = 60.0
+LEAST_CHUNK, MOST_CHUNK = 16, 256
+SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
+
+
+class Client(Protocol):
+    """A connection, as the worker sees it."""
+
+    def send(self, frame: wire.ToServer) -> None: ...
+
+
+@dataclass
+class Document:
+    """A session and what the worker remembers of it."""
+
+    client: Client
+    session: Session
+    version: int
+    touched: float
+    edited_at: float | None = None  # since when an edit waits to be encoded
+    n_encoded_at_edit: int = 0
+
+
+@dataclass
+class Waiting:
+    client: Client
+    frame: wire.Complete
+    arrived: float
+
+
+@dataclass
+class _Inbox:
+    """What the connections put down for the worker; guarded by `changed`."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    texts: deque[tuple[Client, wire.ToEngine | None]] = field(
+        default_factory=deque[tuple[Client, wire.ToEngine | None]]
+    )
+    completions: deque[Waiting] = field(default_factory=deque[Waiting])
+    cancelled: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    is_closing: bool = False
+
+
+class Worker(threading.Thread):
+    """Serves documents of all connections from one model."""
+
+    def __init__(
+        self,
+        load: Callable[[Callable[[float], None]], LoadedModel],
+        context_tokens: int,
+        broadcast: Callable[[wire.ToServer], None],
+    ) -> None:
+        super().__init__(name="worker", daemon=True)
+        self._load = load
+        self._context_tokens = context_tokens
+        self._broadcast = broadcast
+        self._inbox = _Inbox()
+        self._documents: dict[tuple[int, str], Document] = {}
+        self._chunk = 64
+        self._model: LoadedModel | None = None
+        self._failure = ""
+        self._current: Waiting | None = None
+
+    # ---- called from the event loop
+
+    def submit(self, client: Client, frame: wire.ToEngine) -> None:
+        """Takes a frame of a connection; answers come through `client.send`."""
+        with self._inbox.changed:
+            if isinstance(frame, wire.Complete):
+                self._inbox.completions.append(Waiting(client, frame, time.monotonic()))
+            elif isinstance(frame, wire.Cancel):
+                self._inbox.cancelled.add((id(client), frame.id))
+            else:
+                self._inbox.texts.append((client, frame))
+                if isinstance(frame, wire.Edit | wire.Close | wire.Open):
+                    self._cancel_current(client, frame.document)
+            self._inbox.changed.notify()
+
+    def leave(self, client: Client) -> None:
+        """Drops the documents of a connection that is gone."""
+        with self._inbox.changed:
+            self._inbox.texts.append((client, None))
+            for waiting in list(self._inbox.completions):
+                if waiting.client is client:
+                    self._inbox.completions.remove(waiting)
+            if self._current is not None and self._current.client is client:
+                self._inbox.cancelled.add((id(client), self._current.frame.id))
+            self._inbox.changed.notify()
+
+    def close(self) -> None:
+        """Ends the thread after the present chunk."""
+        with self._inbox.changed:
+            self._inbox.is_closing = True
+            self._inbox.changed.notify()
+
+    def welcome(self) -> wire.ToServer | None:
+        """What a new connection should know at once: the model, or why there is none."""
+        if self._failure:
+            return wire.Failure(None, "model", self._failure)
+        return self._ready() if self._model else None
+
+    def _cancel_current(self, client: Client, document: str) -> None:
+        """A text that changes makes the answer being made for it worthless."""
+        current = self._current
+        if current and current.client is client and current.frame.document == document:
+            self._inbox.cancelled.add((id(client), current.frame.id))
+
+    # ---- the thread
+
+    def run(self) -> None:
+        try:
+            self._model = self._load(lambda f: self._broadcast(wire.Progress("loading", f)))
+        except ModelError as error:
+            self._fail(str(error))
+        except Exception as error:  # a process loop: a model that cannot load is a state, not a crash
+            log.exception("the model cannot be loaded")
+            self._fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
+        else:
+            self._broadcast(self._ready())
+        while not self._inbox.is_closing:
+            try:
+                if not self._step():
+                    self._wait()
+            except Exception:  # a process loop: one bad document must not end the others
+                log.exception("a step failed")
+                time.sleep(0.05)
+
+    def _fail(self, message: str) -> None:
+        self._failure = message
+        log.error(message)
+        self._broadcast(wire.Failure(None, "model", message))
+
+    def _ready(self) -> wire.ModelReady:
+        model = self._model
+        assert model is not None
+        return wire.ModelReady(
+            name=model.card.name,
+            fingerprint=model.fingerprint,
+            languages=model.card.languages,
+            fill_in_middle=model.layout.has_suffix,
+            max_context=min(self._context_tokens, model.transformer.config.max_context),
+            device=str(model.transformer.device),
+            dtype=str(model.transformer.dtype).removeprefix("torch."),
+        )
+
+    def _wait(self) -> None:
+        with self._inbox.changed:
+            if not (self._inbox.texts or self._inbox.completions or self._inbox.is_closing):
+                self._inbox.changed.wait(timeout=5.0)
+
+    def _step(self) -> bool:
+        """Does the weightiest piece of work; whether there was any."""
+        with self._inbox.changed:
+            taken = self._inbox.texts.popleft() if self._inbox.texts else None
+            waiting = None
+            if taken is None and self._inbox.completions:
+                waiting = self._current = self._inbox.completions.popleft()
+        if taken is not None:
+            self._take_text(*taken)
+            return True
+        if waiting is not None:
+            try:
+                self._complete(waiting)
+            finally:
+                with self._inbox.changed:
+                    self._current = None
+                    self._inbox.cancelled.discard((id(waiting.client), waiting.frame.id))
+            return True
+        return self._model is not None and self._work_ahead()
+
+    # ---- texts
+
+    def _take_text(self, client: Client, frame: wire.ToEngine | None) -> None:
+        if frame is None:
+            for key in [key for key in self._documents if key[0] == id(client)]:
+                self._documents.pop(key).session.drop_cache()
+            return
+        document = getattr(frame, "document", "")
+        try:
+            if isinstance(frame, wire.AskStatus):
+                client.send(self._status(frame.id))
+            elif self._model is None:
+                reason = self._failure or "the model is being loaded"
+                client.send(wire.Failure(None, "not_ready", reason, document))
+            elif isinstance(frame, wire.Open):
+                self._open(client, frame)
+            elif isinstance(frame, wire.Close):
+                closed = self._documents.pop((id(client), document), None)
+                if closed:
+                    closed.session.drop_cache()
+            elif isinstance(frame, wire.Edit):
+                self._edit(client, frame)
+            elif isinstance(frame, wire.MoveCursor):
+                found = self._find(client, document)
+                if found.version == frame.version:
+                    found.session.move_cursor(frame.offset)
+                    found.touched = time.monotonic()
+        except EngineError as error:
+            client.send(wire.Failure(None, error.code, str(error), document))
+        except Exception as error:  # a process loop: answered, logged, and the document is asked for anew
+            log.exception("%s failed", type(frame).__name__)
+            self._documents.pop((id(client), document), None)
+            client.send(wire.Failure(None, "out_of_sync", type(error).__name__, document))
+
+    def _open(self, client: Client, frame: wire.Open) -> None:
+        assert self._model is not None
+        old = self._documents.pop((id(client), frame.document), None)
+        if old:
+            old.session.drop_cache()
+        session = Session(self._model, frame.text, frame.cursor, self._context_tokens)
+        now = time.monotonic()
+        self._documents[id(client), frame.document] = Document(client, session, frame.version, now)
+
+    def _edit(self, client: Client, frame: wire.Edit) -> None:
+        document = self._find(client, frame.document)
+        if frame.version <= document.version:
+            raise OutOfSync(f"version {frame.version} after version {document.version}")
+        if document.edited_at is None:
+            document.edited_at = time.monotonic()
+            document.n_encoded_at_edit = document.session.n_encoded
+        for edit in frame.edits:
+            document.session.edit(edit.start, edit.end, edit.text)
+        document.session.has_cursor = True
+        document.version, document.touched = frame.version, time.monotonic()
+
+    def _find(self, client: Client, name: str) -> Document:
+        document = self._documents.get((id(client), name))
+        if document is None:
+            raise UnknownDocument("the document is not open")
+        return document
+
+    # ---- completions
+
+    def _complete(self, waiting: Waiting) -> None:
+        client, frame = waiting.client, waiting.frame
+        try:
+            client.send(self._answer(waiting))
+        except EngineError as error:
+            client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
+        except ArenaFull as error:
+            client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
+        except Exception as error:  # a process loop: every request is answered
+            log.exception("a completion failed")
+            self._documents.pop((id(client), frame.document), None)
+            name = type(error).__name__
+            client.send(wire.Failure(frame.id, "out_of_sync", name, frame.document))
+
+    def _answer(self, waiting: Waiting) -> wire.Completion:
+        frame, key = waiting.frame, (id(waiting.client), waiting.frame.id)
+        if self._model is None:
+            raise EngineError(self._failure or "the model is being loaded")
+        document = self._find(waiting.client, frame.document)
+        document.touched = time.monotonic()
+        if key in self._inbox.cancelled or document.version != frame.version:
+            return _empty(frame.id, waiting.arrived)
+        ask = Ask(
+            frame.offset,
+            frame.assumed,
+            max(1, min(frame.max_tokens, 512)),
+            frame.multi_line,
+            max(1, min(frame.n_alternatives, 5)),
+            frame.deadline_ms,
+            lambda: key in self._inbox.cancelled,
+        )
+        with torch.inference_mode():
+            answer = self._with_room(document, lambda: document.session.complete(ask))
+        self._report_encoded(frame.document, document)
+        cancelled = answer.stop == "cancelled"
+        items = [] if cancelled else [item for item in answer.items if item.text]
+        return wire.Completion(
+            id=frame.id,
+            items=tuple(wire.Item(item.text, item.mean_logprob) for item in items),
+            stop=answer.stop,
+            n_tokens=answer.n_tokens,
+            n_fresh=answer.n_fresh,
+            n_encoded=answer.n_encoded,
+            n_generated=answer.n_generated,
+            elapsed_ms=(time.monotonic() - waiting.arrived) * 1000,
+            first_token_ms=answer.first_token_ms,
+        )
+
+    def _with_room(self, wanted: Document, work: Callable[[], T]) -> T:
+        """Does work on a document; where memory is spent, the one unused longest loses its cache first."""
+        while True:
+            try:
+                return work()
+            except ArenaFull:
+                others = [
+                    d for d in self._documents.values() if d is not wanted and d.session.n_bytes
+                ]
+                if not others:
+                    raise
+                min(others, key=lambda d: d.touched).session.drop_cache()
+
+    # ---- work ahead
+
+    def _work_ahead(self) -> bool:
+        now = time.monotonic()
+        recent = sorted(
+            ((key, d) for key, d in self._documents.items() if now - d.touched < SERVED_FOR_S),
+            key=lambda pair: -pair[1].touched,
+        )
+        for kind in ("encode_some", "repair_some", "refresh_some"):
+            for (_, name), document in recent:
+                if self._work_on(name, document, kind):
+                    return True
+        return False
+
+    def _work_on(self, name: str, document: Document, kind: str) -> bool:
+        begin, before = time.monotonic(), document.session.n_encoded
+        try:
+            did = self._with_room(
+                document, lambda: getattr(document.session, kind)(self._chunk)
+            )
+        except ArenaFull as error:
+            log.warning("no room to read ahead: %s", error)
+            document.touched = 0.0  # nothing is read ahead until it is touched again
+            return False
+        n_encoded = document.session.n_encoded - before
+        if n_encoded == self._chunk:
+            elapsed = (time.monotonic() - begin) * 1000
+            self._chunk = int(self._chunk * min(2.0, max(0.5, CHUNK_MS / max(elapsed, 0.1))))
+            self._chunk = max(LEAST_CHUNK, min(MOST_CHUNK, self._chunk))
+        if document.session.n_pending == 0:
+            self._report_encoded(name, document)
+        return did
+
+    def _report_encoded(self, name: str, document: Document) -> None:
+        if document.edited_at is None:
+            return
+        session = document.session
+        document.client.send(
+            wire.Encoded(
+                document=name,
+                version=document.version,
+                n_encoded=session.n_encoded - document.n_encoded_at_edit,
+                n_tokens=session.n_tokens,
+                n_fresh=session.n_fresh,
+                elapsed_ms=(time.monotonic() - document.edited_at) * 1000,
+            )
+        )
+        document.edited_at = None
+
+    def _status(self, request_id: int) -> wire.Status:
+        model = self._model
+        state = "failed" if self._failure else "ready" if model else "loading"
+        documents = tuple(
+            wire.DocumentStatus(
+                name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending
+            )
+            for (_, name), d in self._documents.items()
+        )
+        return wire.Status(
+            id=request_id,
+            state=state,
+            message=self._failure,
+            model=model.card.name if model else "",
+            documents=documents,
+            cache_bytes=model.arena.used_bytes if model else 0,
+            cache_budget_bytes=model.arena.budget_bytes if model else 0,
+        )
+
+
+def _empty(request_id: int, arrived: float) -> wire.Completion:
+    elapsed = (time.monotonic() - arrived) * 1000
+    return wire.Completion(request_id, (), "cancelled", 0, 0, 0, 0, elapsed, 0.0)
