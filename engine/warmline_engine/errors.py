@@ -1,14 +1,14 @@
 """What can go wrong in the engine.
 
-    EngineError                 every error the engine reports; `code` is stable and goes over the wire
-    ├── ModelError              a model that cannot be served
-    │   ├── ConfigError             a config.json of no family, or with what is not served
-    │   ├── CheckpointError         weights missing, misshapen, truncated or pickled
-    │   ├── TokenizerError          a tokenizer.json missing or of no use
-    │   └── SourceError             a model that is not where it was looked for
-    └── DocumentError           a frame that does not fit the document it names
-        ├── UnknownDocument         the document is not open
-        └── OutOfSync               an edit or offset outside the text, or a version going back
+EngineError                 every error the engine reports; `code` is stable and goes over the wire
+├── ModelError              a model that cannot be served
+│   ├── ConfigError             a config.json of no family, or with what is not served
+│   ├── CheckpointError         weights missing, misshapen, truncated or pickled
+│   ├── TokenizerError          a tokenizer.json missing or of no use
+│   └── SourceError             a model that is not where it was looked for
+└── DocumentError           a frame that does not fit the document it names
+    ├── UnknownDocument         the document is not open
+    └── OutOfSync               an edit or offset outside the text, or a version going back
 """
 
 from __future__ import annotations

@@ -128,7 +128,8 @@ class Service:
             raise wire.WireError("wrong_token", "the token is not the one of this engine")
         if frame.version != wire.PROTOCOL_VERSION:
             raise wire.WireError(
-                "wrong_version", f"protocol {frame.version}; this engine speaks {wire.PROTOCOL_VERSION}"
+                "wrong_version",
+                f"protocol {frame.version}; this engine speaks {wire.PROTOCOL_VERSION}",
             )
         log.info("connected: %s", frame.client)
 
@@ -195,7 +196,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="warmline engine", description="Serves one model.")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--socket", type=Path, help="Unix socket to listen on")
-    where.add_argument("--port-file", type=Path, help="listen on loopback; write port and token here")
+    where.add_argument(
+        "--port-file", type=Path, help="listen on loopback; write port and token here"
+    )
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))

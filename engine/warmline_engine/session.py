@@ -141,7 +141,7 @@ class Session:
         """Makes some more tokens fresh; whether there was work. Generated tokens stay as they are."""
         if not self.has_cursor or self._full.sequence.n_pending:
             return False
-        return 0 < self._full.sequence.refresh(limit, before=self._full.n_own_tokens)
+        return self._full.sequence.refresh(limit, before=self._full.n_own_tokens) > 0
 
     def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
         """Completes at an offset.
@@ -186,9 +186,7 @@ class Session:
         items.reverse()
         self._note_tail(window)
         n_generated = sum(len(item.tokens) for item in items)
-        return Answer(
-            items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms
-        )
+        return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
 
     def drop_cache(self) -> None:
         """Gives the memory of all windows back; the text stays, and is read again when it is needed."""
@@ -248,7 +246,7 @@ class Session:
         self.cursor = offset
         full = self._full
         margin = int((full.end - full.start) * MARGIN)
-        is_near_start = 0 < full.start and offset < full.start + margin
+        is_near_start = full.start > 0 and offset < full.start + margin
         is_near_end = full.end < len(self.text) and full.end - margin < offset
         too_long = self._context + N_SPARE_TOKENS // 2 < full.n_own_tokens
         if is_near_start or is_near_end or too_long:
@@ -272,7 +270,7 @@ class Session:
             self._full = self._open_full()
 
     def _needs_local(self) -> bool:
-        return self._local is None and MOST_PENDING < self._full.n_pending_before_suffix()
+        return self._local is None and self._full.n_pending_before_suffix() > MOST_PENDING
 
     def _open_local(self) -> None:
         start, end = choose_stretch(self.text, self.cursor, LOCAL_TOKENS)
@@ -288,7 +286,7 @@ class Session:
         window.sequence.drop_cache()
 
     def _serving(self) -> Window:
-        if self._local is not None and MOST_PENDING < self._full.n_pending_before_suffix():
+        if self._local is not None and self._full.n_pending_before_suffix() > MOST_PENDING:
             return self._local
         return self._full
 

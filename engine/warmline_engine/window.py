@@ -22,7 +22,9 @@ class Window:
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
-        self.accepted: tuple[int, int] | None = None  # positions moved by an accept, not yet repaired
+        self.accepted: tuple[int, int] | None = (
+            None  # positions moved by an accept, not yet repaired
+        )
 
     @property
     def end(self) -> int:
@@ -109,11 +111,11 @@ def choose_stretch(text: str, cursor: int, n_tokens: int) -> tuple[int, int]:
     start = max(0, cursor - int(room * SHARE_BEFORE))
     end = min(len(text), start + room)
     start = max(0, end - room)
-    if 0 < start:
+    if start > 0:
         start = _line_start(text, start, cursor)
     if end < len(text):
         found = text.rfind("\n", cursor, end)
-        end = found + 1 if 0 <= found else end
+        end = found + 1 if found >= 0 else end
     return start, end
 
 

@@ -140,7 +140,9 @@ class Worker(threading.Thread):
             self._model = self._load(lambda f: self._broadcast(wire.Progress("loading", f)))
         except ModelError as error:
             self._fail(str(error))
-        except Exception as error:  # a process loop: a model that cannot load is a state, not a crash
+        except (
+            Exception
+        ) as error:  # a process loop: a model that cannot load is a state, not a crash
             log.exception("the model cannot be loaded")
             self._fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
         else:
@@ -225,7 +227,9 @@ class Worker(threading.Thread):
                     found.touched = time.monotonic()
         except EngineError as error:
             client.send(wire.Failure(None, error.code, str(error), document))
-        except Exception as error:  # a process loop: answered, logged, and the document is asked for anew
+        except (
+            Exception
+        ) as error:  # a process loop: answered, logged, and the document is asked for anew
             log.exception("%s failed", type(frame).__name__)
             self._documents.pop((id(client), document), None)
             client.send(wire.Failure(None, "out_of_sync", type(error).__name__, document))
@@ -337,9 +341,7 @@ class Worker(threading.Thread):
     def _work_on(self, name: str, document: Document, kind: str) -> bool:
         begin, before = time.monotonic(), document.session.n_encoded
         try:
-            did = self._with_room(
-                document, lambda: getattr(document.session, kind)(self._chunk)
-            )
+            did = self._with_room(document, lambda: getattr(document.session, kind)(self._chunk))
         except ArenaFull as error:
             log.warning("no room to read ahead: %s", error)
             document.touched = 0.0  # nothing is read ahead until it is touched again
@@ -373,9 +375,7 @@ class Worker(threading.Thread):
         model = self._model
         state = "failed" if self._failure else "ready" if model else "loading"
         documents = tuple(
-            wire.DocumentStatus(
-                name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending
-            )
+            wire.DocumentStatus(name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending)
             for (_, name), d in self._documents.items()
         )
         return wire.Status(

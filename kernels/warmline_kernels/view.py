@@ -75,7 +75,7 @@ class View:
 
     def _make_mask(self, window: int | None) -> Tensor | None:
         distance = self.query_positions[:, None] - self.key_positions[None, :]
-        seen = 0 <= distance
+        seen = distance >= 0
         if window is not None:
             seen &= distance < window
         if self.key_spans is not None and self.seen_spans is not None:

@@ -35,7 +35,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tie_word_embeddings": False,
     }
     random_checkpoint.write(config, folder, std=0.2)
-    own.save(own.train([inspect.getsource(textwrap) + inspect.getsource(json.decoder)], N_TOKENS), folder)
+    own.save(
+        own.train([inspect.getsource(textwrap) + inspect.getsource(json.decoder)], N_TOKENS), folder
+    )
     (folder / "card.toml").write_text('name = "loud"\nlanguages = ["python"]\nlicence = "MIT"\n')
     return folder
 

@@ -64,7 +64,7 @@ class Arena:
 
     def _give_back(self, n_blocks: int) -> None:
         self.used_bytes -= n_blocks * self.block_bytes
-        assert 0 <= self.used_bytes, self.used_bytes
+        assert self.used_bytes >= 0, self.used_bytes
 
 
 class Rows:

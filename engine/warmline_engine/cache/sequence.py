@@ -184,7 +184,7 @@ class Sequence:
         table, device, rows = self._slots, self._model.device, self._rows
         n_used = table.n_used
         turned_at = table.rotated_at
-        if N_QUERIES_TURNED < len(positions) or N_OFFSETS_KEPT < _n_offsets(table):
+        if len(positions) > N_QUERIES_TURNED or _n_offsets(table) > N_OFFSETS_KEPT:
             self.derive_rotated()
             turned_at = table.rotated_at
         at = torch.from_numpy(positions).to(device)

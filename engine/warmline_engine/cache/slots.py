@@ -23,7 +23,7 @@ class RowMoves:
     destinations: Ints
 
     def __bool__(self) -> bool:
-        return 0 < len(self.sources)
+        return len(self.sources) > 0
 
 
 class SlotTable:
@@ -36,7 +36,9 @@ class SlotTable:
     def __init__(self) -> None:
         self.slot_of: Ints = np.empty(0, np.int64)  # by position
         self._position_of: Ints = np.empty(0, np.int64)  # by slot, longer than n_used
-        self._rotated_at: Ints = np.empty(0, np.int64)  # by slot: the position its key is rotated for
+        self._rotated_at: Ints = np.empty(
+            0, np.int64
+        )  # by slot: the position its key is rotated for
         self.n_used = 0
 
     @property

@@ -51,7 +51,7 @@ class Stopping:
                 indent = len(line) - len(line.lstrip())
                 if indent < self._least_indent:
                     return Stop("block", _without_blank_end(text[:start]))
-                if is_whole and line == self._next_line and 2 < len(content):
+                if is_whole and line == self._next_line and len(content) > 2:
                     return Stop("suffix", _without_blank_end(text[:start]))
                 if is_whole and _is_repeated(lines[: number + 1]):
                     return Stop("repeat", _without_blank_end(text[:start]))
@@ -59,7 +59,7 @@ class Stopping:
                 return Stop("block", _without_blank_end(text[:start]))
             start += 1 + len(line)
         first = self._indent_text + lines[0]
-        if 1 < len(lines) and first == self._next_line and lines[0].strip():
+        if len(lines) > 1 and first == self._next_line and lines[0].strip():
             return Stop("suffix", 0)
         return None
 

@@ -63,7 +63,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path.name} is missing in {path.parent}; a model folder has one") from None
+        raise ConfigError(
+            f"{path.name} is missing in {path.parent}; a model folder has one"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
@@ -99,7 +101,9 @@ class _Tensors:
             paths = [self._folder / Path(name).name for name in names]
             missing = [path.name for path in paths if not path.exists()]
             if missing:
-                raise CheckpointError(f"{self._folder} lacks {', '.join(missing)}; fetch them again")
+                raise CheckpointError(
+                    f"{self._folder} lacks {', '.join(missing)}; fetch them again"
+                )
             return paths
         single = self._folder / "model.safetensors"
         if single.exists():
@@ -159,7 +163,11 @@ def _layer(config: ModelConfig, tensors: _Tensors, root: str) -> Layer:
         return Linear(weight, bias)
 
     def head_norm(name: str) -> Norm | None:
-        return Norm(tensors.take(f"{root}self_attn.{name}.weight"), None) if config.has_qk_norm else None
+        return (
+            Norm(tensors.take(f"{root}self_attn.{name}.weight"), None)
+            if config.has_qk_norm
+            else None
+        )
 
     up, down = (["mlp.gate_proj", "mlp.up_proj"], "mlp.down_proj")
     if not config.is_gated:

@@ -37,7 +37,7 @@ class ColdRead:
         self._keys.append(k)
         self._values.append(v)
         window = self._model.config.windows[layer]
-        mask = None if window is None else (0 <= self._distance) & (self._distance < window)
+        mask = None if window is None else (self._distance >= 0) & (self._distance < window)
         out = F.scaled_dot_product_attention(
             turn(q, *self._angles).transpose(0, 1)[None],
             turn(k, *self._angles).transpose(0, 1)[None],

@@ -50,7 +50,9 @@ class ModelConfig:
         """
         family = config.get("model_type")
         if family not in FAMILIES:
-            raise ConfigError(f"model type {family!r} is not served; served are {', '.join(FAMILIES)}")
+            raise ConfigError(
+                f"model type {family!r} is not served; served are {', '.join(FAMILIES)}"
+            )
         take = _Reader(config)
         n_heads, width = take.count("num_attention_heads"), take.count("hidden_size")
         head_size = config.get("head_dim") or width // n_heads
@@ -63,7 +65,9 @@ class ModelConfig:
         starcoder_bias = is_starcoder and bool(config.get("use_bias", True))
         n_kv_heads = config.get("num_key_value_heads") or n_heads
         if n_heads % n_kv_heads:
-            raise ConfigError(f"{n_heads} query heads cannot share {n_kv_heads} key/value heads evenly")
+            raise ConfigError(
+                f"{n_heads} query heads cannot share {n_kv_heads} key/value heads evenly"
+            )
         return cls(
             family=family,
             n_layers=n_layers,

@@ -44,7 +44,9 @@ class Rope:
                 f"so cached keys could not be kept; served are {', '.join(SERVED_TYPES)}"
             )
         if kind not in SERVED_TYPES:
-            raise ConfigError(f"rope scaling {kind!r} is unknown; served are {', '.join(SERVED_TYPES)}")
+            raise ConfigError(
+                f"rope scaling {kind!r} is unknown; served are {', '.join(SERVED_TYPES)}"
+            )
         size = int(head_size * parameters["partial_rotary_factor"])
         exponents = torch.arange(0, size, 2, dtype=torch.float32) / size
         plain = 1.0 / (float(parameters["rope_theta"]) ** exponents)

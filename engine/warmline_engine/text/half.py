@@ -84,7 +84,9 @@ class Half:
             new.starts.tolist(),
         )
         self.ids = self.ids[:first] + new.ids + self.ids[last:]
-        self._starts = np.concatenate((self._starts[:first], new.starts, self._starts[last:] + shift))
+        self._starts = np.concatenate(
+            (self._starts[:first], new.starts, self._starts[last:] + shift)
+        )
         self._begins = np.concatenate((self._begins[:first], new.begins_piece, self._begins[last:]))
         self.text = text
         return change
@@ -94,10 +96,10 @@ class Half:
         if not self._tokenizer.is_local:
             return 0
         settled = offset - 1
-        while 0 <= settled and not _settles(self.text[settled]):
+        while settled >= 0 and not _settles(self.text[settled]):
             settled -= 1
         index = int(np.searchsorted(self._starts, settled, side="right")) - 1
-        while 0 < index and not self._is_border(index):
+        while index > 0 and not self._is_border(index):
             index -= 1
         return max(index, 0)
 

@@ -166,7 +166,7 @@ class TokenizedText:
         if tail and replacement and not any(start <= key[0] for key in old):
             first, run = _common_run(tail, new, start, len(replacement))
             if run:
-                n_before = sum(1 for key in old if 0 <= key[0])
+                n_before = sum(1 for key in old if key[0] >= 0)
                 to = begin + change.start + n_before
                 moves.append(Move(n_tokens + first, n_tokens + first + len(run), to))
                 old = old[:n_before] + run + old[n_before:]
@@ -218,7 +218,7 @@ def _numbered(places: list[int], ids: list[int]) -> list[Key]:
 def _splices(keys: tuple[list[Key], list[Key]], begin: int) -> list[Change]:
     """The splices that turn the old keys into the new ones, from the back, so that each stands by itself."""
     old, new = keys
-    place_of = {key: k for k, key in enumerate(old) if 0 <= key[0]}
+    place_of = {key: k for k, key in enumerate(old) if key[0] >= 0}
     changes: list[Change] = []
     gap_old, gap_new = 0, 0
     for k, key in enumerate([*new, None]):

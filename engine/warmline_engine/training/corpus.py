@@ -21,7 +21,16 @@ from pathlib import Path, PurePosixPath
 
 from . import filters, licences
 
-VENDORED = ("_vendor", "vendor", "vendored", "third_party", "thirdparty", "extern", "externals", "_extern")
+VENDORED = (
+    "_vendor",
+    "vendor",
+    "vendored",
+    "third_party",
+    "thirdparty",
+    "extern",
+    "externals",
+    "_extern",
+)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -217,7 +226,8 @@ def build(training: Path, work: Path) -> None:
     psf = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
     python_licence = psf.read_text() if psf.exists() else "PSF-2.0"
     (work / "NOTICE").write_text(
-        f"{'=' * 80}\nPython {PYTHON} standard library (PSF-2.0)\n\n{python_licence}\n\n" + "\n\n".join(notices)
+        f"{'=' * 80}\nPython {PYTHON} standard library (PSF-2.0)\n\n{python_licence}\n\n"
+        + "\n\n".join(notices)
     )
     for name, (n_files, n_characters) in counts.items():
         print(f"{name}: {n_files} files, {n_characters / 1e6:.1f} million characters")

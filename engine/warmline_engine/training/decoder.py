@@ -94,7 +94,9 @@ class Decoder(nn.Module):
         hidden = self.hidden(tokens)
         embedding = self.weights["model.embed_tokens.weight"].bfloat16()
         logits = F.linear(hidden, embedding).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
+            targets.shape
+        )
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Normalised outputs of the last layer. Shapes: [B, T] → [B, T, width] bf16."""
@@ -120,7 +122,9 @@ class Decoder(nn.Module):
             )
             x = x + linear(seen.transpose(1, 2).flatten(2), "self_attn.o_proj")
             y = _norm(x, w[root + "post_attention_layernorm.weight"])
-            x = x + linear(F.silu(linear(y, "mlp.gate_proj")) * linear(y, "mlp.up_proj"), "mlp.down_proj")
+            x = x + linear(
+                F.silu(linear(y, "mlp.gate_proj")) * linear(y, "mlp.up_proj"), "mlp.down_proj"
+            )
         return _norm(x, w["model.norm.weight"])
 
 

@@ -29,12 +29,16 @@ def is_worth_reading(source: str) -> bool:
     if not 200 <= n_characters <= 400_000 or _GENERATED.search(source[:1500]):
         return False
     lines = source.splitlines()
-    if 1000 < max(map(len, lines)) or 100 < n_characters / len(lines):
+    if max(map(len, lines)) > 1000 or n_characters / len(lines) > 100:
         return False
     n_letters = sum(map(str.isalpha, source))
     n_digits = sum(map(str.isdigit, source))
     n_quoted = sum(len(line) for line in lines if line.lstrip()[:1] in ("'", '"', "0", "[", "{"))
-    return 0.35 < n_letters / n_characters and n_digits < 0.12 * n_characters and n_quoted < 0.6 * n_characters
+    return (
+        n_letters / n_characters > 0.35
+        and n_digits < 0.12 * n_characters
+        and n_quoted < 0.6 * n_characters
+    )
 
 
 def mask(source: str) -> str:
@@ -46,10 +50,8 @@ def mask(source: str) -> str:
 
 def shingles(source: str) -> set[int]:
     """Hashes of each three successive lines that say something: what two copies of a file share."""
-    lines = [stripped for line in source.splitlines() if 3 < len(stripped := "".join(line.split()))]
-    return {
-        zlib.crc32("\n".join(lines[k : k + 3]).encode()) for k in range(max(1, len(lines) - 2))
-    }
+    lines = [stripped for line in source.splitlines() if len(stripped := "".join(line.split())) > 3]
+    return {zlib.crc32("\n".join(lines[k : k + 3]).encode()) for k in range(max(1, len(lines) - 2))}
 
 
 class NearDuplicates:
@@ -77,6 +79,8 @@ class NearDuplicates:
 
     def _band_keys(self, found: Iterable[int]) -> list[tuple[int, bytes]]:
         hashes = np.fromiter(found, np.uint64)[None, :]
-        mixed = (hashes * self._multipliers + self._addends) >> np.uint64(16) & np.uint64(0xFFFFFFFF)
+        mixed = (hashes * self._multipliers + self._addends) >> np.uint64(16) & np.uint64(
+            0xFFFFFFFF
+        )
         smallest = mixed.min(axis=1).astype(np.uint32).reshape(N_BANDS, -1)
         return [(band, row.tobytes()) for band, row in enumerate(smallest)]

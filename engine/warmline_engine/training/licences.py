@@ -43,7 +43,9 @@ _DISTRIBUTED_UNDER = re.compile(
     r"(?:licen[sc]ed|released|distributed) under (?:the )?(?:terms of )?(?:the )?([^\n.;]{3,60})",
     re.IGNORECASE,
 )
-_KNOWN_NAME = re.compile(r"MIT|BSD|Apache|PSF|Python Software|ISC|zlib|CC0|Unlicense|licen[sc]e", re.I)
+_KNOWN_NAME = re.compile(
+    r"MIT|BSD|Apache|PSF|Python Software|ISC|zlib|CC0|Unlicense|licen[sc]e", re.I
+)
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:\s*([^\n*#]+)")
 
 

@@ -54,7 +54,11 @@ class Optimizer:
 
     def _adam(self, name: str, step: int, rate: float) -> None:
         weight = self._weights[name]
-        gradient, mean, square = weight.grad, self.state[f"momentum/{name}"], self.state[f"square/{name}"]
+        gradient, mean, square = (
+            weight.grad,
+            self.state[f"momentum/{name}"],
+            self.state[f"square/{name}"],
+        )
         assert gradient is not None, name
         mean.lerp_(gradient, 0.1)
         square.lerp_(gradient.square(), 0.05)

@@ -99,8 +99,10 @@ class Samples:
             first = int(rng.integers(room // 4, room + 1))
             cuts = [0, *range(min(first, len(starts)), len(starts), room), len(starts)]
             for a, b in zip(cuts, cuts[1:], strict=False):
-                if 16 <= b - a:
-                    end = len(self._documents.texts[document]) if b == len(starts) else int(starts[b])
+                if b - a >= 16:
+                    end = (
+                        len(self._documents.texts[document]) if b == len(starts) else int(starts[b])
+                    )
                     whole.append((document, int(starts[a]), end, b - a))
         rng.shuffle(whole)
         packed: list[list[tuple[int, int, int]]] = []
@@ -119,7 +121,7 @@ class Samples:
         controls, head = self._controls, list[int]()
         if start == 0 and rng.random() < PATH_SHARE:
             head = [controls.file, *self._ids(self._documents.paths[document] + "\n")]
-        if FIM_SHARE <= rng.random():
+        if rng.random() >= FIM_SHARE:
             return [*head, *self._ids(text), controls.end]
         a, b = cut_middle(text, rng)
         prefix, middle, suffix = (self._ids(part) for part in (text[:a], text[a:b], text[b:]))

@@ -54,7 +54,7 @@ class Run:
     def train_step(self, loss_of: Any, samples: Samples, rows: int, scale: float) -> float:
         """One optimizer step; the mean loss in nats a token."""
         tokens, targets = samples.batch(self.counters.batch, rows)
-        n_targets = int((0 <= targets).sum())
+        n_targets = int((targets >= 0).sum())
         loss = loss_of(tokens, targets).sum() / n_targets
         loss.backward()
         rates = self.config["optimizer"]
@@ -71,12 +71,21 @@ class Run:
         record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
-        print(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()))
+        print(
+            " ".join(
+                f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in record.items()
+            )
+        )
         sys.stdout.flush()
 
     def log_heldout(self, stage: str) -> None:
         n_windows = self.config["n_heldout_windows"]
-        self.log(stage=stage, heldout_bits_per_byte=bits_per_byte(self.model, self.heldout, self.tokenizer, n_windows))
+        self.log(
+            stage=stage,
+            heldout_bits_per_byte=bits_per_byte(
+                self.model, self.heldout, self.tokenizer, n_windows
+            ),
+        )
 
 
 def open_run(config_path: Path, work: Path) -> Run:
@@ -91,7 +100,9 @@ def open_run(config_path: Path, work: Path) -> Run:
     path = checkpoints.newest(folder)
     counters = checkpoints.read(path, model, optimizer) if path else checkpoints.Counters()
     n_parameters = sum(weight.numel() for weight in model.weights.values())
-    print(f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen")
+    print(
+        f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen"
+    )
     return Run(config, model, optimizer, counters, tokenizer, folder)
 
 

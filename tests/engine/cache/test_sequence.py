@@ -62,7 +62,7 @@ edits = st.lists(
 )  # fmt: skip
 
 
-def apply(sequence: Sequence, mirror: list[int], edit: tuple) -> None:  # noqa: PLR0915
+def apply(sequence: Sequence, mirror: list[int], edit: tuple) -> None:
     n = len(mirror)
     match edit:
         case ("splice", at, share, tokens):
@@ -131,14 +131,25 @@ def test_the_rows_of_untouched_tokens_never_change_a_bit(sequence: Sequence) -> 
     sequence.move(10, 20, 50)
     sequence.splice(0, 0, [7])
     read_all(sequence)
-    order = [*range(10), *range(20, 40), -1, -1, -1, *range(45, 62), *range(10, 20), *range(62, 100)]
+    order = [
+        *range(10),
+        *range(20, 40),
+        -1,
+        -1,
+        -1,
+        *range(45, 62),
+        *range(10, 20),
+        *range(62, 100),
+    ]
     for old, new in zip(before, sequence.keys_and_values(), strict=True):
         for place, origin in enumerate(order):
-            if 0 <= origin:
+            if origin >= 0:
                 assert torch.equal(old[:, origin], new[:, place + 1])
 
 
-def test_ten_thousand_edits_that_end_in_another_text(sequence: Sequence, model: Transformer) -> None:
+def test_ten_thousand_edits_that_end_in_another_text(
+    sequence: Sequence, model: Transformer
+) -> None:
     rng = random.Random(5)
     sequence.splice(0, 0, [rng.randrange(97) for _ in range(120)])
     read_all(sequence)
@@ -147,7 +158,9 @@ def test_ten_thousand_edits_that_end_in_another_text(sequence: Sequence, model: 
         start = rng.randrange(n)
         n_removed = rng.choice((0, 0, 1, 2))
         n_added = rng.choice((0, 1, 1, 2)) if n < 200 else 0
-        sequence.splice(start, min(n, start + n_removed), [rng.randrange(97) for _ in range(n_added)])
+        sequence.splice(
+            start, min(n, start + n_removed), [rng.randrange(97) for _ in range(n_added)]
+        )
         if rng.random() < 0.1:
             sequence.encode_pending(8)
         if len(sequence) < 20:
@@ -218,11 +231,12 @@ def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "plant", ["key one position off", "slots swapped", "stale token taken for fresh", "masked key seen"]
+    "plant",
+    ["key one position off", "slots swapped", "stale token taken for fresh", "masked key seen"],
 )
 def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transformer) -> None:
     sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
     read_all(sequence)
     found = logits_with(sequence, plant)
     cold = ColdRead(model, sequence.tokens, slice(-1, None)).logits[0]
-    assert 100 * TOLERANCE < float((found - cold).abs().max())
+    assert float((found - cold).abs().max()) > 100 * TOLERANCE

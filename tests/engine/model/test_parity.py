@@ -80,7 +80,9 @@ CASES: dict[str, dict[str, Any]] = {
 BF16_TOLERANCE = 0.3
 
 
-def both(tmp_path: Path, case: dict[str, Any], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def both(
+    tmp_path: Path, case: dict[str, Any], dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     from transformers import AutoModelForCausalLM
 
     config = SMALL | case

@@ -19,10 +19,10 @@ from warmline_engine.text.tokenizer import Tokenizer
 from warmline_engine.training import tokenizer as own
 
 CONTROL = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>"]
-QWEN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SAMPLE = (
+    inspect.getsource(json.decoder) + inspect.getsource(textwrap) + inspect.getsource(functools)
 )
-SAMPLE = inspect.getsource(json.decoder) + inspect.getsource(textwrap) + inspect.getsource(functools)
 
 
 def trained(name: str) -> HuggingFaceTokenizer:
@@ -190,7 +190,7 @@ def test_an_accepted_completion_is_moved() -> None:
 def test_text_that_looks_like_a_control_token_is_text() -> None:
     tokenizer = load("qwen")
     ids = tokenizer.encode("<|fim_prefix|>").ids
-    assert 1 < len(ids)
+    assert len(ids) > 1
     assert not tokenizer.control_ids & set(ids)
     assert tokenizer.decode(ids) == "<|fim_prefix|>"
 

@@ -1,0 +1,117 @@
+"""Finding the engine, or starting it: one for all windows of a user that want the same model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from warmline_engine import wire
+
+from . import places
+from .errors import EngineError
+from .settings import Settings
+
+START_WITHIN_S = 60.0
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Command = Callable[[Settings, Path], list[str]]
+
+
+def engine_command(settings: Settings, path: Path) -> list[str]:
+    """How the engine is started for `path`, a socket; on Windows a file for port and token."""
+    where = "--port-file" if sys.platform == "win32" else "--socket"
+    log = places.cache_folder() / f"engine-{path.stem}.log"
+    return [
+        sys.executable, "-m", "warmline_engine.service", where, str(path),
+        "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
+        "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
+        "--cache-mebibytes", str(settings.cache_mebibytes),
+        "--idle-exit-minutes", str(settings.idle_exit_minutes), "--log", str(log),
+    ]  # fmt: skip
+
+
+async def reach(settings: Settings, client: str, command: Command = engine_command) -> Streams:
+    """A connection to the engine of these settings, which is started where there is none.
+
+    Raises: EngineError, when it does not come up or will not talk to us.
+    """
+    path = places.socket_path(settings.engine_options())
+    streams = await _connect(path)
+    if streams is None:
+        streams = await _start(path, command(settings, path))
+    reader, writer = streams
+    try:
+        writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, _token(path), client)))
+        async with asyncio.timeout(START_WITHIN_S):
+            answer = await wire.read(reader)
+    except (wire.WireError, asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+        writer.close()
+        raise EngineError(f"the engine did not say welcome: {type(error).__name__}") from None
+    if not isinstance(answer, wire.Welcome):
+        writer.close()
+        reason = answer.message if isinstance(answer, wire.Failure) else type(answer).__name__
+        raise EngineError(f"the engine refused us: {reason}")
+    return streams
+
+
+async def _start(path: Path, command: list[str]) -> Streams:
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        await asyncio.to_thread(lock.acquire, timeout=START_WITHIN_S)
+    except Timeout:
+        raise EngineError("another window is starting the engine and does not finish") from None
+    try:
+        # who held the lock before us may have started it
+        streams = await _connect(path)
+        if streams is not None:
+            return streams
+        path.unlink(missing_ok=True)
+        process = _spawn(command)
+        async with asyncio.timeout(START_WITHIN_S):
+            while (streams := await _connect(path)) is None:
+                if process.poll() is not None:
+                    raise EngineError(
+                        f"the engine ended at once with code {process.returncode}; see its log in "
+                        f"{places.cache_folder()}"
+                    )
+                await asyncio.sleep(0.05)
+        return streams
+    except TimeoutError:
+        raise EngineError(f"the engine did not start within {START_WITHIN_S:.0f} s") from None
+    finally:
+        lock.release()
+
+
+def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
+    """Starts a process that outlives us: an editor kills its server's children with the window."""
+    quiet = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+    if sys.platform == "win32":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        return subprocess.Popen(command, creationflags=flags, **quiet)
+    return subprocess.Popen(command, start_new_session=True, **quiet)
+
+
+async def _connect(path: Path) -> Streams | None:
+    limit = wire.MAX_FRAME_BYTES + 4096
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if sys.platform == "win32":
+            port = int(json.loads(path.read_text())["port"])
+            return await asyncio.open_connection("127.0.0.1", port, limit=limit)
+        return await asyncio.open_unix_connection(os.fspath(path), limit=limit)
+    return None
+
+
+def _token(path: Path) -> str:
+    return str(json.loads(path.read_text())["token"]) if sys.platform == "win32" else ""

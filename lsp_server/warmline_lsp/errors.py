@@ -1,0 +1,20 @@
+"""What can go wrong in the language server.
+
+ServerError                 every error the server reports, with a stable `code`
+├── DocumentError               a change that does not fit its document
+└── EngineError                 the engine cannot be reached or will not serve
+"""
+
+from __future__ import annotations
+
+
+class ServerError(Exception):
+    code = "server_error"
+
+
+class DocumentError(ServerError):
+    code = "document"
+
+
+class EngineError(ServerError):
+    code = "engine"

@@ -1,0 +1,150 @@
+"""Settings: what the client sent (options, any of them missing or wrong) made into settings (none missing).
+
+SETTINGS is the one table of them; package.json and README are compared with it by a test.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+SECRETS = (
+    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
+    "secrets.*", "*secrets.y*ml", "credentials", "credentials.*", "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd", "**/.ssh/**",
+    "**/.aws/**", "**/.gnupg/**", "**/.kube/config",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in the editor, its default, what it may be and what it does."""
+
+    name: str
+    default: Any
+    description: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    restarts: bool = False  # a change needs another engine
+
+
+SETTINGS = (
+    Setting("enable", True, "Offer completions."),
+    Setting("languages", {}, "Turn a language on or off by its id, such as `{\"python\": false}`. `true` also serves a language the model's card does not name."),
+    Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
+    Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True),
+    Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
+    Setting("dtype", "auto", "Number format of the weights.", ("auto", "float32", "bfloat16"), restarts=True),
+    Setting("threads", 0, "CPU threads of the engine; 0 leaves one core to the editor.", least=0, most=256, restarts=True),
+    Setting("contextTokens", 8192, "How much of a file is kept in the model's cache.", least=256, most=131072, restarts=True),
+    Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
+    Setting("idleExitMinutes", 15, "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
+    Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
+    Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
+    Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
+    Setting("alternatives", 1, "How many completions to make when you ask for them.", least=1, most=5),
+    Setting("debounceMs", 40, "Wait for a pause in typing this long at most, in milliseconds.", least=0, most=2000),
+    Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
+    Setting("insideComments", True, "Complete inside comments."),
+    Setting("insideStrings", True, "Complete inside strings."),
+    Setting("excludedGlobs", list(SECRETS), "Files whose text is never given to the engine. Matched against the name and the whole path."),
+)  # fmt: skip
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings in force. Field names are those of the editor, in snake case."""
+
+    enable: bool = True
+    languages: dict[str, bool] = field(default_factory=dict[str, bool])
+    mode: str = "automatic"
+    model: str = "small"
+    device: str = "auto"
+    dtype: str = "auto"
+    threads: int = 0
+    context_tokens: int = 8192
+    cache_mebibytes: int = 1024
+    idle_exit_minutes: float = 15
+    max_tokens: int = 96
+    max_lines: int = 12
+    multi_line: bool = True
+    alternatives: int = 1
+    debounce_ms: int = 40
+    deadline_ms: int = 2500
+    inside_comments: bool = True
+    inside_strings: bool = True
+    excluded_globs: tuple[str, ...] = SECRETS
+
+    def engine_options(self) -> tuple[object, ...]:
+        """What two windows must agree on to share an engine."""
+        return (self.model, self.device, self.dtype, self.threads, self.context_tokens,
+                self.cache_mebibytes, self.idle_exit_minutes)  # fmt: skip
+
+    def is_excluded(self, uri: str) -> bool:
+        """Whether a document's text must stay out of the engine."""
+        path = unquote(urlsplit(uri).path) or uri
+        name = PurePosixPath(path).name.lower()
+        lowered = path.lower()
+        return any(
+            fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(lowered, glob)
+            for glob in map(str.lower, self.excluded_globs)
+        )
+
+
+def resolve(options: object) -> tuple[Settings, list[str]]:
+    """Settings out of options, and what was wrong with them: a wrong value counts as its default."""
+    if not isinstance(options, dict):
+        return Settings(), [] if options is None else ["settings: expected an object"]
+    known: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in options.items():  # pyright: ignore[reportUnknownVariableType]
+        setting = _BY_NAME.get(str(name))  # pyright: ignore[reportUnknownArgumentType]
+        if setting is None:
+            near = get_close_matches(str(name), _BY_NAME, n=1)  # pyright: ignore[reportUnknownArgumentType]
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            problems.append(f"setting {name!r} is unknown{hint}")
+            continue
+        problem = _problem(setting, value)
+        if problem:
+            problems.append(f"setting {setting.name!r}: {problem}; {setting.default!r} is used")
+        elif value is not None:
+            known[_snake(setting.name)] = tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
+    return Settings(**known), problems
+
+
+def _problem(setting: Setting, value: object) -> str:
+    default = setting.default
+    if value is None:
+        return ""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return "" if type(value) is type(default) else f"expected true or false, got {value!r}"
+    if isinstance(default, int):
+        if not isinstance(value, int | float) or (
+            setting.name != "idleExitMinutes" and value != int(value)
+        ):
+            return f"expected a number, got {value!r}"
+        inside = (setting.least or 0) <= value <= (setting.most or value)
+        return "" if inside else f"expected {setting.least} to {setting.most}, got {value!r}"
+    if isinstance(default, dict):
+        good = isinstance(value, dict) and all(type(v) is bool for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return "" if good else "expected language ids with true or false"
+    if isinstance(default, list):
+        good = isinstance(value, list) and all(isinstance(v, str) for v in value)  # pyright: ignore[reportUnknownVariableType]
+        return "" if good else "expected a list of globs"
+    if not isinstance(value, str) or (setting.choices and value not in setting.choices):
+        wanted = " or ".join(map(repr, setting.choices)) or "a text"
+        return f"expected {wanted}, got {value!r}"
+    return ""
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+
+
+assert {_snake(name) for name in _BY_NAME} == {f.name for f in fields(Settings)}

@@ -1,0 +1,161 @@
+"""What the user may know: the state of engine and document, progress, statistics. Never any text."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from warmline_engine import wire
+
+from . import places
+
+if TYPE_CHECKING:
+    from .engine_client import EngineState
+    from .server import WarmlineServer
+
+log = logging.getLogger(__name__)
+
+_REASONS = {
+    "off": "Completions are off",
+    "excluded": "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
+    "too large": "This file is too large",
+    "binary": "This file is not text",
+    "language": "The model does not know this language; warmline.languages can turn it on",
+}
+
+
+class Reporter:
+    """Sends `warmline/status` when something changed, and progress while a model loads."""
+
+    def __init__(self, server: WarmlineServer) -> None:
+        self._server = server
+        self._uri = ""
+        self._last: dict[str, Any] = {}
+        self._counts: dict[str, wire.Encoded] = {}
+        self._progress: str | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def engine_changed(self, state: EngineState) -> None:
+        """Tells of the engine, and gives up documents its model does not serve."""
+        if state.state == "ready":
+            for document in self._server.documents.values():
+                if self._server.refusal(document) is not None:
+                    self._server.engine.send(wire.Close(document.uri))
+        task = asyncio.ensure_future(self._show_progress(state))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.refresh()
+
+    def look_at(self, uri: str) -> None:
+        """Notes which document the user is in."""
+        self._uri = uri
+        self.refresh()
+
+    def encoded(self, frame: wire.Encoded) -> None:
+        """Notes what an edit cost, and passes it on for who wants to see it."""
+        self._counts[frame.document] = frame
+        self._server.protocol.notify(
+            "warmline/encoded",
+            {
+                "uri": frame.document, "version": frame.version, "nEncoded": frame.n_encoded,
+                "nTokens": frame.n_tokens, "nFresh": frame.n_fresh, "elapsedMs": frame.elapsed_ms,
+            },
+        )  # fmt: skip
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Sends the status if it is another than the last one sent."""
+        status = self._status()
+        if status != self._last and self._server.protocol.writer is not None:
+            self._last = status
+            self._server.protocol.notify("warmline/status", status)
+
+    def _status(self) -> dict[str, Any]:
+        server = self._server
+        engine, document = server.engine.state, server.documents.get(self._uri)
+        state, message = engine.state, engine.message
+        refused = server.refusal(document) if document else None
+        if not server.settings.enable:
+            refused = "off"
+        if state == "failed":
+            state = "error"
+        elif refused is not None:
+            state, message = refused, _REASONS[refused]
+        elif self._uri in server.engine.left_out:
+            state, message = "excluded", "The engine stopped twice on this file; it is left out"
+        counts = self._counts.get(self._uri)
+        statistics = server.completer.statistics
+        return {
+            "state": state,
+            "message": message,
+            "model": engine.model.name if engine.model else server.settings.model,
+            "percent": None if engine.fraction is None else round(100 * engine.fraction),
+            "nTokens": counts.n_tokens if counts else None,
+            "nFresh": counts.n_fresh if counts else None,
+            "p50Ms": statistics.percentile(0.5),
+            "p95Ms": statistics.percentile(0.95),
+            "acceptedShare": statistics.accepted_share,
+        }
+
+    async def _show_progress(self, state: EngineState) -> None:
+        window = self._server.client_capabilities.window
+        if not window or not window.work_done_progress:
+            return
+        progress = self._server.work_done_progress
+        if state.state == "loading" and self._progress is None:
+            self._progress = token = str(uuid.uuid4())
+            await progress.create_async(token)
+            progress.begin(token, types.WorkDoneProgressBegin("Warmline: loading the model"))
+        elif state.state == "loading" and self._progress and state.fraction is not None:
+            percent = round(100 * state.fraction)
+            progress.report(self._progress, types.WorkDoneProgressReport(percentage=percent))
+        elif state.state != "loading" and self._progress:
+            progress.end(self._progress, types.WorkDoneProgressEnd())
+            self._progress = None
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts since the server started."""
+        s = self._server.completer.statistics
+        n_characters = s.n_characters_accepted + s.n_characters_typed
+        return {
+            "requests": s.n_requests,
+            "offered": s.n_offered,
+            "accepted": s.n_accepted,
+            "partlyAccepted": s.n_partly_accepted,
+            "answeredFromOffer": s.n_reused,
+            "prefetched": s.n_prefetched,
+            "acceptedShare": s.accepted_share,
+            "completedShare": s.n_characters_accepted / n_characters if n_characters else None,
+            "p50Ms": s.percentile(0.5),
+            "p95Ms": s.percentile(0.95),
+        }
+
+    async def debug_information(self) -> dict[str, Any]:
+        """What helps with a bug report: versions, settings, counts; no text and no paths of documents."""
+        server = self._server
+        engine = await server.engine.ask_status()
+        model = server.engine.state.model
+        return {
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "engineState": server.engine.state.state,
+            "engineMessage": server.engine.state.message,
+            "model": wire_fields(model),
+            "documents": len(server.documents),
+            "cacheBytes": engine.cache_bytes if engine else None,
+            "cacheFolder": str(places.cache_folder()),
+            "statistics": self.statistics(),
+        }
+
+
+def wire_fields(frame: wire.ModelReady | None) -> dict[str, Any] | None:
+    """A frame's fields by name."""
+    import attrs
+
+    return attrs.asdict(frame) if frame else None
