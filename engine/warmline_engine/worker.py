@@ -294,9 +294,12 @@ class Worker(threading.Thread):
             frame.deadline_ms,
             lambda: key in self._inbox.cancelled,
         )
+        n_before, began = document.session.n_encoded, time.monotonic()
         with torch.inference_mode():
             answer = self._with_room(document, lambda: document.session.complete(ask))
-        self._report_encoded(frame.document, document)
+        # what was generated is no part of what the edit cost
+        ready = began + answer.first_token_ms / 1000
+        self._report_encoded(frame.document, document, n_before + answer.n_encoded, ready)
         cancelled = answer.stop == "cancelled"
         items = [] if cancelled else [item for item in answer.items if item.text]
         return wire.Completion(
@@ -352,10 +355,10 @@ class Worker(threading.Thread):
             self._chunk = int(self._chunk * min(2.0, max(0.5, CHUNK_MS / max(elapsed, 0.1))))
             self._chunk = max(LEAST_CHUNK, min(MOST_CHUNK, self._chunk))
         if document.session.n_pending == 0:
-            self._report_encoded(name, document)
+            self._report_encoded(name, document, document.session.n_encoded, time.monotonic())
         return did
 
-    def _report_encoded(self, name: str, document: Document) -> None:
+    def _report_encoded(self, name: str, document: Document, n_encoded: int, ready: float) -> None:
         if document.edited_at is None:
             return
         session = document.session
@@ -363,10 +366,10 @@ class Worker(threading.Thread):
             wire.Encoded(
                 document=name,
                 version=document.version,
-                n_encoded=session.n_encoded - document.n_encoded_at_edit,
+                n_encoded=n_encoded - document.n_encoded_at_edit,
                 n_tokens=session.n_tokens,
                 n_fresh=session.n_fresh,
-                elapsed_ms=(time.monotonic() - document.edited_at) * 1000,
+                elapsed_ms=(ready - document.edited_at) * 1000,
             )
         )
         document.edited_at = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,7 +78,7 @@ class ModelConfig:
             n_vocabulary=take.count("vocab_size"),
             max_context=take.count("max_position_embeddings"),
             norm="layer" if is_starcoder else "rms",
-            norm_eps=float(config.get("norm_epsilon" if is_starcoder else "rms_norm_eps", 1e-5 if is_starcoder else 1e-6)),
+            norm_eps=_norm_eps(config, is_starcoder),
             activation=activation,
             is_gated=not is_starcoder,
             has_qkv_bias=family == "qwen2" or has_bias or starcoder_bias,
@@ -147,6 +146,10 @@ class _Reader:
         return value
 
 
+def _norm_eps(config: dict[str, Any], is_starcoder: bool) -> float:
+    return float(config.get("norm_epsilon", 1e-5) if is_starcoder else config.get("rms_norm_eps", 1e-6))
+
+
 def _windows(config: dict[str, Any], family: str, n_layers: int) -> tuple[int | None, ...]:
     window = config.get("sliding_window")
     if family not in ("qwen2", "qwen3", "mistral", "starcoder2") or not window:
@@ -161,5 +164,3 @@ def _windows(config: dict[str, Any], family: str, n_layers: int) -> tuple[int | 
     first = config.get("max_window_layers", 28)
     return tuple(window if first <= layer else None for layer in range(n_layers))
 
-
-Progress = Callable[[float], None]

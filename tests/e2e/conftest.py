@@ -1,0 +1,208 @@
+"""A real server on standard input and output, and a real engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pygls.lsp.client import LanguageClient
+
+from warmline_engine import wire
+from warmline_engine.model import random_checkpoint
+from warmline_engine.training import tokenizer as own
+
+WITHIN_S = 90
+
+
+class Client(LanguageClient):
+    """An editor: it remembers what the server told it, and fails on a dialogue."""
+
+    def __init__(self) -> None:
+        super().__init__("editor", "1")
+        self.statuses: list[Any] = []
+        self.encoded: list[Any] = []
+        self.dialogues: list[Any] = []
+        self.changed = asyncio.Event()
+        self.options: dict[str, Any] = {}
+
+        @self.feature("warmline/status")
+        def _(params: Any) -> None:
+            self.statuses.append(params)
+            self.changed.set()
+
+        @self.feature("warmline/encoded")
+        def _(params: Any) -> None:
+            self.encoded.append(params)
+            self.changed.set()
+
+        @self.feature(types.WINDOW_SHOW_MESSAGE)
+        def _(params: Any) -> None:
+            self.dialogues.append(params)
+
+        @self.feature(types.WINDOW_LOG_MESSAGE)
+        def _(params: Any) -> None:
+            """A line in the editor's log."""
+
+        @self.feature(types.WORKSPACE_CONFIGURATION)
+        def _(params: Any) -> list[Any]:
+            return [self.options]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for something the server tells."""
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_state(self, state: str) -> None:
+        await self.until(lambda: bool(self.statuses) and self.statuses[-1].state == state)
+
+    def open(self, uri: str, text: str, language: str = "python", version: int = 1) -> None:
+        item = types.TextDocumentItem(uri, language, version, text)
+        self.text_document_did_open(types.DidOpenTextDocumentParams(item))
+
+    def change(self, uri: str, version: int, *changes: Any) -> None:
+        identifier = types.VersionedTextDocumentIdentifier(version, uri)
+        self.text_document_did_change(types.DidChangeTextDocumentParams(identifier, list(changes)))
+
+    def ask(
+        self, uri: str, line: int, character: int, **context: Any
+    ) -> Awaitable[types.InlineCompletionList]:
+        kind = types.InlineCompletionTriggerKind.Invoked
+        return self.text_document_inline_completion_async(
+            types.InlineCompletionParams(
+                types.InlineCompletionContext(kind, **context),
+                types.TextDocumentIdentifier(uri),
+                types.Position(line, character),
+            )
+        )  # type: ignore[return-value]
+
+
+def insertion(line: int, character: int, text: str) -> types.TextDocumentContentChangePartial:
+    place = types.Position(line, character)
+    return types.TextDocumentContentChangePartial(types.Range(place, place), text)
+
+
+@pytest.fixture(scope="session")
+def loud_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model with a real tokenizer; it says nonsense, and says it always."""
+    folder = tmp_path_factory.mktemp("loud")
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 96,
+        "vocab_size": 500,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": False,
+    }
+    random_checkpoint.write(config, folder, std=0.2)
+    sample = inspect.getsource(textwrap) + inspect.getsource(json.decoder)
+    own.save(own.train([sample], 500), folder)
+    (folder / "card.toml").write_text('name = "loud"\nlanguages = ["python"]\nlicence = "MIT"\n')
+    return folder
+
+
+@contextmanager
+def home_in(folder: Path) -> Iterator[dict[str, str]]:
+    """An environment whose engines are met nowhere else; they are ended with it."""
+    yield {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(folder),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    for path in folder.glob("warmline/*.sock"):
+        pid = asyncio.run(engine_pid(path))
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An environment for one test."""
+    with home_in(tmp_path_factory.mktemp("h")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An environment, and so an engine, for all tests of a file."""
+    with home_in(tmp_path_factory.mktemp("h")) as environment:
+        yield environment
+
+
+async def engine_pid(path: Path) -> int | None:
+    """The process that listens on a socket, None where nobody does."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return None
+    writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, client="test")))
+    welcome = await wire.read(reader)
+    writer.close()
+    await writer.wait_closed()
+    assert isinstance(welcome, wire.Welcome)
+    return welcome.pid
+
+
+@asynccontextmanager
+async def editor(
+    home: dict[str, str], options: dict[str, Any], ready: str = "ready"
+) -> AsyncIterator[Client]:
+    """An editor window with a server of its own."""
+    client = Client()
+    client.options = {"debounceMs": 0, "threads": 1, "idleExitMinutes": 1, **options}
+    await client.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=home)
+    capabilities = types.ClientCapabilities(
+        workspace=types.WorkspaceClientCapabilities(configuration=True)
+    )
+    result = await client.initialize_async(
+        types.InitializeParams(capabilities, initialization_options=client.options)
+    )
+    assert result.capabilities.inline_completion_provider is not None
+    client.initialized(types.InitializedParams())
+    await client.until_state(ready)
+    try:
+        yield client
+        assert not client.dialogues, "a dialogue was shown"
+    finally:
+        async with asyncio.timeout(WITHIN_S):
+            await client.shutdown_async(None)
+            client.exit(None)
+            await client.stop()
+
+
+Opener = Callable[..., Any]
+
+
+def _opener(home: dict[str, str], model: Path) -> Opener:
+    def open_window(ready: str = "ready", **options: Any) -> Any:
+        return editor(home, {"model": str(model), **options}, ready)
+
+    return open_window
+
+
+@pytest.fixture
+def window(shared_home: dict[str, str], loud_model: Path) -> Opener:
+    """Opens editor windows; their engine is shared with other tests."""
+    return _opener(shared_home, loud_model)
+
+
+@pytest.fixture
+def lone_window(home: dict[str, str], loud_model: Path) -> Opener:
+    """Opens editor windows that share an engine of their own."""
+    return _opener(home, loud_model)

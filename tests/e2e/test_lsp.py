@@ -1,0 +1,209 @@
+"""The product as an editor sees it: the installed server over stdio, the engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from tests.e2e.conftest import Opener, engine_pid, insertion
+
+URI = "file:///project/greet.py"
+TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
+
+
+async def test_an_edited_file_gets_ghost_text(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        client.change(URI, 2, insertion(0, 0, "import os\n"), insertion(3, 0, "# é𝒳\n"))
+        found = await client.ask(URI, 6, 4)
+        assert found.items
+        assert found.items[0].insert_text
+        await client.until(lambda: bool(client.encoded))
+        assert client.encoded[-1].nEncoded <= client.encoded[-1].nTokens
+
+
+async def test_typing_along_is_answered_from_the_offer(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        offered = (await client.ask(URI, 5, 4)).items[0].insert_text
+        client.change(URI, 2, insertion(5, 4, offered[0]))
+        rest = (await client.ask(URI, 5, 5)).items[0].insert_text
+        assert rest == offered[1:]
+        counts = await client.protocol.send_request_async("warmline/statistics", {})
+        assert counts.answeredFromOffer == 1
+
+
+async def test_an_accepted_offer_is_counted(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        offered = (await client.ask(URI, 5, 4)).items[0].insert_text
+        client.change(URI, 2, insertion(5, 4, offered))
+        counts = await client.protocol.send_request_async("warmline/statistics", {})
+        assert (counts.offered, counts.accepted) == (1, 1)
+
+
+async def test_a_superseded_request_is_answered_empty(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        first, second = client.ask(URI, 5, 4), client.ask(URI, 1, 4)
+        answers = await asyncio.gather(first, second)
+        assert not answers[0].items
+        assert answers[1].items
+
+
+async def test_a_cancelled_request_is_answered_once(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        asked = asyncio.ensure_future(client.ask(URI, 5, 4))
+        await asyncio.sleep(0)
+        (request_id,) = [k for k, f in client.protocol._request_futures.items() if not f.done()]
+        client.cancel_request(types.CancelParams(request_id))
+        with pytest.raises((JsonRpcException, asyncio.CancelledError)):
+            await asked
+        assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_selected_entry_is_continued(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT + "pri")
+        word = types.Range(types.Position(6, 0), types.Position(6, 3))
+        selected = types.SelectedCompletionInfo(word, "print")
+        (item,) = (await client.ask(URI, 6, 3, selected_completion_info=selected)).items
+        assert item.insert_text.startswith("print")
+        assert item.range == word
+        other = types.SelectedCompletionInfo(word, "other")
+        assert not (await client.ask(URI, 6, 3, selected_completion_info=other)).items
+
+
+@pytest.mark.parametrize(
+    ("uri", "language", "text", "state"),
+    [
+        ("file:///project/.env", "python", "KEY=1\n", "excluded"),
+        ("file:///project/main.rs", "rust", "fn main() {}\n", "language"),
+        ("file:///project/blob.py", "python", "\0\1\0\2" * 100, "binary"),
+        ("file:///project/long.py", "python", "x = 1\n" * 840_000, "too large"),
+    ],
+)
+async def test_what_is_not_served_says_why(
+    uri: str, language: str, text: str, state: str, window: Opener
+) -> None:
+    async with window() as client:
+        client.open(uri, text, language)
+        await client.until_state(state)
+        assert not (await client.ask(uri, 0, 1)).items
+        client.open(URI, TEXT)
+        assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_settings_change_while_it_runs(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        client.options = {**client.options, "enable": False}
+        client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+        await client.until_state("off")
+        assert not (await client.ask(URI, 5, 4)).items
+        client.options = {**client.options, "enable": True, "maxLines": 1}
+        client.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+        await client.until_state("ready")
+        (item,) = (await client.ask(URI, 5, 4)).items
+        assert "\n" not in item.insert_text
+
+
+BAD: dict[str, list[tuple[str, Any]]] = {
+    "reversed range": [
+        ("textDocument/didChange", {
+            "textDocument": {"uri": URI, "version": 2},
+            "contentChanges": [{"range": {"start": {"line": 1, "character": 3}, "end": {"line": 0, "character": 1}}, "text": "x"}],
+        })
+    ],
+    "range beyond the text": [
+        ("textDocument/didChange", {
+            "textDocument": {"uri": URI, "version": 2},
+            "contentChanges": [{"range": {"start": {"line": 900, "character": 3}, "end": {"line": 901, "character": 1}}, "text": ""}],
+        })
+    ],
+    "version going back": [
+        ("textDocument/didChange", {"textDocument": {"uri": URI, "version": 0}, "contentChanges": [{"text": "x"}]})
+    ],
+    "unknown document": [
+        ("textDocument/didChange", {"textDocument": {"uri": "file:///no", "version": 2}, "contentChanges": [{"text": "x"}]}),
+        ("textDocument/didClose", {"textDocument": {"uri": "file:///no"}}),
+        ("warmline/didMoveCursor", {"textDocument": {"uri": "file:///no"}, "position": {"line": 0, "character": 0}}),
+    ],
+    "cursor that is none": [("warmline/didMoveCursor", {"textDocument": 7}), ("warmline/didMoveCursor", None)],
+    "surrogates and NUL": [
+        ("textDocument/didChange", {
+            "textDocument": {"uri": URI, "version": 2},
+            "contentChanges": [{"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}, "text": "# \ud800 \0\n"}],
+        })
+    ],
+    "no such method": [("warmline/nothing", {})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_input_is_survived(name: str, window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        for method, params in BAD[name]:
+            client.protocol._send_data({"jsonrpc": "2.0", "method": method, "params": params})
+        assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_request_with_invalid_parameters_is_answered(window: Opener) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        client.protocol._request_futures["wrong"] = answered
+        message = {"id": "wrong", "method": "textDocument/inlineCompletion", "params": {"position": 3}}
+        client.protocol._send_data({"jsonrpc": "2.0", **message})
+        with pytest.raises(JsonRpcException, match="not valid"):
+            await asyncio.wait_for(answered, 60)
+        with pytest.raises(JsonRpcException, match="not open"):
+            await client.ask("file:///no", 0, 0)
+        assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_killed_engine_comes_back_with_the_documents(
+    lone_window: Opener, home: dict[str, str]
+) -> None:
+    async with lone_window() as client:
+        client.open(URI, TEXT)
+        client.change(URI, 2, insertion(0, 0, "import os\n"))
+        asked = asyncio.ensure_future(client.ask(URI, 6, 4))
+        (path,) = Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock")
+        pid = await engine_pid(path)
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        await client.until_state("starting")
+        await asked  # answered, with something or with nothing
+        await client.until_state("ready")
+        assert (await client.ask(URI, 6, 4)).items
+
+
+async def test_windows_share_an_engine_and_one_may_close(
+    lone_window: Opener, home: dict[str, str]
+) -> None:
+    async with lone_window() as stays:
+        stays.open(URI, TEXT)
+        async with lone_window() as goes:
+            goes.open(URI, "x = 1\n")
+            assert (await goes.ask(URI, 1, 0)).items
+        assert len(list(Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock"))) == 1
+        assert (await stays.ask(URI, 5, 4)).items
+
+
+async def test_a_model_that_cannot_load_is_told(window: Opener, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    async with window(ready="error", model=str(tmp_path)) as client:
+        assert "gpt2" in client.statuses[-1].message
+        client.open(URI, TEXT)
+        assert not (await client.ask(URI, 5, 4)).items
