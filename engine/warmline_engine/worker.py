@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-import torch
-
 from . import wire
 from .cache.arena import ArenaFull
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
@@ -295,8 +293,7 @@ class Worker(threading.Thread):
             lambda: key in self._inbox.cancelled,
         )
         n_before, began = document.session.n_encoded, time.monotonic()
-        with torch.inference_mode():
-            answer = self._with_room(document, lambda: document.session.complete(ask))
+        answer = self._with_room(document, lambda: document.session.complete(ask))
         # what was generated is no part of what the edit cost
         ready = began + answer.first_token_ms / 1000
         self._report_encoded(frame.document, document, n_before + answer.n_encoded, ready)

@@ -92,15 +92,17 @@ async def _start(path: Path, command: list[str]) -> Streams:
 
 def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
     """Starts a process that outlives us: an editor kills its server's children with the window."""
-    quiet = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-    }
+    flags = 0
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        return subprocess.Popen(command, creationflags=flags, **quiet)
-    return subprocess.Popen(command, start_new_session=True, **quiet)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        creationflags=flags,
+        start_new_session=sys.platform != "win32",
+    )
 
 
 async def _connect(path: Path) -> Streams | None:

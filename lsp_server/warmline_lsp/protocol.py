@@ -16,22 +16,26 @@ _Steps = Generator[Any, Any, None]
 
 
 class Protocol(LanguageServerProtocol):
-    """Opens, changes and closes go to our handlers alone; pygls' own text handling breaks lines where LSP does not,
+    """Opens, changes and closes go to our handlers alone.
 
-    takes reversed ranges, and fails on a document it does not know before our handler is called.
+    pygls' own text handling breaks lines where LSP does not, takes reversed ranges, and fails on a
+    document it does not know before our handler is called.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> _Steps:
-        yield self.fm.features[types.TEXT_DOCUMENT_DID_OPEN], (params,), None
+        yield self._ours(types.TEXT_DOCUMENT_DID_OPEN), (params,), None
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> _Steps:
-        yield self.fm.features[types.TEXT_DOCUMENT_DID_CHANGE], (params,), None
+        yield self._ours(types.TEXT_DOCUMENT_DID_CHANGE), (params,), None
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> _Steps:
-        yield self.fm.features[types.TEXT_DOCUMENT_DID_CLOSE], (params,), None
+        yield self._ours(types.TEXT_DOCUMENT_DID_CLOSE), (params,), None
+
+    def _ours(self, method: str) -> Any:
+        return cast(dict[str, Any], self.fm.features)[method]  # pyright: ignore[reportUnknownMemberType]
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """Answers a request whose parameters are wrong, which pygls only logs."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams, PyglsError
+from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from warmline_engine import wire
 
 from .completer import MOST_TEXT, Completer, Selected
-from .documents import Document, Encoding
+from .documents import Document, Edit, Encoding
 from .engine_client import EngineClient, EngineState
 from .engine_process import Command, engine_command
 from .errors import DocumentError
 from .protocol import Protocol
 from .settings import Settings, resolve
 from .status import Reporter
+
+if TYPE_CHECKING:
+    from pygls.server import ServerErrors
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ class WarmlineServer(LanguageServer):
     """State of one client: documents by URI, settings, the engine it uses."""
 
     def __init__(self, command: Command = engine_command) -> None:
-        super().__init__(
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
             NAME,
             VERSION,
             text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
@@ -44,7 +47,7 @@ class WarmlineServer(LanguageServer):
         self.completer = Completer(self.engine, self.settings)
         self._told: set[str] = set()
 
-    def report_server_error(self, error: Exception, source: type[PyglsError]) -> None:
+    def report_server_error(self, error: Exception, source: ServerErrors) -> None:
         """Errors go to the log, never to a dialogue."""
         log.error("%s: %s", source.__name__, type(error).__name__, exc_info=error)
 
@@ -142,7 +145,7 @@ class WarmlineServer(LanguageServer):
             raise DocumentError("a change of a document that is not open")
         if identifier.version <= before.version:
             raise DocumentError(f"version {identifier.version} after version {before.version}")
-        document, edits = before, []
+        document, edits = before, list[Edit]()
         for change in params.content_changes:
             for edit in document.edit_of(change):
                 document = document.apply(edit)
@@ -299,8 +302,11 @@ def _register_completion(server: WarmlineServer) -> None:
 
 def _register_own(server: WarmlineServer) -> None:
     # notices of other clients' conventions; what they tell is seen from the edits
+    def heard(params: Any) -> None:
+        """What it tells is counted from the edits."""
+
     for method in ("textDocument/didShowCompletion", "textDocument/didPartiallyAcceptCompletion"):
-        server.feature(method)(lambda params: None)
+        server.feature(method)(heard)
 
     @server.feature("warmline/restart")
     async def _(params: Any) -> None:

@@ -35,15 +35,17 @@ class Setting:
 
 SETTINGS = (
     Setting("enable", True, "Offer completions."),
-    Setting("languages", {}, "Turn a language on or off by its id, such as `{\"python\": false}`. `true` also serves a language the model's card does not name."),
+    Setting("languages", {}, 
+            "Turn languages on or off by id: `{\"python\": false}`. `true` also serves one the model's card lacks."),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
     Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True),
     Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
     Setting("dtype", "auto", "Number format of the weights.", ("auto", "float32", "bfloat16"), restarts=True),
-    Setting("threads", 0, "CPU threads of the engine; 0 leaves one core to the editor.", least=0, most=256, restarts=True),
-    Setting("contextTokens", 8192, "How much of a file is kept in the model's cache.", least=256, most=131072, restarts=True),
+    Setting("threads", 0, "CPU threads of the engine; 0 leaves one core free.", least=0, most=256, restarts=True),
+    Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
-    Setting("idleExitMinutes", 15, "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
+    Setting("idleExitMinutes", 15, 
+            "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
     Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
     Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
@@ -52,7 +54,8 @@ SETTINGS = (
     Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
     Setting("insideComments", True, "Complete inside comments."),
     Setting("insideStrings", True, "Complete inside strings."),
-    Setting("excludedGlobs", list(SECRETS), "Files whose text is never given to the engine. Matched against the name and the whole path."),
+    Setting("excludedGlobs", list(SECRETS), 
+            "Files whose text the engine never gets. Matched against the name and the whole path."),
 )  # fmt: skip
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -110,7 +113,7 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             problems.append(f"setting {name!r} is unknown{hint}")
             continue
-        problem = _problem(setting, value)
+        problem = _problem(setting, value)  # pyright: ignore[reportUnknownArgumentType]
         if problem:
             problems.append(f"setting {setting.name!r}: {problem}; {setting.default!r} is used")
         elif value is not None:

@@ -110,7 +110,7 @@ class Reporter:
         progress = self._server.work_done_progress
         if state.state == "loading" and self._progress is None:
             self._progress = token = str(uuid.uuid4())
-            await progress.create_async(token)
+            await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
             progress.begin(token, types.WorkDoneProgressBegin("Warmline: loading the model"))
         elif state.state == "loading" and self._progress and state.fraction is not None:
             percent = round(100 * state.fraction)

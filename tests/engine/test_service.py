@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgpack
 import pytest
@@ -169,7 +169,7 @@ async def test_noise_never_ends_the_engine(shared_engine: Path) -> None:
         elif kind < 0.8:
             peer.writer.write(good[: rng.randrange(len(good))])
         else:
-            body = msgpack.packb(
+            body: Any = msgpack.packb(
                 {"op": rng.choice(["Edit", "Open", "Nope"]), "x": [1, {"y": None}]}
             )
             peer.writer.write(struct.pack("<I", len(body)) + body)

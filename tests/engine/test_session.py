@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ from warmline_engine.text.tokenized_text import TokenizedText
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 
 
-def ask(offset: int, **changes: object) -> Ask:
-    asked: dict = {
+def ask(offset: int, **changes: Any) -> Ask:
+    asked: dict[str, Any] = {
         "offset": offset,
         "assumed": "",
         "max_tokens": 12,

@@ -78,6 +78,7 @@ class Rows:
         self._n_blocks = 0
         self._allocate(0)
 
+    @torch.inference_mode(False)
     def _allocate(self, n_blocks: int) -> None:
         shape = self._arena.shape
         size = (shape.n_layers, shape.n_kv_heads, n_blocks * BLOCK_SLOTS, shape.head_size)

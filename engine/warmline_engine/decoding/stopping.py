@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 OPENERS = (":", "(", "[", "{")
 N_REPEATS = 3
+_STUTTER = re.compile(r"(.{2,24}?)\1{3,}$")  # the same few characters four times over, on one line
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Stopping:
 
     def find(self, text: str) -> Stop | None:
         """Where the text generated so far is over, None while it is not."""
+        stutter = _STUTTER.search(text)
+        if stutter and stutter[1].strip(" -=#*_."):
+            return Stop("repeat", stutter.start())
         if not self.is_block:
             end = text.find("\n", 1 if self._is_at_line_start else 0)
             return None if end < 0 or not text[:end].strip() else Stop("line", end)

@@ -147,7 +147,9 @@ class _Reader:
 
 
 def _norm_eps(config: dict[str, Any], is_starcoder: bool) -> float:
-    return float(config.get("norm_epsilon", 1e-5) if is_starcoder else config.get("rms_norm_eps", 1e-6))
+    return float(
+        config.get("norm_epsilon", 1e-5) if is_starcoder else config.get("rms_norm_eps", 1e-6)
+    )
 
 
 def _windows(config: dict[str, Any], family: str, n_layers: int) -> tuple[int | None, ...]:
@@ -163,4 +165,3 @@ def _windows(config: dict[str, Any], family: str, n_layers: int) -> tuple[int | 
         return (None,) * n_layers
     first = config.get("max_window_layers", 28)
     return tuple(window if first <= layer else None for layer in range(n_layers))
-

@@ -102,7 +102,7 @@ class Decoder(nn.Module):
         """Normalised outputs of the last layer. Shapes: [B, T] → [B, T, width] bf16."""
         shape, w = self.shape, self.weights
         n_rows, n_tokens = tokens.shape
-        cos, sin = self.cos[:n_tokens], self.sin[:n_tokens]
+        cos, sin = self.get_buffer("cos")[:n_tokens], self.get_buffer("sin")[:n_tokens]
         x = F.embedding(tokens, w["model.embed_tokens.weight"]).bfloat16()
         for layer in range(shape.n_layers):
             root = f"model.layers.{layer}."

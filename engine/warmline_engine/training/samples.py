@@ -6,6 +6,7 @@ stays as it is. Short windows share a sequence.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ class Samples:
         for document, starts in enumerate(self._documents.starts):
             first = int(rng.integers(room // 4, room + 1))
             cuts = [0, *range(min(first, len(starts)), len(starts), room), len(starts)]
-            for a, b in zip(cuts, cuts[1:], strict=False):
+            for a, b in itertools.pairwise(cuts):
                 if b - a >= 16:
                     end = (
                         len(self._documents.texts[document]) if b == len(starts) else int(starts[b])

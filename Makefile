@@ -1,0 +1,50 @@
+# The same commands for people and for CI. Everything is made in .venv.
+PYTHON ?= python3.11
+BIN = .venv/bin
+FILE ?=
+
+.PHONY: demo test lint types corpus train clean
+
+.venv/bin/python:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
+	$(PYTHON) -m venv .venv || { echo "venv is missing: apt-get install python3.11-venv"; exit 1; }
+
+# one version of torch for development, so that everybody measures the same
+.venv/.torch: .venv/bin/python
+	@echo "installing torch (the largest step; a minute or two) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+.venv/.runs: .venv/.torch pyproject.toml
+	@echo "installing Warmline ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.tests: .venv/.runs pyproject.toml
+	@echo "installing what the tests need ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+demo: .venv/.runs ## edit a real file through a real LSP session and watch
+	$(BIN)/python demo/demo.py $(FILE)
+
+test: lint types ## lint, types and all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.tests
+	$(BIN)/ruff format --check lsp_server engine kernels tests demo
+	$(BIN)/ruff check lsp_server engine kernels tests demo
+
+types: .venv/.tests
+	$(BIN)/pyright
+
+corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
+	$(BIN)/python -m warmline_engine.training.corpus build
+	$(BIN)/python -m warmline_engine.training.tokenizer .work/corpus .work/tokenizer
+
+MODEL ?= small
+train: .venv/.runs ## go on with the training of MODEL from its newest checkpoint
+	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml trunk
+
+clean:
+	rm -rf .venv

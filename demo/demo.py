@@ -1,0 +1,362 @@
+"""The main job, watched: a real file edited through a real LSP session, completed from an edited cache.
+
+`make demo` runs it; `make demo FILE=path.py` takes another file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.client import LanguageClient
+
+from warmline_engine import loaded_model
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.model.sources import locate
+from warmline_engine.text.tokenized_text import TokenizedText
+from warmline_engine.training.corpus import read_heldout
+from warmline_engine.training.filters import mask
+from warmline_lsp.documents import Document, Edit
+
+WITHIN_S = 180
+DIM, BOLD, GHOST, PLAIN = "\033[2m", "\033[1m", "\033[3;36m", "\033[0m"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def paint(style: str, text: str) -> str:
+    return f"{style}{text}{PLAIN}" if sys.stdout.isatty() else text
+
+
+@dataclass(frozen=True)
+class Cold:
+    """What reading everything anew costs, and the token it would say next."""
+
+    n_tokens: int
+    elapsed_ms: float
+    next_token: int
+
+
+class Editor(LanguageClient):
+    """A person at an editor, with the language server on the other side of a pipe."""
+
+    def __init__(self, path: Path, text: str, threads: int) -> None:
+        super().__init__("demo", "1")
+        self.document = Document.open(path.as_uri(), "python", 1, text, "utf-16")
+        self.cursor = 0
+        self.threads = threads
+        self._encoded: dict[int, Any] = {}
+        self._state = ""
+        self._told = asyncio.Event()
+
+        @self.feature("warmline/status")
+        def _(params: Any) -> None:
+            if params.state != self._state or params.percent is not None:
+                percent = "" if params.percent is None else f" {params.percent} %"
+                print(
+                    paint(DIM, f"  server: {params.state}{percent} {params.message or ''}".rstrip())
+                )
+            self._state = params.state
+            self._told.set()
+
+        @self.feature("warmline/encoded")
+        def _(params: Any) -> None:
+            self._encoded[params.version] = params
+            self._told.set()
+
+        @self.feature(types.WORKSPACE_CONFIGURATION)
+        def _(params: Any) -> list[Any]:
+            return [{"threads": self.threads}]
+
+        @self.feature(types.WINDOW_LOG_MESSAGE)
+        def _(params: Any) -> None:
+            print(paint(DIM, f"  server: {params.message}"))
+
+    async def begin(self) -> None:
+        """Starts the server and waits for the model."""
+        folder = tempfile.mkdtemp(prefix="wl")
+        environment = {**os.environ, "XDG_RUNTIME_DIR": folder}
+        await self.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=environment)
+        options = {"threads": self.threads, "debounceMs": 0, "idleExitMinutes": 0.05}
+        capabilities = types.ClientCapabilities(
+            workspace=types.WorkspaceClientCapabilities(configuration=True)
+        )
+        await self.initialize_async(
+            types.InitializeParams(capabilities, initialization_options=options)
+        )
+        self.initialized(types.InitializedParams())
+        await self._until(lambda: self._state in ("ready", "error"))
+        if self._state == "error":
+            raise SystemExit("the model could not be loaded; run .venv/bin/warmline doctor")
+        d = self.document
+        item = types.TextDocumentItem(d.uri, "python", d.version, d.text)
+        self.text_document_did_open(types.DidOpenTextDocumentParams(item))
+
+    async def _until(self, holds: Any) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():
+                self._told.clear()
+                await self._told.wait()
+
+    def edit(self, *edits: Edit) -> None:
+        """Sends one notification with edits, each to the text the one before left."""
+        changes: list[Any] = []
+        for edit in edits:
+            d = self.document
+            where = types.Range(d.position_at(edit.start), d.position_at(edit.end))
+            changes.append(types.TextDocumentContentChangePartial(where, edit.text))
+            self.document = d.apply(edit)
+            self.cursor = edit.start + len(edit.text)
+        d = self.document
+        self.document = Document(
+            d.uri, d.language, d.version + 1, d.text, d.line_starts, d.encoding
+        )
+        identifier = types.VersionedTextDocumentIdentifier(self.document.version, d.uri)
+        self.text_document_did_change(types.DidChangeTextDocumentParams(identifier, changes))
+
+    def type(self, text: str) -> None:
+        """Types at the cursor, a key at a time."""
+        for character in text:
+            self.edit(Edit(self.cursor, self.cursor, character))
+
+    def move(self, offset: int) -> None:
+        """Puts the cursor elsewhere, and says so as our clients do."""
+        self.cursor = offset
+        position = self.document.position_at(offset)
+        self.protocol.notify(
+            "warmline/didMoveCursor",
+            {
+                "textDocument": {"uri": self.document.uri},
+                "position": {"line": position.line, "character": position.character},
+            },
+        )
+
+    async def settle(self) -> Any:
+        """Waits until the engine has encoded the last edit; what it cost."""
+        version = self.document.version
+        await self._until(lambda: version in self._encoded)
+        return self._encoded[version]
+
+    async def ask(self) -> tuple[str, float]:
+        """The ghost text at the cursor, and the milliseconds until it came."""
+        begin = time.perf_counter()
+        kind = types.InlineCompletionTriggerKind.Invoked
+        found: Any = await self.text_document_inline_completion_async(
+            types.InlineCompletionParams(
+                types.InlineCompletionContext(kind),
+                types.TextDocumentIdentifier(self.document.uri),
+                self.document.position_at(self.cursor),
+            )
+        )
+        text = str(found.items[0].insert_text) if found.items else ""
+        return text, (time.perf_counter() - begin) * 1000
+
+    async def read_whole(self) -> None:
+        """Waits until the file has been read once, as it is a moment after it was opened."""
+        n = len(self.document.text)
+        self.edit(Edit(n, n, "\n"))
+        self.edit(Edit(n, n + 1, ""))
+        await self.settle()
+
+
+class Show:
+    """Prints each step, beside what a cold read of the same text costs."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._model = loaded_model.load("small", "cpu")
+        self.rows: list[tuple[str, ...]] = []
+
+    def _cold(self) -> Cold:
+        text, cursor, model = self._editor.document.text, self._editor.cursor, self._model
+        tokens = TokenizedText(model.tokenizer, model.layout, text, cursor).ids
+        begin = time.perf_counter()
+        logits = ColdRead(model.transformer, tokens, slice(-1, None)).logits[0]
+        elapsed = (time.perf_counter() - begin) * 1000
+        token = int(logits.masked_fill(model.barred, float("-inf")).argmax())
+        return Cold(len(tokens), elapsed, token)
+
+    async def step(self, title: str, n_versions: int = 1) -> str:
+        """Waits for the edit, asks, prints; the ghost text."""
+        editor = self._editor
+        cost = await editor.settle() if n_versions else None
+        ghost, answer_ms = await editor.ask()
+        cold = self._cold()
+        print(f"\n{paint(BOLD, title)}")
+        self._print_in_place(ghost)
+        row = (
+            title.split(":", maxsplit=1)[0],
+            str(cold.n_tokens),
+            str(cost.nEncoded) if cost else "-",
+            f"{cost.nFresh}" if cost else "-",
+            f"{cost.elapsedMs:.1f}" if cost else "-",
+            f"{answer_ms:.1f}",
+            str(cold.n_tokens),
+            f"{cold.elapsed_ms:.0f}",
+        )
+        self.rows.append(row)
+        return ghost
+
+    def _print_in_place(self, ghost: str) -> None:
+        text, cursor = self._editor.document.text, self._editor.cursor
+        first = text.rfind("\n", 0, max(0, text.rfind("\n", 0, cursor))) + 1
+        last = text.find("\n", cursor)
+        after = text.find("\n", last + 1)
+        shown = ghost or "(nothing offered)"
+        before, behind = text[first:cursor], text[cursor : after if after >= 0 else len(text)]
+        for line in f"{before}⟦{shown}⟧{behind}".split("\n"):
+            painted = line.replace("⟦", paint(GHOST, "⟦")) if sys.stdout.isatty() else line
+            print(f"    | {painted}")
+
+    def table(self) -> None:
+        """Prints the rows of all steps."""
+        head = (
+            "step",
+            "context",
+            "encoded",
+            "fresh",
+            "edit→ready ms",
+            "request→answer ms",
+            "anew: tokens",
+            "anew: ms",
+        )
+        rows = [head, *self.rows]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+        print()
+        for row in rows:
+            numbers = [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+            print("  " + "  ".join([row[0].ljust(widths[0]), *numbers]))
+        print(
+            "\n  context: tokens the model sees. encoded: tokens run through the model for this step's edits."
+            "\n  fresh: tokens whose cache equals a cold read's. anew: the same text read from nothing."
+        )
+
+
+def standing_of(path: Path, text: str) -> str:
+    """Whether the small model has seen a file."""
+    packages, modules = read_heldout(ROOT / "training/heldout.txt")
+    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+    if path.is_relative_to(stdlib):
+        module = ".".join(path.relative_to(stdlib).with_suffix("").parts)
+        if module.removesuffix(".__init__").split(".")[0] in modules or module in modules:
+            return "held out of training"
+    if packages & {part.lower().replace("_", "-") for part in path.parts}:
+        return "held out of training (by the name of its package)"
+    seen = locate("small") / "seen.txt"
+    digest = hashlib.sha256(mask(text).encode()).hexdigest()[:12]
+    if seen.exists() and digest in seen.read_text().split():
+        return "seen in training"
+    return "unknown: in neither list"
+
+
+async def perform(path: Path, threads: int) -> None:
+    text = path.read_text(encoding="utf-8")
+    print(f"{path.name}: {len(text.splitlines())} lines; {standing_of(path, text)}")
+    print("starting the language server and the engine ...")
+    editor = Editor(path, text, threads)
+    await editor.begin()
+    show = Show(editor)
+    try:
+        print("reading the file once ...")
+        await editor.read_whole()
+        await play(editor, show)
+        show.table()
+    finally:
+        await editor.shutdown_async(None)
+        editor.exit(None)
+        await editor.stop()
+
+
+async def play(editor: Editor, show: Show) -> None:
+    """The editing session."""
+    body = find_function(editor.document.text)
+    editor.move(body)
+    editor.edit(Edit(body, body, "        \n"))
+    editor.move(body + 8)
+    editor.type("if not self.")
+    await show.step("typing inside a function: 'if not self.'")
+
+    editor.edit(Edit(0, 0, "import logging\n"))
+    editor.move(editor.cursor)
+    await show.step("a line inserted near the top: 'import logging'")
+
+    lines = editor.document.line_starts
+    third = len(lines) // 3
+    removed = editor.document.text[lines[third] : lines[third + 3]]
+    editor.edit(Edit(lines[third], lines[third + 3], ""))
+    await show.step("a deletion: three lines in the first third")
+
+    pasted = editor.document.text[lines[10] : lines[22]]
+    at = editor.document.line_starts[2 * len(lines) // 3]
+    editor.edit(Edit(at, at, pasted))
+    await show.step("a paste: twelve lines in the last third")
+
+    editor.edit(Edit(at, at + len(pasted), ""))
+    back = editor.document.line_starts[third]
+    editor.edit(Edit(back, back, removed))
+    await show.step("an undo: paste and deletion taken back")
+
+    body = find_function(editor.document.text, which=-1)
+    editor.move(body)
+    editor.edit(Edit(body, body, "        "))
+    await show.step("a jump of the cursor: to the last method, on a new line's indentation")
+
+    await rename(editor, show)
+
+    for _ in range(4):
+        ghost, _ms = await editor.ask()
+        if ghost:
+            break
+        editor.edit(Edit(editor.cursor, editor.cursor, "x"))
+    ghost = ghost or "pass"
+    editor.edit(Edit(editor.cursor, editor.cursor, ghost))
+    await show.step(
+        f"an accepted completion: {ghost.splitlines()[0]!r}; what follows was prefetched"
+    )
+
+
+async def rename(editor: Editor, show: Show) -> None:
+    """Renames the most used attribute, in all its places, in one notification."""
+    import re
+    from collections import Counter
+
+    names = Counter(re.findall(r"self\.(\w{4,})", editor.document.text))
+    (old, n_places), *_ = names.most_common(1)
+    places = [m.start(1) for m in re.finditer(rf"self\.({old})\b", editor.document.text)]
+    editor.edit(*[Edit(p, p + len(old), f"{old}_value") for p in reversed(places)])
+    await show.step(f"a rename in several places: {old} in {n_places} places")
+
+
+def find_function(text: str, which: int = 1) -> int:
+    """Where the body of a method goes on: the line after the first statement of it."""
+    import re
+
+    starts = [m.end() for m in re.finditer(r"\n    def \w+\(self[^\n]*:\n(?=        \w)", text)]
+    if not starts:
+        raise SystemExit("FILE needs a class with methods: the demo types into them")
+    start = starts[which if -len(starts) <= which < len(starts) else 0]
+    return text.index("\n", start) + 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    parser.add_argument("file", nargs="?", type=Path, default=stdlib / "textwrap.py")
+    parser.add_argument("--threads", type=int, default=0)
+    options = parser.parse_args()
+    if not options.file.is_file():
+        raise SystemExit(f"{options.file} is not a file")
+    asyncio.run(perform(options.file.resolve(), options.threads))
+
+
+if __name__ == "__main__":
+    main()
