@@ -6,6 +6,9 @@ import os
 
 import torch
 
-# nothing may be fetched, and one thread is fastest for models this small
+# nothing may be fetched; and Triton reads how it is to run when it is first imported
 os.environ["HF_HUB_OFFLINE"] = "1"
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+# one thread is fastest for models this small
 torch.set_num_threads(1)

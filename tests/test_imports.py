@@ -81,7 +81,10 @@ def test_floors_import_downwards(path: Path) -> None:
     if floor is None:
         return  # wire and training stand apart
     for name in imports_of(path):
-        if name.startswith("warmline_engine.") and (other := floor_of(name.split(".")[1])) is not None:
+        if (
+            name.startswith("warmline_engine.")
+            and (other := floor_of(name.split(".")[1])) is not None
+        ):
             assert other <= floor, name
 
 

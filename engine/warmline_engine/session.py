@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .cache.sequence import Sequence
 from .decoding.greedy import Decoded, Limits, decode
 from .decoding.stopping import Stopping
@@ -15,7 +17,8 @@ from .text.tokenized_text import TailToken
 from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
-MOST_PENDING = 256  # more than this before the cursor, and the local window answers
+NEAR_SUFFIX = 256  # tokens behind the cursor that a completion waits for
+CHUNK = 512  # tokens in one pass
 N_SPARE_TOKENS = 300  # of a context, for what is generated and typed before the window slides
 MARGIN = 0.1  # a cursor this near a window's end, as a share of it, makes it slide
 
@@ -149,14 +152,8 @@ class Session:
         Raises: OutOfSync, when it lies outside the text.
         """
         begin, encoded_before = now(), self.n_encoded
-        self.move_cursor(ask.offset)
-        if self._needs_local():
-            self._open_local()
-        window = self._serving()
+        window, logits = self._read_to(ask.offset, ask.assumed)
         sequence = window.sequence
-        self._encode_needed(window)
-        self._put_tail(window, ask.assumed)
-        logits = sequence.next_logits()
         n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
         n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
         stopping = Stopping(
@@ -187,6 +184,13 @@ class Session:
         self._note_tail(window)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
+
+    def logits_at(self, offset: int) -> Tensor:
+        """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.
+
+        Raises: OutOfSync, when it lies outside the text.
+        """
+        return self._read_to(offset, "")[1]
 
     def drop_cache(self) -> None:
         """Gives the memory of all windows back; the text stays, and is read again when it is needed."""
@@ -270,7 +274,7 @@ class Session:
             self._full = self._open_full()
 
     def _needs_local(self) -> bool:
-        return self._local is None and self._full.n_pending_before_suffix() > MOST_PENDING
+        return self._local is None and self._full.n_pending_before_suffix() > LOCAL_TOKENS
 
     def _open_local(self) -> None:
         start, end = choose_stretch(self.text, self.cursor, LOCAL_TOKENS)
@@ -286,20 +290,30 @@ class Session:
         window.sequence.drop_cache()
 
     def _serving(self) -> Window:
-        if self._local is not None and self._full.n_pending_before_suffix() > MOST_PENDING:
+        if self._local is not None and self._full.n_pending_before_suffix() > LOCAL_TOKENS:
             return self._local
         return self._full
 
     # ---- completing
 
+    def _read_to(self, offset: int, assumed: str) -> tuple[Window, Tensor]:
+        """Encodes what a completion at an offset needs; the window that serves it and the logits there."""
+        self.move_cursor(offset)
+        if self._needs_local():
+            self._open_local()
+        window = self._serving()
+        self._encode_needed(window)
+        self._put_tail(window, assumed)
+        return window, window.sequence.next_logits()
+
     def _encode_needed(self, window: Window) -> None:
         """Encodes what is pending in front of the cursor, and near it behind."""
         sequence = window.sequence
-        limit = window.tokenized.suffix_span[0] + MOST_PENDING
+        limit = window.tokenized.suffix_span[0] + NEAR_SUFFIX
         if window.tokenized.layout.is_suffix_first:
             limit = window.n_own_tokens
         limit = min(limit, window.n_own_tokens - 1)  # the last is encoded for its logits
-        while sequence.encode_pending(MOST_PENDING, before=limit):
+        while sequence.encode_pending(CHUNK, before=limit):
             pass
 
     def _put_tail(self, window: Window, assumed: str) -> None:
@@ -311,7 +325,7 @@ class Session:
         if rest:
             n = len(window.sequence)
             window.sequence.splice(n, n, rest)
-            while window.sequence.encode_pending(MOST_PENDING):
+            while window.sequence.encode_pending(CHUNK):
                 pass
 
     def _agreeing(self, tail: tuple[TailToken, ...], assumed: str) -> list[TailToken]:

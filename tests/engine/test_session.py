@@ -128,7 +128,7 @@ def test_typing_at_the_cursor_encodes_a_few_tokens(model: LoadedModel) -> None:
 
 
 def test_a_long_file_is_served_from_near_the_cursor_at_once(model: LoadedModel) -> None:
-    text = "\n\n".join([TEXT] * 6)
+    text = "\n\n".join([TEXT] * 9)
     session = Session(model, text, None, 8192)
     answer = session.complete(ask(len(text) - 200))
     assert answer.n_tokens < 1500 < session.n_tokens

@@ -1,0 +1,186 @@
+"""The torch twins against arithmetic a reader can follow, and the Triton kernels against the twins.
+
+Without a GPU the Triton kernels run in Triton's interpreter; with one, the same tests run there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from warmline_kernels import reference
+from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+# float32 sums in another order; bf16 keeps 8 bits, and the twin rounds its weights where Triton does not
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
+
+
+@dataclass
+class Case:
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    view: View
+
+
+def make(
+    n_queries: int = 3,
+    n_slots: int = 64,
+    heads: tuple[int, int] = (4, 2),
+    head_size: int = 16,
+    rotary_size: int = 16,
+    n_offsets: int = 1,
+    spans: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Case:
+    """Keys in random slots; the queries are the last positions; a tenth of the slots may not be seen."""
+    random = torch.Generator().manual_seed(n_slots * 7 + n_queries)
+    positions = torch.randperm(n_slots, generator=random)
+    keys = torch.randn(heads[1], n_slots, head_size, generator=random)
+    values = torch.randn(heads[1], n_slots, head_size, generator=random)
+    queries = torch.randn(n_queries, heads[0], head_size, generator=random)
+    offsets = torch.randint(0, n_offsets, (n_slots,), generator=random) * 5
+    unseen = torch.rand(n_slots, generator=random) < 0.1
+    unseen[positions == 0] = False
+    key_positions = torch.where(unseen, UNSEEN, positions)
+    values[:, unseen] = 1e6  # poison: seen, it is heard
+    at = torch.arange(n_slots - n_queries, n_slots).clamp(min=0)
+    view = View(
+        query_positions=at.to(DEVICE),
+        key_positions=key_positions.to(DEVICE),
+        rotated_at=(positions - offsets).to(DEVICE),
+        inverse_frequencies=(10000.0 ** (-torch.arange(0, rotary_size, 2) / rotary_size)).to(
+            DEVICE
+        ),
+        attention_factor=1.25,
+        scale=head_size**-0.5,
+        key_spans=torch.randint(0, 3, (n_slots,), generator=random).to(DEVICE) if spans else None,
+        seen_spans=torch.tensor([EVERY_SPAN, 0b101, 0b110][:n_queries]).to(DEVICE)
+        if spans
+        else None,
+    )
+    return Case(queries.to(DEVICE, dtype), keys.to(DEVICE, dtype), values.to(DEVICE, dtype), view)
+
+
+def span_is_seen(view: View, query: int, slot: int) -> bool:
+    if view.key_spans is None or view.seen_spans is None:
+        return True
+    return int(view.seen_spans[query]) >> int(view.key_spans[slot]) & 1 == 1
+
+
+def plain_attention(case: Case, window: int | None) -> Tensor:
+    """One query, one head, one key at a time, in double precision."""
+    view, out = case.view, torch.zeros(case.queries.shape, dtype=torch.float64)
+    n_queries, n_heads, _ = case.queries.shape
+    shared = n_heads // case.keys.shape[0]
+    frequencies = view.inverse_frequencies.double().cpu()
+
+    def turned(vector: Tensor, position: int, factor: float) -> Tensor:
+        half, vector = len(frequencies), vector.double().cpu().clone()
+        cos, sin = (frequencies * position).cos() * factor, (frequencies * position).sin() * factor
+        low, high = vector[:half].clone(), vector[half : 2 * half].clone()
+        vector[:half], vector[half : 2 * half] = low * cos - high * sin, high * cos + low * sin
+        return vector
+
+    for t in range(n_queries):
+        at = int(view.query_positions[t])
+        for head in range(n_heads):
+            weights, seen = [], []
+            query = turned(case.queries[t, head], at, view.attention_factor)
+            for slot in range(case.keys.shape[1]):
+                position = int(view.key_positions[slot])
+                if at < position or (window is not None and window <= at - position):
+                    continue
+                if not span_is_seen(view, t, slot):
+                    continue
+                moved = position - int(view.rotated_at[slot])
+                key = turned(case.keys[head // shared, slot], moved, 1.0)
+                weights.append(math.exp(float(query @ key) * view.scale))
+                seen.append(case.values[head // shared, slot].double().cpu())
+            if seen:
+                total = sum(weights)
+                out[t, head] = sum(w / total * v for w, v in zip(weights, seen, strict=True))
+    return out
+
+
+CASES = {
+    "one slot": {"n_queries": 1, "n_slots": 1},
+    "63 slots": {"n_slots": 63},
+    "64 slots": {"n_slots": 64},
+    "65 slots": {"n_slots": 65},
+    "a query a key": {"n_queries": 40, "n_slots": 40},
+    "one head": {"heads": (2, 2)},
+    "seven to one": {"heads": (7, 1)},
+    "partial rotary": {"head_size": 24, "rotary_size": 8},
+    "two offsets": {"n_offsets": 2},
+    "many offsets": {"n_offsets": 6},
+    "spans and rows": {"spans": True},
+    "spans and offsets": {"spans": True, "n_offsets": 3},
+}
+
+
+@pytest.mark.parametrize("window", [None, 9])
+@pytest.mark.parametrize("name", CASES)
+def test_the_twin_is_plain_attention(name: str, window: int | None) -> None:
+    case = make(**CASES[name])
+    found = reference.attention(case.queries, case.keys, case.values, case.view, window)
+    torch.testing.assert_close(
+        found.double().cpu(), plain_attention(case, window), atol=2e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
+@pytest.mark.parametrize("window", [None, 9])
+@pytest.mark.parametrize("name", [*CASES, "1000 slots"])
+def test_triton_attention_is_the_twin(name: str, window: int | None, dtype: torch.dtype) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    options = CASES.get(name, {"n_queries": 1, "n_slots": 1000, "n_offsets": 2})
+    case = make(**options, dtype=dtype)
+    arguments = (case.queries, case.keys, case.values, case.view, window)
+    torch.testing.assert_close(
+        triton_kernels.attention(*arguments).float(),
+        reference.attention(*arguments).float(),
+        atol=TOLERANCE[dtype],
+        rtol=TOLERANCE[dtype],
+    )
+
+
+@pytest.mark.parametrize("n_slots", [1, 63, 65])
+def test_triton_takes_strided_keys(n_slots: int) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    case = make(n_queries=1, n_slots=n_slots)
+    wide = torch.full((2, n_slots * 2 + 3, 16), 1e6, device=DEVICE)
+    wide[:, : 2 * n_slots : 2] = case.keys
+    keys = wide[:, : 2 * n_slots : 2]
+    found = triton_kernels.attention(case.queries, keys, case.values, case.view)
+    expected = reference.attention(case.queries, case.keys, case.values, case.view)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("head_size", [16, 24])
+@pytest.mark.parametrize("n", [0, 1, 63, 65])
+def test_triton_rotate_is_the_twin(n: int, head_size: int) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    random = torch.Generator().manual_seed(n)
+    unrotated = torch.randn(3, 2, 80, head_size, generator=random).to(DEVICE)
+    slots = torch.randperm(80, generator=random)[:n].to(DEVICE)
+    frequencies = (10000.0 ** (-torch.arange(0, 16, 2) / 16)).to(DEVICE)
+    cos, sin = cos_sin(torch.arange(n, device=DEVICE) * 3, frequencies, 1.0)
+    ours, twins = torch.zeros_like(unrotated), torch.zeros_like(unrotated)
+    triton_kernels.rotate(unrotated, ours, slots, cos, sin)
+    reference.rotate(unrotated, twins, slots, cos, sin)
+    torch.testing.assert_close(ours, twins, atol=1e-6, rtol=1e-6)
+
+
+def test_rotations_compose() -> None:
+    vectors = torch.randn(5, 32, generator=torch.Generator().manual_seed(1))
+    frequencies = 10000.0 ** (-torch.arange(0, 32, 2) / 32)
+    angles = [cos_sin(torch.tensor(k), frequencies, 1.0) for k in (7, 12, 19)]
+    twice = reference.turn(reference.turn(vectors, *angles[0]), *angles[1])
+    torch.testing.assert_close(twice, reference.turn(vectors, *angles[2]), atol=1e-5, rtol=0)
