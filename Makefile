@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train clean
+.PHONY: demo test lint types corpus train vscode gpu-check bench-server clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -48,3 +48,8 @@ train: .venv/.runs ## go on with the training of MODEL from its newest checkpoin
 
 clean:
 	rm -rf .venv
+
+vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
+	$(BIN)/python editors/vscode/write_settings.py
+	cp LICENSE editors/vscode/LICENSE
+	cd editors/vscode && npm install --no-audit --no-fund --loglevel=error && npm run package

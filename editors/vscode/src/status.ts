@@ -1,0 +1,63 @@
+import * as vscode from "vscode";
+
+/** What the server says in `warmline/status`. */
+export interface Status {
+  state: string;
+  message?: string;
+  model?: string;
+  percent?: number | null;
+  nTokens?: number | null;
+  nFresh?: number | null;
+  p50Ms?: number | null;
+  p95Ms?: number | null;
+  acceptedShare?: number | null;
+}
+
+const ICONS: Record<string, string> = {
+  starting: "$(loading~spin)",
+  loading: "$(loading~spin)",
+  ready: "$(sparkle)",
+  error: "$(warning)",
+};
+
+/** The item in the status bar. */
+export class StatusItem implements vscode.Disposable {
+  private readonly item = vscode.window.createStatusBarItem(
+    "warmline",
+    vscode.StatusBarAlignment.Right,
+    90,
+  );
+
+  constructor() {
+    this.item.name = "Warmline";
+    this.item.command = "warmline.showLog";
+    this.show({ state: "starting" });
+    this.item.show();
+  }
+
+  show(status: Status): void {
+    const percent = status.percent == null ? "" : ` ${status.percent} %`;
+    const quiet = status.state === "ready" ? "" : ` ${status.state}`;
+    this.item.text = `${ICONS[status.state] ?? "$(circle-slash)"} Warmline${quiet}${percent}`;
+    this.item.tooltip = tooltip(status);
+  }
+
+  dispose(): void {
+    this.item.dispose();
+  }
+}
+
+function tooltip(status: Status): string {
+  const lines = [status.message || `Warmline is ${status.state}`];
+  if (status.model) lines.push(`Model: ${status.model}`);
+  if (status.nTokens != null) {
+    lines.push(`In context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
+  }
+  if (status.p50Ms != null) {
+    lines.push(`Latency: half under ${Math.round(status.p50Ms)} ms, 95 % under ${Math.round(status.p95Ms ?? 0)} ms`);
+  }
+  if (status.acceptedShare != null) {
+    lines.push(`Accepted: ${Math.round(100 * status.acceptedShare)} %`);
+  }
+  return lines.join("\n");
+}
