@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train vscode gpu-check bench-server clean
+.PHONY: demo test lint types corpus train vscode gpu-check bench-server test-vscode clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -53,3 +53,15 @@ vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	$(BIN)/python editors/vscode/write_settings.py
 	cp LICENSE editors/vscode/LICENSE
 	cd editors/vscode && npm install --no-audit --no-fund --loglevel=error && npm run package
+
+bench-server: .venv/.runs ## start-up and answers of the language server
+	$(BIN)/python tests/bench/server.py
+
+gpu-check: .venv/.tests ## all GPU tests; on a machine with a GPU
+	$(BIN)/python -c "import torch, sys; sys.exit(None if torch.cuda.is_available() else 'no GPU here: nothing was checked')"
+	$(BIN)/python -m pytest tests/kernels
+
+WORKBENCH ?= .work/workbench
+test-vscode: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium
+	bash tests/workbench/setup.sh $(WORKBENCH)
+	WARMLINE_WORKBENCH=$(WORKBENCH) $(BIN)/python -m pytest tests/workbench

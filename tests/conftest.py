@@ -12,3 +12,6 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 # one thread is fastest for models this small
 torch.set_num_threads(1)
+
+# they need a browser and code-server: make test-vscode
+collect_ignore_glob = [] if "WARMLINE_WORKBENCH" in os.environ else ["workbench/*"]

@@ -7,6 +7,8 @@ import inspect
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -126,7 +128,7 @@ def home_in(folder: Path) -> Iterator[dict[str, str]]:
         "HF_HUB_OFFLINE": "1",
     }
     for path in folder.glob("warmline/*.sock"):
-        pid = asyncio.run(engine_pid(path))
+        pid = engine_pid(path)
         if pid:
             os.kill(pid, signal.SIGTERM)
 
@@ -145,16 +147,18 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         yield environment
 
 
-async def engine_pid(path: Path) -> int | None:
+def engine_pid(path: Path) -> int | None:
     """The process that listens on a socket, None where nobody does."""
-    try:
-        reader, writer = await asyncio.open_unix_connection(str(path))
-    except OSError:
-        return None
-    writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, client="test")))
-    welcome = await wire.read(reader)
-    writer.close()
-    await writer.wait_closed()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(WITHIN_S)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return None
+        connection.sendall(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, client="test")))
+        with connection.makefile("rb") as stream:
+            (length,) = struct.unpack("<I", stream.read(4))
+            welcome = wire.unpack(stream.read(length))
     assert isinstance(welcome, wire.Welcome)
     return welcome.pid
 

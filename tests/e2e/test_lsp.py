@@ -190,7 +190,7 @@ async def test_a_killed_engine_comes_back_with_the_documents(
         client.change(URI, 2, insertion(0, 0, "import os\n"))
         asked = asyncio.ensure_future(client.ask(URI, 6, 4))
         (path,) = Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock")
-        pid = await engine_pid(path)
+        pid = engine_pid(path)
         assert pid
         os.kill(pid, signal.SIGKILL)
         await client.until_state("starting")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import random
 
 import numpy as np
@@ -227,12 +229,22 @@ def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
         table._position_of[table.slot_of[[30, 31]]] = [30, 31]
     elif plant == "masked key seen":
         rows.values[:, :, table.slot_of[30]] = rows.values[:, :, table.slot_of[31]]
+    elif plant == "missing scale":
+        deaf = copy.copy(sequence._model)
+        deaf.config = dataclasses.replace(deaf.config, attention_scale=1.0)
+        sequence._model = deaf
     return sequence.next_logits()
 
 
 @pytest.mark.parametrize(
     "plant",
-    ["key one position off", "slots swapped", "stale token taken for fresh", "masked key seen"],
+    [
+        "key one position off",
+        "slots swapped",
+        "stale token taken for fresh",
+        "masked key seen",
+        "missing scale",
+    ],
 )
 def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transformer) -> None:
     sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])

