@@ -43,14 +43,18 @@ class Controls:
 class Documents:
     """The texts of a corpus, tokenized once to know where windows of a given length begin."""
 
-    def __init__(self, path: Path, tokenizer: Tokenizer) -> None:
-        records = [json.loads(line) for line in path.open()]
+    def __init__(self, path: Path, tokenizer: Tokenizer, keep_ids: bool = False) -> None:
+        with path.open() as lines:
+            records = [json.loads(line) for line in lines]
         self.texts: list[str] = [record["text"] for record in records]
         self.paths: list[str] = [record["path"] for record in records]
         self.starts: list[np.ndarray] = []  # of each token, in characters
+        self.ids: list[np.ndarray] = []  # empty without keep_ids
         for begin in range(0, len(self.texts), 256):
             for encoding in tokenizer.encode_batch(self.texts[begin : begin + 256]):
                 self.starts.append(np.array([start for start, _ in encoding.offsets], np.int32))
+                if keep_ids:
+                    self.ids.append(np.array(encoding.ids, np.int32))
         self.n_tokens = sum(map(len, self.starts))
 
 

@@ -1,0 +1,144 @@
+"""The trainer: a run that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warmline_engine.model import checkpoint
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.training import ngram, samples, tokenizer, train
+from warmline_engine.training.samples import Documents, Samples, cut_middle
+
+CONFIG = """
+seed = 3
+n_heldout_windows = 2
+compile = false
+
+[shape]
+n_tokens = 400
+width = 16
+n_layers = 2
+n_heads = 2
+n_kv_heads = 1
+head_size = 8
+mlp_width = 24
+rope_theta = 10000.0
+max_context = 128
+
+[optimizer]
+matrix_rate = 0.02
+other_rate = 0.01
+warmup_steps = 4
+
+[trunk]
+sequence = 64
+rows = 2
+checkpoint_minutes = 60
+
+[[decay]]
+sequence = 64
+rows = 2
+share = 1.0
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A work folder with a corpus of three files and its tokenizer."""
+    texts = [inspect.getsource(module) for module in (textwrap, json.decoder, json.encoder)]
+    (tmp_path / "corpus").mkdir()
+    records = [{"origin": "x-1", "path": f"x/{k}.py", "text": text} for k, text in enumerate(texts)]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "corpus/train.jsonl").write_text(lines)
+    (tmp_path / "corpus/heldout.jsonl").write_text(lines)
+    tokenizer.save(tokenizer.train(texts, 400), tmp_path / "tokenizer")
+    (tmp_path / "tiny.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -> None:
+    whole = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(whole, None, max_steps=8)
+    for path in (work / "tiny").iterdir():
+        path.unlink()
+    train.run_trunk(train.open_run(work / "tiny.toml", work), None, max_steps=5)
+    resumed = train.open_run(work / "tiny.toml", work)
+    assert resumed.counters.step == 5
+    train.run_trunk(resumed, None, max_steps=8)
+    for name, weight in whole.model.weights.items():
+        assert torch.equal(weight, resumed.model.weights[name]), name
+    for name, state in whole.optimizer.state.items():
+        assert torch.equal(state, resumed.optimizer.state[name]), name
+
+
+def test_what_is_exported_is_what_was_trained(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(run, None, max_steps=3)
+    train.export(run, work / "out")
+    model = checkpoint.load(work / "out", dtype=torch.float32)
+    tokens = list(range(40))
+    logits = ColdRead(model, tokens, slice(None)).logits
+    targets = torch.tensor(tokens[1:])
+    ours = torch.nn.functional.cross_entropy(logits[:-1], targets, reduction="none")
+    batch = torch.tensor([tokens])
+    with torch.no_grad():
+        theirs = run.model(batch[:, :-1], batch[:, 1:])[0]
+    assert float((ours - theirs).abs().max()) < 0.1  # trained in bf16, stored in bf16
+
+
+def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    one, other = (Samples(own.documents, own.tokenizer, 64, 3) for _ in range(2))
+    far = one.n_per_epoch // 2 + 1
+    other.batch(far, 2)  # into the second epoch and back
+    for a, b in zip(one.batch(1, 2), other.batch(1, 2), strict=True):
+        assert torch.equal(a, b)
+    tokens, targets = one.batch(0, 4)
+    pad = own.tokenizer.token_to_id("<|fim_pad|>")
+    assert not bool((targets == pad).any())
+    assert tokens.shape == (4, 64)
+    assert bool((targets == samples.IGNORED).any())
+
+
+@given(text=st.text(min_size=1, max_size=200), seed=st.integers(0, 1000))
+def test_a_middle_lies_within_its_text(text: str, seed: int) -> None:
+    a, b = cut_middle(text, np.random.default_rng(seed))
+    assert 0 <= a <= b <= len(text)
+
+
+SHARED = tokenizer.train([inspect.getsource(textwrap)], 400)
+
+
+@given(text=st.text())
+def test_the_tokenizer_round_trips(text: str) -> None:
+    assert SHARED.decode(SHARED.encode(text).ids, skip_special_tokens=False) == text
+
+
+@given(text=st.text(alphabet="0123456789 \n\t()ab_", min_size=1))
+def test_digits_stand_alone(text: str) -> None:
+    for piece, _ in tokenizer.pieces().pre_tokenize_str(text):
+        assert not (len(piece) > 1 and any(c.isdigit() for c in piece))
+
+
+def test_the_baseline_is_a_distribution() -> None:
+    rng = np.random.default_rng(0)
+    model = ngram.NGram(rng.integers(0, 6, 500), 6)
+    history = rng.integers(0, 6, 4)
+    total = sum(float(model.probabilities(np.array([*history, w]))[0]) for w in range(6))
+    assert total == pytest.approx(1.0)
+
+
+def test_documents_know_where_tokens_start(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    documents = Documents(work / "corpus/train.jsonl", own.tokenizer, keep_ids=True)
+    text, starts = documents.texts[0], documents.starts[0]
+    assert own.tokenizer.decode(documents.ids[0][:50].tolist()) == text[: starts[50]]
