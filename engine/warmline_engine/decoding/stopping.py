@@ -42,9 +42,14 @@ class Stopping:
         if stutter and stutter[1].strip(" -=#*_."):
             return Stop("repeat", stutter.start())
         if not self.is_block:
-            end = text.find("\n", 1 if self._is_at_line_start else 0)
-            return None if end < 0 or not text[:end].strip() else Stop("line", end)
+            return self._find_line_end(text)
         return self._find_in_block(text)
+
+    def _find_line_end(self, text: str) -> Stop | None:
+        # at a line's start a line break first is only a blank line; behind something it ends the line
+        begin = len(text) - len(text.lstrip("\n")) if self._is_at_line_start else 0
+        end = text.find("\n", begin)
+        return None if end < 0 else Stop("line", end)
 
     def _find_in_block(self, text: str) -> Stop | None:
         lines = text.split("\n")

@@ -1,0 +1,43 @@
+"""Where completions end; the cursor is (|)."""
+
+from __future__ import annotations
+
+import pytest
+
+from warmline_engine.decoding.stopping import Stopping
+
+
+def check(text: str, generated: str, expected: str | None, multi_line: bool = True) -> None:
+    """`generated` comes a character at a time, as from a model; `expected` is None where it goes on."""
+    before, _, after = text.partition("(|)")
+    stopping = Stopping(before, after, multi_line)
+    for n in range(1, len(generated) + 1):
+        stop = stopping.find(generated[:n])
+        if stop is not None:
+            assert generated[: stop.n_characters] == expected
+            return
+    assert expected is None
+
+
+@pytest.mark.parametrize(
+    ("text", "generated", "expected"),
+    [
+        ("x = (|)", "1 + 2\ny = 3\n", "1 + 2"),
+        ("x = (|)", "1 + 2", None),
+        ("foo()(|)", "\nbar()\n", ""),
+        ("print((|))", "a,\nb", "a,"),
+        ("(|)", "x = 1\n\n\ny", "x = 1"),
+        ("def f():\n    (|)", "a = 1\n    b = 2\nc = 3", "a = 1\n    b = 2"),
+        ("def f():\n    (|)\n    return x\n", "a = 1\n    return x\n", "a = 1"),
+        ("def f():(|)\n", "\n    a = 1\n    return a\n\ndef g", "\n    a = 1\n    return a"),
+        ("if x:\n        (|)", "a = 1\n    else:\n", "a = 1"),
+        ("x = (|)", "no no no no no no no ", ""),
+        ("(|)", "a = 1\na = 1\na = 1\na = 1\n", "a = 1\na = 1"),
+    ],
+)
+def test_stops(text: str, generated: str, expected: str | None) -> None:
+    check(text, generated, expected)
+
+
+def test_single_lines_only() -> None:
+    check("def f():\n    (|)", "a = 1\n    b = 2\n", "a = 1", multi_line=False)
