@@ -12,6 +12,10 @@ from torch import Tensor
 
 from .view import View
 
+# torch's own attention shares keys between query heads by copying them: for few queries two matmuls are
+# up to twenty times faster in bf16 (measured at 8,000 slots, 14 heads to 2)
+FEW_QUERIES = 16
+
 
 def turn(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Vectors turned by the rotary factor, in the half-split layout; dimensions past R stay.
@@ -48,7 +52,7 @@ def attention(
     mask = view.mask(window)
     cos, sin = view.query_angles
     turned = turn(queries, cos, sin)  # [G, T, Hq, D]
-    if turned.shape[0] == 1:
+    if turned.shape[0] == 1 and len(queries) > FEW_QUERIES:
         out = F.scaled_dot_product_attention(
             turned.transpose(1, 2),
             keys[None],
@@ -72,7 +76,9 @@ def _attend_by_group(
     folded = folded.permute(2, 0, 1, 3, 4).reshape(n_kv_heads, -1, head_size)
     scores = torch.matmul(folded, keys.transpose(1, 2)).float()
     scores = scores.view(n_kv_heads, n_groups, n_queries * shared, n_slots)
-    if n_groups == 2:
+    if n_groups == 1:
+        scores = scores[:, 0]
+    elif n_groups == 2:
         scores = torch.where(view.group_of == 0, scores[:, 0], scores[:, 1])
     else:
         chosen = view.group_of.expand(n_kv_heads, 1, n_queries * shared, n_slots)

@@ -27,7 +27,8 @@ async def test_an_edited_file_gets_ghost_text(window: Opener) -> None:
         assert found.items
         assert found.items[0].insert_text
         await client.until(lambda: bool(client.encoded))
-        assert client.encoded[-1].nEncoded <= client.encoded[-1].nTokens
+        assert client.encoded[-1].nEncoded > 0
+        assert client.encoded[-1].nFresh <= client.encoded[-1].nTokens
 
 
 async def test_typing_along_is_answered_from_the_offer(window: Opener) -> None:

@@ -2,6 +2,7 @@
 
 `python -m warmline_engine.training.train training/small.toml trunk [--minutes M]` goes on from the newest checkpoint;
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
+`--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from . import checkpoints
@@ -88,8 +89,8 @@ class Run:
         )
 
 
-def open_run(config_path: Path, work: Path) -> Run:
-    """A run as its newest checkpoint left it, or a new one."""
+def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run:
+    """A run as its newest checkpoint left it; without one a new run, from exported weights where they are given."""
     config = tomllib.loads(config_path.read_text())
     torch.manual_seed(config["seed"])
     tokenizer = Tokenizer.from_file(str(work / "tokenizer/tokenizer.json"))
@@ -98,12 +99,26 @@ def open_run(config_path: Path, work: Path) -> Run:
     folder = work / config_path.stem
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoints.newest(folder)
-    counters = checkpoints.read(path, model, optimizer) if path else checkpoints.Counters()
+    if path:
+        counters = checkpoints.read(path, model, optimizer)
+    elif exported:
+        counters = _read_exported(exported, model)
+    else:
+        counters = checkpoints.Counters()
     n_parameters = sum(weight.numel() for weight in model.weights.values())
     print(
         f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen"
     )
     return Run(config, model, optimizer, counters, tokenizer, folder)
+
+
+def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
+    """Takes an exported model's weights; the tokens it has seen count on, the optimizer begins anew."""
+    tensors = load_file(folder / "model.safetensors")
+    for name, weight in model.weights.items():
+        weight.data.copy_(tensors[name])
+    card = tomllib.loads((folder / "card.toml").read_text())
+    return checkpoints.Counters(n_tokens=card.get("tokens_seen", 0))
 
 
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
@@ -173,9 +188,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    run = open_run(arguments.config, arguments.work)
+    run = open_run(arguments.config, arguments.work, arguments.exported)
 
     def stop(*_: object) -> None:
         run.is_stopping = True

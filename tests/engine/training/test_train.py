@@ -95,6 +95,19 @@ def test_what_is_exported_is_what_was_trained(work: Path) -> None:
     assert float((ours - theirs).abs().max()) < 0.1  # trained in bf16, stored in bf16
 
 
+def test_a_run_begins_from_an_exported_model(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(run, None, max_steps=3)
+    train.export(run, work / "out")
+    (work / "out/card.toml").write_text("tokens_seen = 384\n")
+    for path in (work / "tiny").iterdir():
+        path.unlink()
+    again = train.open_run(work / "tiny.toml", work, work / "out")
+    assert again.counters.n_tokens == 384
+    for name, weight in again.model.weights.items():
+        assert torch.equal(weight, run.model.weights[name].bfloat16().float()), name
+
+
 def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
     one, other = (Samples(own.documents, own.tokenizer, 64, 3) for _ in range(2))
