@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .cache.arena import Arena, RowShape
+from .decoding.recall import Shares
 from .errors import TokenizerError
 from .model import checkpoint
 from .model.sources import Card, locate, read_card
@@ -22,7 +23,10 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """`barred` is True for each id that may not be sampled. Shape: [V] bool."""
+    """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
+
+    Shape: barred [V] bool.
+    """
 
     card: Card
     fingerprint: str
@@ -31,6 +35,7 @@ class LoadedModel:
     layout: Layout
     barred: Tensor
     arena: Arena
+    recall: Shares | None = None
 
 
 def load(
@@ -67,6 +72,7 @@ def load(
         layout,
         barred,
         Arena(shape, cache_mebibytes * MEBIBYTE),
+        Shares.read(folder / "recall.json"),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .cache.sequence import Sequence
 from .decoding.greedy import Decoded, Limits, decode
+from .decoding.recall import Recall
 from .decoding.stopping import Stopping
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
@@ -164,14 +165,15 @@ class Session:
             ask.is_cancelled,
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
         )
+        expect = self._expectation(window)
         items: list[Decoded] = []
         # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
         for rank in reversed(range(max(1, ask.n_alternatives))):
             sequence.truncate(n_context)
             items.append(
                 decode(
-                    logits,
-                    sequence.append,
+                    expect(logits),
+                    lambda token: expect(sequence.append(token)),
                     self._model.tokenizer,
                     self._model.barred,
                     self._model.layout.ends,
@@ -184,6 +186,18 @@ class Session:
         self._note_tail(window)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
+
+    def _expectation(self, window: Window) -> Callable[[Tensor], Tensor]:
+        """From the model's logits behind the sequence to those that decide, in which the text may have its say."""
+        if self._model.recall is None:
+            return lambda logits: logits
+        sequence, n_own = window.sequence, window.n_own_tokens
+        prefix, suffix = (
+            sequence.tokens[slice(*span)]
+            for span in (window.tokenized.prefix_span, window.tokenized.suffix_span)
+        )
+        recall = Recall(self._model.recall, prefix, suffix, self._model.barred)
+        return lambda logits: recall.mix(logits, sequence.tokens[n_own:])
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.
