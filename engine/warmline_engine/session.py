@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .cache.sequence import Sequence
+from .decoding.agreement import Around
+from .decoding.drafts import Speculation, copying
 from .decoding.greedy import Decoded, Limits, decode
 from .decoding.recall import Recall
 from .decoding.stopping import Stopping
@@ -165,39 +167,53 @@ class Session:
             ask.is_cancelled,
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
         )
-        expect = self._expectation(window)
+        around = self._around(window)
         items: list[Decoded] = []
         # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
         for rank in reversed(range(max(1, ask.n_alternatives))):
             sequence.truncate(n_context)
-            items.append(
-                decode(
-                    expect(logits),
-                    lambda token: expect(sequence.append(token)),
-                    self._model.tokenizer,
-                    self._model.barred,
-                    self._model.layout.ends,
-                    stopping,
-                    limits,
-                    rank,
-                )
-            )
+            items.append(self._decode(window, logits, around, stopping, limits, rank))
         items.reverse()
         self._note_tail(window)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
 
-    def _expectation(self, window: Window) -> Callable[[Tensor], Tensor]:
-        """From the model's logits behind the sequence to those that decide, in which the text may have its say."""
-        if self._model.recall is None:
-            return lambda logits: logits
-        sequence, n_own = window.sequence, window.n_own_tokens
-        prefix, suffix = (
-            sequence.tokens[slice(*span)]
-            for span in (window.tokenized.prefix_span, window.tokenized.suffix_span)
-        )
-        recall = Recall(self._model.recall, prefix, suffix, self._model.barred)
-        return lambda logits: recall.mix(logits, sequence.tokens[n_own:])
+    def _around(self, window: Window) -> Around:
+        """The window's text before and behind the cursor, what is assumed counted to what is before."""
+        tokens, n_own = window.sequence.tokens, window.n_own_tokens
+        spans = window.tokenized.prefix_span, window.tokenized.suffix_span
+        prefix, suffix = (tokens[slice(*span)] for span in spans)
+        return Around([*prefix, *tokens[n_own:]], suffix, self._model.barred)
+
+    def _decode(
+        self,
+        window: Window,
+        logits: Tensor,
+        around: Around,
+        stopping: Stopping,
+        limits: Limits,
+        rank: int,
+    ) -> Decoded:
+        """One completion behind the sequence, which afterwards carries its tokens."""
+        model, speculation = self._model, Speculation(window.sequence, copying(around))
+        recall = Recall(model.recall, around) if model.recall else None
+
+        def expect(logits: Tensor) -> Tensor:
+            return recall.mix(logits, speculation.taken) if recall else logits
+
+        try:
+            return decode(
+                expect(logits),
+                lambda token: expect(speculation.append(token)),
+                model.tokenizer,
+                model.barred,
+                model.layout.ends,
+                stopping,
+                limits,
+                rank,
+            )
+        finally:
+            speculation.close()
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.

@@ -82,16 +82,16 @@ class Sequence:
         """Drops the tokens behind the first n_tokens."""
         self.splice(n_tokens, len(self.tokens), ())
 
-    def encode(self, positions: Ints, with_logits: bool = False) -> Tensor:
+    def encode(self, positions: Ints, n_logits: int = 0) -> Tensor:
         """Encodes the tokens at positions, pending or stale, each seeing what has keys before it.
 
-        Shapes: positions [k], rising → the last one's logits [V] float32, empty without `with_logits`.
+        Shapes: positions [k], rising → the logits of the last n_logits of them [n_logits, V] float32.
         Raises: ArenaFull, and then nothing has changed.
         """
         self._rows.reserve(self._slots.n_used + self.n_pending)
         slots = self._slots.place(positions)
         try:
-            logits = self._forward(positions, slots, with_logits)
+            logits = self._forward(positions, slots, n_logits)
         except BaseException:
             self._rows.copy(self._slots.forget(positions))
             self.n_fresh = min(self.n_fresh, int(positions[0]))
@@ -126,12 +126,18 @@ class Sequence:
 
     def next_logits(self) -> Tensor:
         """The logits behind the last token, which is encoded again for them. Shape: [V] float32."""
-        return self.encode(np.array([len(self.tokens) - 1]), with_logits=True)
+        return self.encode(np.array([len(self.tokens) - 1]), 1)[0]
 
     def append(self, token: int) -> Tensor:
         """Adds a token at the end and encodes it; the logits behind it. Shape: [V] float32."""
         self.splice(len(self.tokens), len(self.tokens), (token,))
         return self.next_logits()
+
+    def extend(self, tokens: Items[int]) -> Tensor:
+        """Adds tokens at the end and encodes them in one pass; the logits behind each. Shape: [n, V] float32."""
+        n_before = len(self.tokens)
+        self.splice(n_before, n_before, tokens)
+        return self.encode(np.arange(n_before, len(self.tokens)), len(tokens))
 
     def derive_rotated(self) -> None:
         """Rotates all keys anew for where they stand, from what was stored unrotated."""
@@ -180,7 +186,7 @@ class Sequence:
         self.n_fresh += n_run
         # a fresh token that was encoded again stays fresh: it saw what a cold read shows it
 
-    def _forward(self, positions: Ints, slots: Ints, with_logits: bool) -> Tensor:
+    def _forward(self, positions: Ints, slots: Ints, n_logits: int) -> Tensor:
         table, device, rows = self._slots, self._model.device, self._rows
         n_used = table.n_used
         turned_at = table.rotated_at
@@ -207,9 +213,8 @@ class Sequence:
             return attention(q, *rows.layer(layer, n_used), view, windows[layer])
 
         tokens = torch.tensor([self.tokens[p] for p in positions.tolist()], device=device)
-        logits_for = slice(len(positions) - 1, None) if with_logits else None
-        logits = self._model.forward(tokens, attend, logits_for)
-        return logits[0] if with_logits else logits
+        logits_for = slice(len(positions) - n_logits, None) if n_logits else None
+        return self._model.forward(tokens, attend, logits_for)
 
 
 def _n_offsets(table: SlotTable) -> int:

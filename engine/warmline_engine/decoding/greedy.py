@@ -69,7 +69,8 @@ def decode(
         if stop is not None:
             text, reason = text[: stop.n_characters], stop.reason
             break
-        logits = append(token)
+        if len(tokens) < limits.max_tokens:
+            logits = append(token)
     mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
     return Decoded(tokens, text, mean, reason)
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from warmline_engine.decoding.agreement import LONGEST, Around
 from warmline_engine.decoding.recall import (
-    LONGEST,
     N_CERTAINTIES,
     Recall,
     Shares,
@@ -68,7 +68,7 @@ def collect(model: LoadedModel, texts: list[str], n_middles: int, seed: int = 31
         ).logits
         logits = logits.masked_fill(model.barred, float("-inf"))
         halves = [around.ids[slice(*span)] for span in (around.prefix_span, around.suffix_span)]
-        recall = Recall(no_shares, *halves, model.barred)
+        recall = Recall(no_shares, Around(*halves, model.barred))
         for k, token in enumerate(middle):
             found = recall.find(middle[:k])
             if found is not None:

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warmline_engine.decoding.agreement import LONGEST, Around
 from warmline_engine.decoding.recall import (
     CERTAINTY_BOUNDS,
-    LONGEST,
     N_CERTAINTIES,
     Recall,
     Shares,
@@ -49,7 +49,7 @@ def plain_find(
 def test_finding_equals_a_plain_search(
     prefix: list[int], suffix: list[int], generated: list[int]
 ) -> None:
-    found = Recall(HALF, prefix, suffix, BARRED).find(generated)
+    found = Recall(HALF, Around(prefix, suffix, BARRED)).find(generated)
     expected = plain_find(prefix, suffix, generated)
     if expected is None or found is None:
         assert found is None
@@ -65,18 +65,18 @@ def test_finding_equals_a_plain_search(
 @given(prefix=RUNS, seed=st.integers(0, 99))
 def test_a_mixture_is_a_distribution(prefix: list[int], seed: int) -> None:
     logits = torch.randn(N_TOKENS, generator=torch.Generator().manual_seed(seed))
-    mixed = Recall(HALF, prefix, [], BARRED).mix(logits, [])
+    mixed = Recall(HALF, Around(prefix, [], BARRED)).mix(logits, [])
     assert float(mixed.exp().sum()) == pytest.approx(1.0) or torch.equal(mixed, logits)
 
 
 def test_a_share_of_nothing_changes_no_bit() -> None:
     logits = torch.randn(N_TOKENS)
     none = Shares(np.zeros((LONGEST, N_CERTAINTIES)))
-    assert Recall(none, [1, 2, 1], [], BARRED).mix(logits, []) is logits
+    assert Recall(none, Around([1, 2, 1], [], BARRED)).mix(logits, []) is logits
 
 
 def test_what_followed_becomes_likelier() -> None:
-    mixed = Recall(HALF, [3, 1, 2, 4, 1], [], BARRED).mix(torch.zeros(N_TOKENS), [])
+    mixed = Recall(HALF, Around([3, 1, 2, 4, 1], [], BARRED)).mix(torch.zeros(N_TOKENS), [])
     assert float(mixed.exp()[2]) == pytest.approx(0.5 + 0.5 / N_TOKENS)
 
 

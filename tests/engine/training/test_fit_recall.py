@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from warmline_engine.decoding.recall import LONGEST, N_CERTAINTIES, Shares
+from warmline_engine.decoding.agreement import LONGEST
+from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
 from warmline_engine.training.fit_recall import Seen, fit, is_for_fitting, nats_a_token
 
 

@@ -1,0 +1,63 @@
+"""How a session decodes: the text around the cursor has its say through recall, and drafts change nothing."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from warmline_engine import session as session_module
+from warmline_engine.decoding.agreement import LONGEST
+from warmline_engine.decoding.drafts import Drafter
+from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.session import Ask, Session
+
+TEXT = "total = first + second\nprint(total)\n\ntotal = \n"
+CURSOR = TEXT.index("= \n") + 1
+NEARLY_ALL = Shares(np.full((LONGEST, N_CERTAINTIES), 0.98))
+NONE = Shares(np.zeros((LONGEST, N_CERTAINTIES)))
+
+
+def offered(model: LoadedModel, assumed: str = "") -> str:
+    session = Session(model, TEXT, CURSOR, 512)
+    answer = session.complete(Ask(CURSOR, assumed, 16, False, 1, None, lambda: False))
+    session.check()
+    return answer.items[0].text
+
+
+def test_what_stands_in_the_text_is_offered(model: LoadedModel) -> None:
+    assert offered(replace(model, recall=NEARLY_ALL)).rstrip() == " first + second"
+
+
+def test_what_is_assumed_counts_as_said(model: LoadedModel) -> None:
+    assert offered(replace(model, recall=NEARLY_ALL), " first").rstrip() == " + second"
+
+
+def test_shares_of_nothing_are_no_recall(model: LoadedModel) -> None:
+    assert offered(replace(model, recall=NONE)) == offered(replace(model, recall=None))
+
+
+def no_drafts(_: object) -> Drafter:
+    return lambda generated: []
+
+
+def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, at places all over a file that repeats itself, with recall so that drafts are often right."""
+    text = inspect.getsource(textwrap.wrap) * 2
+    model = replace(model, recall=Shares(np.full((LONGEST, N_CERTAINTIES), 0.6)))
+    places = range(40, len(text), len(text) // 40)
+
+    def all_texts() -> list[str]:
+        session = Session(model, text, 0, 4096)
+        return [
+            session.complete(Ask(p, "", 24, True, 2, None, lambda: False)).items[0].text
+            for p in places
+        ]
+
+    drafted = all_texts()
+    monkeypatch.setattr(session_module, "copying", no_drafts)
+    assert all_texts() == drafted
