@@ -110,30 +110,32 @@ class Decoder(nn.Module):
             def linear(y: Tensor, name: str, root: str = root) -> Tensor:
                 return F.linear(y, w[f"{root}{name}.weight"].bfloat16())
 
-            y = _norm(x, w[root + "input_layernorm.weight"])
+            y = norm(x, w[root + "input_layernorm.weight"])
             q = linear(y, "self_attn.q_proj").view(n_rows, n_tokens, -1, shape.head_size)
             k = linear(y, "self_attn.k_proj").view(n_rows, n_tokens, -1, shape.head_size)
             v = linear(y, "self_attn.v_proj").view(n_rows, n_tokens, -1, shape.head_size)
-            q, k = _turn(q, cos, sin), _turn(k, cos, sin)
+            q, k = turn(q, cos, sin), turn(k, cos, sin)
             shared = shape.n_heads // shape.n_kv_heads
             k, v = k.repeat_interleave(shared, 2), v.repeat_interleave(shared, 2)
             seen = F.scaled_dot_product_attention(
                 q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
             )
             x = x + linear(seen.transpose(1, 2).flatten(2), "self_attn.o_proj")
-            y = _norm(x, w[root + "post_attention_layernorm.weight"])
+            y = norm(x, w[root + "post_attention_layernorm.weight"])
             x = x + linear(
                 F.silu(linear(y, "mlp.gate_proj")) * linear(y, "mlp.up_proj"), "mlp.down_proj"
             )
-        return _norm(x, w["model.norm.weight"])
+        return norm(x, w["model.norm.weight"])
 
 
-def _norm(x: Tensor, weight: Tensor) -> Tensor:
+def norm(x: Tensor, weight: Tensor) -> Tensor:
+    """RMS norm, in float32. Shapes: x [..., width], weight [width] → [..., width] bf16."""
     y = x.float()
     y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-5)
     return (y * weight).bfloat16()
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Heads turned to their positions. Shapes: x [B, T, H, D], cos and sin [T, 1, D/2] → [B, T, H, D] bf16."""
     low, high = x.float().chunk(2, dim=-1)
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1).bfloat16()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -26,7 +27,8 @@ from . import checkpoints
 from .decoder import Decoder, Shape
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
-from .samples import Documents, Samples
+from .samples import IGNORED, Documents, Samples
+from .step import Step
 
 
 @dataclass
@@ -49,15 +51,16 @@ class Run:
     def heldout(self) -> Documents:
         return Documents(self.folder.parent / "corpus/heldout.jsonl", self.tokenizer)
 
-    def loss_function(self) -> Any:
-        return torch.compile(self.model) if self.config.get("compile", True) else self.model
+    def begin(self) -> Step:
+        """What computes gradients: on a CPU with a process for each core."""
+        n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
+        return Step(self.model, n_processes, self.config.get("compile", True))
 
-    def train_step(self, loss_of: Any, samples: Samples, rows: int, scale: float) -> float:
+    def train_step(self, step: Step, samples: Samples, rows: int, scale: float) -> float:
         """One optimizer step; the mean loss in nats a token."""
         tokens, targets = samples.batch(self.counters.batch, rows)
-        n_targets = int((targets >= 0).sum())
-        loss = loss_of(tokens, targets).sum() / n_targets
-        loss.backward()
+        n_targets = int((targets != IGNORED).sum())
+        loss = step.gradients(tokens, targets)
         rates = self.config["optimizer"]
         self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
         self.counters = replace(
@@ -66,7 +69,7 @@ class Run:
             n_tokens=self.counters.n_tokens + n_targets,
             batch=self.counters.batch + 1,
         )
-        return float(loss.detach())
+        return loss
 
     def log(self, **fields: object) -> None:
         record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
@@ -123,16 +126,25 @@ def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
 
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
     """Trains at full rate until the time is over or the process is told to stop, writing checkpoints."""
-    trunk, warmup = run.config["trunk"], run.config["optimizer"]["warmup_steps"]
+    trunk = run.config["trunk"]
     samples = Samples(run.documents, run.tokenizer, trunk["sequence"], run.config["seed"])
-    loss_of, start = run.loss_function(), time.monotonic()
+    with run.begin() as step:
+        _run_steps(run, step, samples, minutes, max_steps)
+    checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
+
+
+def _run_steps(
+    run: Run, step: Step, samples: Samples, minutes: float | None, max_steps: int | None
+) -> None:
+    trunk, warmup = run.config["trunk"], run.config["optimizer"]["warmup_steps"]
+    start = time.monotonic()
     saved, since, losses = start, start, list[float]()
     seen = run.counters.n_tokens
     while not run.is_stopping and (minutes is None or time.monotonic() - start < 60 * minutes):
         if max_steps is not None and max_steps <= run.counters.step:
             break
         scale = min(1.0, (run.counters.step + 1) / warmup)
-        losses.append(run.train_step(loss_of, samples, trunk["rows"], scale))
+        losses.append(run.train_step(step, samples, trunk["rows"], scale))
         if run.counters.step % 20 == 0:
             now = time.monotonic()
             rate = (run.counters.n_tokens - seen) / (now - since)
@@ -145,24 +157,24 @@ def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> 
             run.log_heldout("trunk")
             saved = since = time.monotonic()
             seen = run.counters.n_tokens
-    checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
 
 
 def run_decay(run: Run, minutes: float, out: Path) -> None:
     """Takes the rate to zero along the time given, through the phases of the config, and exports."""
     start, before = time.monotonic(), 0.0
-    for phase in run.config["decay"]:
-        samples = Samples(run.documents, run.tokenizer, phase["sequence"], run.config["seed"] + 1)
-        run.counters = replace(run.counters, batch=0)
-        loss_of, losses = run.loss_function(), list[float]()
-        end = before + phase["share"]
-        while (done := (time.monotonic() - start) / (60 * minutes)) < end:
-            losses.append(run.train_step(loss_of, samples, phase["rows"], max(0.0, 1 - done)))
-            if len(losses) == 20:
-                run.log(stage=f"decay-{phase['sequence']}", loss=sum(losses) / 20, done=done)
-                losses = []
-        before = end
-        run.log_heldout(f"decay-{phase['sequence']}")
+    with run.begin() as step:
+        for phase in run.config["decay"]:
+            sequence, losses = phase["sequence"], list[float]()
+            samples = Samples(run.documents, run.tokenizer, sequence, run.config["seed"] + 1)
+            run.counters = replace(run.counters, batch=0)
+            end = before + phase["share"]
+            while (done := (time.monotonic() - start) / (60 * minutes)) < end:
+                losses.append(run.train_step(step, samples, phase["rows"], max(0.0, 1 - done)))
+                if len(losses) == 20:
+                    run.log(stage=f"decay-{sequence}", loss=sum(losses) / 20, done=done)
+                    losses = []
+            before = end
+            run.log_heldout(f"decay-{sequence}")
     export(run, out)
 
 
@@ -190,7 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the cores are shared out by processes
     run = open_run(arguments.config, arguments.work, arguments.exported)
 
     def stop(*_: object) -> None:

@@ -22,6 +22,7 @@ CONFIG = """
 seed = 3
 n_heldout_windows = 2
 compile = false
+processes = 1
 
 [shape]
 n_tokens = 400

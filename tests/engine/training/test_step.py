@@ -1,0 +1,96 @@
+"""A step in pieces gives the gradients of the plain decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from warmline_engine.training import step as steps
+from warmline_engine.training.decoder import Decoder, Shape
+from warmline_engine.training.samples import IGNORED
+from warmline_engine.training.step import Step
+
+SHAPE = Shape(
+    n_tokens=300,
+    width=32,
+    n_layers=2,
+    n_heads=6,
+    n_kv_heads=2,
+    head_size=8,
+    mlp_width=48,
+    rope_theta=10000.0,
+    max_context=1400,
+)
+
+
+def _batch(n_rows: int, n_tokens: int) -> tuple[Tensor, Tensor]:
+    tokens = torch.randint(0, SHAPE.n_tokens, (n_rows, n_tokens))
+    targets = tokens.roll(-1, 1)
+    targets[0, : n_tokens // 3] = IGNORED
+    targets[-1, -1] = IGNORED
+    return tokens, targets
+
+
+def _plain(model: Decoder, tokens: Tensor, targets: Tensor) -> tuple[float, dict[str, Tensor]]:
+    loss = model(tokens, targets).sum() / (targets != IGNORED).sum()
+    loss.backward()
+    gradients: dict[str, Tensor] = {}
+    for name, weight in model.weights.items():
+        assert weight.grad is not None
+        gradients[name], weight.grad = weight.grad, None
+    return float(loss.detach()), gradients
+
+
+# torch's own, when its compiler is imported
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("n_processes", "is_compiled", "n_rows", "n_tokens"),
+    [
+        (1, False, 3, 40),  # one block of queries
+        (1, False, 3, 300),  # several blocks, the last one short; several pieces
+        (1, False, 1, steps.SHORT + 8),  # longer than a piece, attention as PyTorch has it
+        (2, False, 5, 40),  # rows that do not split evenly
+        (2, False, 1, 40),  # fewer rows than processes
+        (1, True, 2, 140),
+    ],
+)
+def test_pieces_give_the_plain_gradients(
+    n_processes: int, is_compiled: bool, n_rows: int, n_tokens: int
+) -> None:
+    torch.manual_seed(1)
+    model = Decoder(SHAPE)
+    tokens, targets = _batch(n_rows, n_tokens)
+    loss, expected = _plain(model, tokens, targets)
+    with Step(model, n_processes, is_compiled, piece=512) as step:
+        for _ in range(2):  # nothing of a step is left over in the next
+            found = step.gradients(tokens, targets)
+    assert found == pytest.approx(loss, rel=2e-3)
+    for name, weight in model.weights.items():
+        assert weight.grad is not None
+        # bf16 keeps 8 bits: each product rounds by 2⁻⁹, and a gradient passes through some thirty
+        distance = (weight.grad - expected[name]).norm() / expected[name].norm()
+        assert float(distance) < 0.03, name
+
+
+def test_rounding_is_passed_through_straight() -> None:
+    torch.manual_seed(2)
+    model = Decoder(SHAPE)
+    rounded = Decoder(SHAPE)
+    for name, weight in model.weights.items():
+        value = weight.detach()
+        rounded.weights[name].data.copy_(_to_eighths(value) if value.ndim == 2 else value)
+    tokens, targets = _batch(2, 40)
+    with Step(model, 2, is_compiled=False) as step:
+        loss = step.gradients(tokens, targets, _to_eighths)
+    with Step(rounded, 2, is_compiled=False) as step:
+        assert step.gradients(tokens, targets) == pytest.approx(loss, rel=1e-5)
+    for name, weight in model.weights.items():
+        assert weight.grad is not None
+        other = rounded.weights[name].grad
+        assert other is not None
+        assert torch.equal(weight.grad, other), name
+
+
+def _to_eighths(weight: Tensor) -> Tensor:
+    return (weight * 8).round() / 8
