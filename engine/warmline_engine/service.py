@@ -60,6 +60,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._idle_since = time.monotonic()
+        self.stop = asyncio.Event()
         from .loaded_model import load
         from .worker import Worker
 
@@ -117,6 +118,9 @@ class Service:
                 | wire.Cancel | wire.AskStatus,
             ):  # fmt: skip
                 self.worker.submit(connection, frame)
+            elif isinstance(frame, wire.Quit):
+                log.info("told to quit")
+                self.stop.set()
             else:
                 name = type(frame).__name__
                 connection.send(wire.Failure(None, "unexpected_frame", f"{name} is not expected"))
@@ -134,10 +138,15 @@ class Service:
         log.info("connected: %s", frame.client)
 
     async def wait_until_idle(self) -> None:
-        """Returns when no client has been connected for the idle time."""
+        """Returns when no client has been connected for the idle time; at once where the model failed.
+
+        A model that could not be loaded is tried again by the next engine only.
+        """
         limit = self._options.idle_exit_minutes * 60
         while self._connections or time.monotonic() - self._idle_since < limit:
             await asyncio.sleep(min(1.0, max(0.05, limit / 4)))
+            if not self._connections and isinstance(self.worker.welcome(), wire.Failure):
+                return
 
 
 def _check_peer(writer: asyncio.StreamWriter) -> None:
@@ -156,10 +165,9 @@ async def run(options: argparse.Namespace) -> None:
     token = secrets.token_hex(16) if options.port_file else ""
     service = Service(options, token)
     limit = wire.MAX_FRAME_BYTES + 4096
-    stop = asyncio.Event()
     for name in ("SIGTERM", "SIGINT"):
         with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), stop.set)
+            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), service.stop.set)
     if options.port_file:
         server = await asyncio.start_server(service.serve, "127.0.0.1", 0, limit=limit)
         port = server.sockets[0].getsockname()[1]
@@ -170,19 +178,29 @@ async def run(options: argparse.Namespace) -> None:
             server = await asyncio.start_unix_server(service.serve, options.socket, limit=limit)
         finally:
             os.umask(old_mask)
+    ours = _identity(options.socket or options.port_file)
     log.info("listening, pid %d", os.getpid())
     try:
         idle = asyncio.ensure_future(service.wait_until_idle())
-        stopped = asyncio.ensure_future(stop.wait())
+        stopped = asyncio.ensure_future(service.stop.wait())
         await asyncio.wait((idle, stopped), return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         stopped.cancel()
     finally:
         server.close()
+        path = options.socket or options.port_file
+        # the next engine may have taken the place already
+        if _identity(path) == ours:
+            path.unlink(missing_ok=True)
         service.worker.close()
-        for path in (options.socket, options.port_file):
-            if path:
-                path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that has its name."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
@@ -107,6 +107,11 @@ class AskStatus:
     """Answered by Status."""
 
     id: int
+
+
+@attrs.frozen
+class Quit:
+    """End the engine, for all its clients: who still needs one starts it again."""
 
 
 @attrs.frozen
@@ -212,14 +217,14 @@ STOP_REASONS = (
     "cancelled",
 )
 
-ToEngine = Hello | Open | Edit | Close | MoveCursor | Complete | Cancel | AskStatus
+ToEngine = Hello | Open | Edit | Close | MoveCursor | Complete | Cancel | AskStatus | Quit
 ToServer = Welcome | ModelReady | Progress | Encoded | Completion | Status | Failure
 Frame = ToEngine | ToServer
 
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        *(Hello, Open, Edit, Close, MoveCursor, Complete, Cancel, AskStatus),
+        *(Hello, Open, Edit, Close, MoveCursor, Complete, Cancel, AskStatus, Quit),
         *(Welcome, ModelReady, Progress, Encoded, Completion, Status, Failure),
     )
 }

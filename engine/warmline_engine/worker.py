@@ -239,7 +239,9 @@ class Worker(threading.Thread):
             old.session.drop_cache()
         session = Session(self._model, frame.text, frame.cursor, self._context_tokens)
         now = time.monotonic()
-        self._documents[id(client), frame.document] = Document(client, session, frame.version, now)
+        self._documents[id(client), frame.document] = Document(
+            client, session, frame.version, now, edited_at=now
+        )
 
     def _edit(self, client: Client, frame: wire.Edit) -> None:
         document = self._find(client, frame.document)

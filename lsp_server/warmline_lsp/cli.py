@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _lsp(options: argparse.Namespace) -> int:
-    from .server import make_server
+    from .features import make_server
 
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,

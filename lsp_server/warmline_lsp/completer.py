@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from warmline_engine import wire
 
 from . import syntax
 from .documents import Document, Edit
-from .offers import Offer, Statistics
+from .offers import Offer
+from .rhythm import Rhythm
 from .settings import Settings
+from .statistics import Statistics
 from .trim import trim
 
-FAST_TYPING_S = 0.25  # a shorter time between keys than this is typing at speed
-SLOW_SHARE = 0.25  # of the debounce, for who types slowly
-MOST_TEXT = 2_000_000  # characters; a longer document is not served
+LOOKED_AT_S = (
+    0.15  # an offer that stays so long without a key is looked at: what follows it is fetched
+)
 
 
 class Engine(Protocol):
@@ -30,17 +33,6 @@ class Engine(Protocol):
     async def complete(self, frame: wire.Complete) -> wire.Completion | None: ...
 
 
-@dataclass
-class _Typing:
-    """What is remembered of a document between requests."""
-
-    offer: Offer | None = None
-    superseded: asyncio.Future[None] | None = None
-    prefetch: asyncio.Task[None] | None = None
-    edited_at: float = 0.0
-    interval_s: float = 1.0  # between edits, smoothed
-
-
 @dataclass(frozen=True)
 class Selected:
     """An entry of the editor's own list that is selected: what is typed of it, and what it would insert."""
@@ -49,158 +41,241 @@ class Selected:
     text: str
 
 
+@dataclass(frozen=True)
+class Ask:
+    """A request for completions of one version of a document."""
+
+    document: Document
+    offset: int
+    settings: Settings
+    is_automatic: bool = True
+    selected: Selected | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to insert, and the id under which the client speaks of it."""
+
+    id: str
+    text: str
+
+
+@dataclass
+class _Typing:
+    """What is remembered of a document between requests."""
+
+    offer: Offer | None = None
+    n_edits: int = 0
+    superseded: asyncio.Future[None] | None = None
+    prefetch: asyncio.Task[None] | None = None
+    rhythm: Rhythm = field(default_factory=Rhythm)
+
+
+def _no_trace(event: str, **what: Any) -> None:
+    """Where nobody follows."""
+
+
 class Completer:
     """Answers completion requests of all documents of a server."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.settings = settings
-        self.statistics = Statistics()
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        statistics: Statistics,
+        trace: Callable[..., None] = _no_trace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self.statistics = statistics
+        self._trace = trace
+        self._clock = clock
         self._typing: dict[str, _Typing] = {}
+        self._ids = itertools.count(1)
 
-    def edited(self, uri: str, edits: list[Edit]) -> None:
-        """Follows the edits of a document, before the next request for it."""
-        typing = self._typing.setdefault(uri, _Typing())
-        now = time.monotonic()
-        typing.interval_s = 0.7 * typing.interval_s + 0.3 * min(2.0, now - typing.edited_at)
-        typing.edited_at = now
+    def edited(self, document: Document, edits: list[Edit], settings: Settings) -> None:
+        """Follows the edits that led to a document, before the next request for it."""
+        typing = self._typing.setdefault(document.uri, _Typing())
+        now = self._clock()
+        typing.rhythm.note(now)
+        typing.n_edits += 1
         for edit in edits:
             before = typing.offer
             typing.offer = before.follow(edit) if before else None
-            self.statistics.note(before, typing.offer, edit)
-        if typing.prefetch and typing.offer is None:
-            typing.prefetch.cancel()
+            self.statistics.edited(document.uri, before, typing.offer, edit, now)
+        _supersede(typing)
+        _stop_prefetch(typing)
+        offer = typing.offer
+        if offer is not None and offer.rest and not offer.following:
+            self._prefetch(typing, Ask(document, offer.cursor, settings))
 
     def closed(self, uri: str) -> None:
         """Forgets a document."""
+        self.statistics.closed(uri)
         typing = self._typing.pop(uri, None)
         if typing is not None:
             _supersede(typing)
-            if typing.prefetch:
-                typing.prefetch.cancel()
+            _stop_prefetch(typing)
 
-    async def complete(
-        self, document: Document, offset: int, automatic: bool, selected: Selected | None = None
-    ) -> list[str]:
-        """Texts to insert at an offset of this version, best first.
+    async def complete(self, ask: Ask) -> list[Item]:
+        """Texts to insert at an offset of a version, best first.
 
-        A newer request for the document makes this one answer empty at once.
+        A newer request for the document makes this one answer empty at once; so does an edit.
         """
-        begin = time.monotonic()
+        begin, uri = self._clock(), ask.document.uri
         self.statistics.n_requests += 1
-        typing = self._typing.setdefault(document.uri, _Typing())
+        typing = self._typing.setdefault(uri, _Typing())
         _supersede(typing)
-        if not self._is_wanted(document, offset, automatic):
-            return []
-        assumed = ""
-        if selected is not None:
-            if not selected.text.startswith(selected.typed):
-                return []
-            assumed = selected.text[len(selected.typed) :]
-        known = self._known(typing, offset)
-        if known and not assumed:
+        assumed = _assumed(ask.selected)
+        if assumed is None or not self._is_wanted(ask):
+            return self._answered(uri, "refused", [])
+        known = self._known(typing, ask) if not assumed else []
+        if known:
             self.statistics.n_reused += 1
-            return [known]
+            return self._answered(uri, "offer", known)
+        _stop_prefetch(typing)
         superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         typing.superseded = superseded
-        wait = self._debounce_s(typing) if automatic else 0.0
-        texts = await _unless(superseded, self._ask(document, offset, assumed, wait, automatic))
-        if not texts:
-            return []
-        self.statistics.latencies_ms.append((time.monotonic() - begin) * 1000)
-        self.statistics.n_offered += 1
-        texts = [assumed + text for text in texts]
-        typing.offer = Offer(offset, texts[0])
-        self._prefetch(typing, document, offset)
-        return texts
+        n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
+        texts = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
+        if not texts or typing.n_edits != n_edits:
+            return self._answered(uri, "engine", [])
+        self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
+        typing.offer = self._offer(ask.offset, [assumed + text for text in texts])
+        self._prefetch(typing, ask)
+        items = [Item(o.id, o.text) for o in (typing.offer, *typing.offer.others)]
+        return self._answered(uri, "engine", items)
 
-    def _is_wanted(self, document: Document, offset: int, automatic: bool) -> bool:
-        settings = self.settings
-        if automatic and settings.mode == "onRequest":
+    def _answered(self, uri: str, source: str, items: list[Item]) -> list[Item]:
+        self._trace("answer", uri=uri, source=source, items=len(items))
+        return items
+
+    def _offer(self, offset: int, texts: list[str]) -> Offer:
+        offers = [Offer(f"w{next(self._ids)}", offset, text) for text in texts]
+        for offer in offers:
+            self.statistics.offered(offer.id, offer.text, 0)
+        return replace(offers[0], others=tuple(offers[1:]))
+
+    def _is_wanted(self, ask: Ask) -> bool:
+        settings = ask.settings
+        if ask.is_automatic and settings.mode == "onRequest":
             return False
-        if not self._engine.is_ready or len(document.text) > MOST_TEXT:
+        if not self.engine.is_ready:
             return False
         if settings.inside_comments and settings.inside_strings:
             return True
-        place = syntax.place_of(document.language, document.text, offset)
+        document = ask.document
+        place = syntax.place_of(document.uri, document.language, document.text, ask.offset)
         if place is None:
             return True
         return (settings.inside_comments or not place.is_comment) and (
             settings.inside_strings or not place.is_string
         )
 
-    def _known(self, typing: _Typing, offset: int) -> str:
-        """What is left of the present offer, or what was fetched to follow it."""
+    def _known(self, typing: _Typing, ask: Ask) -> list[Item]:
+        """What is left of the present offers, or what was fetched to follow them."""
         offer = typing.offer
-        if offer is None or offer.cursor != offset:
-            return ""
+        if offer is None or offer.cursor != ask.offset:
+            return []
         if offer.rest:
-            return offer.rest
+            offers = [o for o in (offer, *offer.others) if o.cursor == ask.offset and o.rest]
+            for o in offers:
+                self.statistics.offered(o.id, o.text, o.n_typed)
+            found = [Item(o.id, _left_of(o, ask)) for o in offers]
+            return [item for item in found if item.text]
         if offer.following:
             self.statistics.n_prefetched += 1
-            typing.offer = Offer(offset, offer.following)
-            return offer.following
-        return ""
+            typing.offer = offer = self._offer(ask.offset, [offer.following])
+            self._prefetch(typing, ask)
+            return [Item(offer.id, offer.text)]
+        return []
 
-    def _debounce_s(self, typing: _Typing) -> float:
-        fast = typing.interval_s < FAST_TYPING_S
-        return self.settings.debounce_ms / 1000 * (1.0 if fast else SLOW_SHARE)
+    def _wait_s(self, typing: _Typing, ask: Ask) -> float:
+        if not ask.is_automatic:
+            return 0.0
+        document = ask.document
+        start = document.text.rfind("\n", 0, ask.offset) + 1
+        is_line_start = not document.text[start : ask.offset].strip()
+        return typing.rhythm.wait_s(ask.settings.debounce_ms / 1000, is_line_start)
 
-    async def _ask(
-        self, document: Document, offset: int, assumed: str, wait_s: float, automatic: bool
-    ) -> list[str]:
+    async def _ask(self, ask: Ask, assumed: str, wait_s: float, purpose: str) -> list[str]:
         if wait_s:
             await asyncio.sleep(wait_s)
-        settings = self.settings
-        answer = await self._engine.complete(
+        settings, document = ask.settings, ask.document
+        self.statistics.n_engine_requests += 1
+        self._trace(f"engine.{purpose}", uri=document.uri, version=document.version)
+        answer = await self.engine.complete(
             wire.Complete(
                 id=0,
                 document=document.uri,
                 version=document.version,
-                offset=offset,
+                offset=ask.offset,
                 assumed=assumed,
                 max_tokens=settings.max_tokens,
                 multi_line=settings.multi_line,
-                n_alternatives=1 if automatic else settings.alternatives,
+                n_alternatives=1 if ask.is_automatic else settings.alternatives,
                 deadline_ms=settings.deadline_ms,
             )
         )
-        return self._fitting(document, offset, assumed, answer)
+        return _fitting(ask, assumed, answer)
 
-    def _fitting(
-        self, document: Document, offset: int, assumed: str, answer: wire.Completion | None
-    ) -> list[str]:
-        if answer is None:
-            return []
-        text = document.text[:offset] + assumed + document.text[offset:]
-        at, most = offset + len(assumed), self.settings.max_lines
-        fitted = [trim(document.language, text, at, item.text, most) for item in answer.items]
-        return list(dict.fromkeys(text for text in fitted if text))
-
-    def _prefetch(self, typing: _Typing, document: Document, offset: int) -> None:
-        """Asks what would follow if the offer were accepted, while the user looks at it."""
+    def _prefetch(self, typing: _Typing, ask: Ask) -> None:
+        """Asks what would follow if the rest of the offer were accepted, once the user looks at it."""
         offer = typing.offer
-        if offer is None:
+        if offer is None or ask.settings.mode == "onRequest":
             return
+        ask = replace(ask, is_automatic=True, selected=None)
 
         async def fetch() -> None:
-            texts = await self._ask(document, offset, offer.text, 0.05, automatic=True)
+            texts = await self._ask(ask, offer.rest, LOOKED_AT_S, "prefetch")
             current = typing.offer
-            same = current is not None and (current.offset, current.text) == (offset, offer.text)
-            if texts and same and current is not None:
+            if (
+                texts
+                and current is not None
+                and (current.id, current.rest) == (offer.id, offer.rest)
+            ):
                 typing.offer = replace(current, following=texts[0])
 
-        if typing.prefetch:
-            typing.prefetch.cancel()
+        _stop_prefetch(typing)
         typing.prefetch = asyncio.create_task(fetch())
+
+
+def _assumed(selected: Selected | None) -> str | None:
+    """What a selected entry adds to what is typed of it; None where it is at odds with that."""
+    if selected is None:
+        return ""
+    if not selected.text.startswith(selected.typed):
+        return None
+    return selected.text[len(selected.typed) :]
+
+
+def _fitting(ask: Ask, assumed: str, answer: wire.Completion | None) -> list[str]:
+    if answer is None:
+        return []
+    document, offset = ask.document, ask.offset
+    text = document.text[:offset] + assumed + document.text[offset:]
+    at, most = offset + len(assumed), ask.settings.max_lines
+    fitted = [trim(document.language, text, at, item.text, most) for item in answer.items]
+    return list(dict.fromkeys(text for text in fitted if text))
+
+
+def _left_of(offer: Offer, ask: Ask) -> str:
+    """The rest of an offer, as it was: only where the editor added a bracket it has to be made fit anew."""
+    if not offer.is_enclosed:
+        return offer.rest
+    document, most = ask.document, ask.settings.max_lines
+    return trim(document.language, document.text, ask.offset, offer.rest, most)
 
 
 def _supersede(typing: _Typing) -> None:
     if typing.superseded is not None and not typing.superseded.done():
         typing.superseded.set_result(None)
     typing.superseded = None
-    if typing.prefetch and typing.offer is None:
+
+
+def _stop_prefetch(typing: _Typing) -> None:
+    if typing.prefetch is not None:
         typing.prefetch.cancel()
+    typing.prefetch = None
 
 
 async def _unless(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
@@ -74,7 +75,7 @@ class Document:
         if len(self.line_starts) <= position.line:
             return len(self.text)
         start = self.line_starts[position.line]
-        return start + _code_points(self.line(position.line), position.character, self.encoding)
+        return start + code_points(self.line(position.line), position.character, self.encoding)
 
     def position_at(self, offset: int) -> types.Position:
         """The position of an offset."""
@@ -88,6 +89,22 @@ class Document:
         is_last = number + 1 == len(self.line_starts)
         end = len(self.text) if is_last else self.line_starts[number + 1]
         return self.text[start:end].rstrip("\r\n")
+
+    def changed(
+        self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]
+    ) -> tuple[Document, list[Edit]]:
+        """The document after all changes of a notification, and the edits they are.
+
+        Raises: DocumentError, when the version goes back or a change does not fit.
+        """
+        if version <= self.version:
+            raise DocumentError(f"version {version} after version {self.version}")
+        document, edits = replace(self, version=version), list[Edit]()
+        for change in changes:
+            for edit in document.edit_of(change):
+                document = document.apply(edit)
+                edits.append(edit)
+        return document, edits
 
     def edit_of(self, change: types.TextDocumentContentChangeEvent) -> list[Edit]:
         """The edits of a change: one of a range, or the difference to a whole new text.
@@ -113,8 +130,18 @@ def units(text: str, encoding: Encoding) -> int:
     if text.isascii() or encoding == "utf-32":
         return len(text)
     if encoding == "utf-16":
-        return len(text) + sum(c > "\uffff" for c in text)
+        return len(text.encode("utf-16-le", "surrogatepass")) // 2
     return len(text.encode("utf-8", "surrogatepass"))
+
+
+def code_points(text: str, n_units: int, encoding: Encoding) -> int:
+    """How many whole characters of a text fit into so many units of an encoding."""
+    if text.isascii() or encoding == "utf-32":
+        return min(n_units, len(text))
+    codec, width = ("utf-8", 1) if encoding == "utf-8" else ("utf-16-le", 2)
+    # no more characters than units; half a character at the end is left out
+    units_of_text = text[:n_units].encode(codec, "surrogatepass")[: n_units * width]
+    return len(units_of_text.decode(codec, "ignore"))
 
 
 def difference(old: str, new: str) -> list[Edit]:
@@ -155,15 +182,3 @@ def _common(a: list[str] | str, b: list[str] | str) -> int:
 
 def _breaks(text: str, offset: int) -> list[int]:
     return [offset + match.end() for match in _LINE_BREAK.finditer(text)]
-
-
-def _code_points(line: str, n_units: int, encoding: Encoding) -> int:
-    if line.isascii() or encoding == "utf-32":
-        return min(n_units, len(line))
-    n_points = 0
-    for character in line:
-        n_units -= units(character, encoding)
-        if n_units < 0:
-            break
-        n_points += 1
-    return n_points

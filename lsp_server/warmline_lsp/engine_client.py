@@ -7,9 +7,10 @@ import contextlib
 import itertools
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote, urlsplit
 
 from warmline_engine import wire
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 N_CRASHES, WITHIN_S = 5, 300.0
 N_CRASHES_OF_DOCUMENT = 2
+QUIT_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,32 @@ class EngineState:
     state: str
     message: str = ""
     fraction: float | None = None
-    model: wire.ModelReady | None = None
+
+
+@dataclass
+class _Work:
+    """What the engine was given and has not answered: if it dies, one of these may be why."""
+
+    asked: dict[int, tuple[str, asyncio.Future[wire.Completion | None]]] = field(
+        default_factory=dict[int, tuple[str, asyncio.Future[wire.Completion | None]]]
+    )
+    statuses: dict[int, asyncio.Future[wire.Status | None]] = field(
+        default_factory=dict[int, asyncio.Future[wire.Status | None]]
+    )
+    opening: dict[int, str] = field(default_factory=dict[int, str])
+    edited: dict[str, int] = field(default_factory=dict[str, int])
+
+    def suspects(self) -> set[str]:
+        asked = {document for document, _ in self.asked.values()}
+        return asked | set(self.opening.values()) | set(self.edited)
+
+    def drop(self) -> None:
+        """Answers everything with nothing."""
+        for future in (*(f for _, f in self.asked.values()), *self.statuses.values()):
+            if not future.done():
+                future.set_result(None)
+        for waiting in (self.asked, self.statuses, self.opening, self.edited):
+            waiting.clear()
 
 
 class EngineClient:
@@ -44,28 +71,32 @@ class EngineClient:
         on_state: Callable[[EngineState], None],
         on_encoded: Callable[[wire.Encoded], None] = lambda _: None,
         command: Command = engine_command,
-        first_pause_s: float = FIRST_PAUSE_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.settings = settings
         self.state = EngineState("starting")
+        self.model: wire.ModelReady | None = None  # the last one that was ready
         self.left_out: set[str] = set()
-        self._settings = settings
         self._documents = documents
         self._on_state = on_state
         self._on_encoded = on_encoded
         self._command = command
-        self._first_pause_s = first_pause_s
+        self._sleep = sleep
         self._writer: asyncio.StreamWriter | None = None
-        self._is_open = False  # documents have been replayed
+        self._there: set[str] = set()  # documents that the engine has
         self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[str, asyncio.Future[wire.Completion | None]]] = {}
-        self._statuses: dict[int, asyncio.Future[wire.Status | None]] = {}
-        self._replaying = ""
+        self._work = _Work()
         self._crashes: deque[float] = deque()
-        self._blamed: Counter[str] = Counter()
+        self._blamed: dict[str, list[float]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._replay_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def is_started(self) -> bool:
+        return self._task is not None
 
     async def stop(self) -> None:
         """Leaves the engine; it lives on for other windows."""
@@ -75,70 +106,111 @@ class EngineClient:
                 await self._task
         self._disconnect()
 
+    async def end(self) -> None:
+        """Ends the engine, for all windows; returns when it is gone or takes too long."""
+        writer = self._writer
+        if writer is None or self._task is None:
+            return
+        writer.write(wire.pack(wire.Quit()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIT_WITHIN_S):
+                while self._writer is writer:
+                    await asyncio.sleep(0.02)
+
     @property
     def is_ready(self) -> bool:
-        return self._is_open and self.state.state == "ready"
+        return self._writer is not None and self.state.state == "ready"
 
-    def send(self, frame: wire.ToEngine) -> None:
+    def has(self, document: str) -> bool:
+        """Whether the engine has a document."""
+        return document in self._there
+
+    def send(self, frame: wire.Open | wire.Edit | wire.Close | wire.MoveCursor) -> None:
         """Sends a frame of a document, unless the engine is away or the document was left out."""
-        document = getattr(frame, "document", "")
-        if self._writer is None or not self._is_open or document in self.left_out:
-            return
+        document = frame.document
+        if isinstance(frame, wire.Open):
+            self._open(frame)
+        elif document in self._there and self._write(frame):
+            if isinstance(frame, wire.Edit):
+                self._work.edited[document] = frame.version
+            elif isinstance(frame, wire.Close):
+                self._there.discard(document)
+                self._work.edited.pop(document, None)
+
+    def _open(self, frame: wire.Open) -> asyncio.Future[wire.Status | None] | None:
+        """Opens a document; the future is done when the engine has taken it in."""
+        is_away = self.model is None or self.state.state not in ("loading", "ready")
+        if is_away or frame.document in self.left_out or not self._write(frame):
+            return None
+        self._there.add(frame.document)
+        request_id = next(self._ids)
+        self._work.opening[request_id] = frame.document
+        return self._ask_status(request_id)
+
+    def _write(self, frame: wire.ToEngine) -> bool:
+        if self._writer is None:
+            return False
         try:
             self._writer.write(wire.pack(frame))
         except wire.WireError as error:
             log.warning("%s is not sent: %s", type(frame).__name__, error)
+            return False
+        return True
 
     async def complete(self, frame: wire.Complete) -> wire.Completion | None:
         """Asks for a completion; its id is ours to give. None when the engine is away or fails.
 
         Cancelling the task cancels the request in the engine.
         """
-        if not self.is_ready or frame.document in self.left_out:
+        import attrs
+
+        if not self.is_ready or not self.has(frame.document):
             return None
         request_id = next(self._ids)
         future: asyncio.Future[wire.Completion | None] = asyncio.get_running_loop().create_future()
-        self._asked[request_id] = (frame.document, future)
-        self.send(replace_id(frame, request_id))
+        self._work.asked[request_id] = (frame.document, future)
+        self._write(attrs.evolve(frame, id=request_id))
         try:
             return await future
         except asyncio.CancelledError:
-            self.send(wire.Cancel(request_id))
+            self._write(wire.Cancel(request_id))
             raise
         finally:
-            self._asked.pop(request_id, None)
+            self._work.asked.pop(request_id, None)
 
     async def ask_status(self) -> wire.Status | None:
         """The engine's own account of itself, None when it is away."""
-        if not self._is_open:
-            return None
-        request_id = next(self._ids)
+        return await self._ask_status(next(self._ids)) if self.is_ready else None
+
+    def _ask_status(self, request_id: int) -> asyncio.Future[wire.Status | None]:
         future: asyncio.Future[wire.Status | None] = asyncio.get_running_loop().create_future()
-        self._statuses[request_id] = future
-        self.send(wire.AskStatus(request_id))
-        return await future
+        self._work.statuses[request_id] = future
+        self._write(wire.AskStatus(request_id))
+        return future
+
+    # ---- one life of the engine after the other
 
     async def _run(self) -> None:
-        pause = self._first_pause_s
+        pause = FIRST_PAUSE_S
         while True:
             began = time.monotonic()
             try:
                 await self._serve_once()
-            except EngineError as error:
+            except (EngineError, OSError) as error:
                 log.warning("%s", error)
                 self._tell(replace(self.state, state="starting", message=str(error)))
             self._disconnect()
             if self._is_given_up():
                 return
             if time.monotonic() - began > LONGEST_PAUSE_S:
-                pause = self._first_pause_s
-            await asyncio.sleep(pause)
+                pause = FIRST_PAUSE_S
+            await self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _is_given_up(self) -> bool:
         now = time.monotonic()
         self._crashes.append(now)
-        while self._crashes and now - self._crashes[0] > WITHIN_S:
+        while now - self._crashes[0] > WITHIN_S:
             self._crashes.popleft()
         if len(self._crashes) < N_CRASHES:
             return False
@@ -151,8 +223,8 @@ class EngineClient:
         return True
 
     async def _serve_once(self) -> None:
-        self._tell(EngineState("starting"))
-        streams = await reach(self._settings, "warmline lsp", self._command)
+        self._tell(replace(self.state, state="starting", fraction=None))
+        streams = await reach(self.settings, "warmline lsp", self._command)
         self._writer = streams[1]
         try:
             while True:
@@ -160,53 +232,66 @@ class EngineClient:
         except (asyncio.IncompleteReadError, ConnectionError):
             log.warning("the engine is gone")
             self._tell(EngineState("starting", "the engine is gone and is started again"))
+            self._blame()
         except wire.WireError as error:
             log.error("the engine sent what cannot be read: %s", error)
+            self._tell(EngineState("starting", "the engine sent what cannot be read"))
         finally:
-            self._blame(streams)
+            _close(streams)
 
-    def _blame(self, streams: Streams) -> None:
-        streams[1].close()
-        suspects = {document for document, _ in self._asked.values()} | {self._replaying}
-        for document in suspects - {""}:
-            self._blamed[document] += 1
-            if self._blamed[document] == N_CRASHES_OF_DOCUMENT:
+    def _blame(self) -> None:
+        """Leaves out a document that the engine was at work on when it died, and when it died before."""
+        now = time.monotonic()
+        for document in self._work.suspects():
+            crashes = [at for at in self._blamed.get(document, []) if now - at < WITHIN_S]
+            self._blamed[document] = [*crashes, now]
+            if len(crashes) + 1 >= N_CRASHES_OF_DOCUMENT and document not in self.left_out:
                 self.left_out.add(document)
-                log.error("a document is left out, the engine ended twice while working on it")
+                name = unquote(urlsplit(document).path).rpartition("/")[2]
+                log.error("%s is left out: the engine died twice while working on it", name)
 
     def _disconnect(self) -> None:
-        self._writer, self._is_open, self._replaying = None, False, ""
-        for _, future in list(self._asked.values()):
-            if not future.done():
-                future.set_result(None)
-        for future in self._statuses.values():
-            if not future.done():
-                future.set_result(None)
-        self._statuses.clear()
+        self._writer = None
+        self._there.clear()
+        self._work.drop()
+        if self._replay_task is not None:
+            self._replay_task.cancel()
+            self._replay_task = None
+
+    # ---- what the engine says
 
     def _take(self, frame: wire.Frame) -> None:
         if isinstance(frame, wire.Completion):
             self._answer(frame.id, frame)
         elif isinstance(frame, wire.Encoded):
+            if self._work.edited.get(frame.document, frame.version + 1) <= frame.version:
+                del self._work.edited[frame.document]
             self._on_encoded(frame)
         elif isinstance(frame, wire.Failure):
             self._fail(frame)
         elif isinstance(frame, wire.Progress):
             self._tell(EngineState("loading", frame.stage, frame.fraction))
         elif isinstance(frame, wire.ModelReady):
-            self._replay()
-            self._tell(EngineState("ready", model=frame))
+            self.model = frame
+            self._tell(EngineState("loading", "opening documents", 1.0))
+            self._replay_task = asyncio.create_task(self._replay())
         elif isinstance(frame, wire.Status):
-            future = self._statuses.pop(frame.id, None)
+            self._work.opening.pop(frame.id, None)
+            future = self._work.statuses.pop(frame.id, None)
             if future is not None and not future.done():
                 future.set_result(frame)
 
-    def _replay(self) -> None:
-        self._is_open = True
-        for opening in self._documents():
-            self._replaying = opening.document
-            self.send(opening)
-        self._replaying = ""
+    async def _replay(self) -> None:
+        """Opens documents one at a time, so that one the engine dies of is known by name."""
+        while True:
+            left = (o for o in self._documents() if not self.has(o.document))
+            opening = next((o for o in left if o.document not in self.left_out), None)
+            if opening is None:
+                break
+            taken_in = self._open(opening)
+            if taken_in is None or await taken_in is None:
+                return
+        self._tell(EngineState("ready"))
 
     def _fail(self, frame: wire.Failure) -> None:
         if frame.id is not None:
@@ -215,14 +300,15 @@ class EngineClient:
             self._tell(EngineState("failed", frame.message))
         elif frame.code in ("out_of_sync", "unknown_document"):
             log.warning("a document is sent anew: %s", frame.message)
+            self._work.edited.pop(frame.document, None)
             for opening in self._documents():
                 if opening.document == frame.document:
-                    self.send(opening)
+                    self._open(opening)
         elif frame.code != "not_ready":
             log.warning("the engine says %s: %s", frame.code, frame.message)
 
     def _answer(self, request_id: int, frame: wire.Completion | None) -> None:
-        _, future = self._asked.pop(request_id, ("", None))
+        _, future = self._work.asked.pop(request_id, ("", None))
         if future is not None and not future.done():
             future.set_result(frame)
 
@@ -232,8 +318,6 @@ class EngineClient:
             self._on_state(state)
 
 
-def replace_id(frame: wire.Complete, request_id: int) -> wire.Complete:
-    """The same question under another id."""
-    import attrs
-
-    return attrs.evolve(frame, id=request_id)
+def _close(streams: Streams) -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        streams[1].close()

@@ -57,6 +57,8 @@ SETTINGS = (
     Setting("excludedGlobs", list(SECRETS), 
             "Files whose text the engine never gets. Matched against the name and the whole path."),
 )  # fmt: skip
+# what clients keep beside the server's settings, and send along
+OF_CLIENTS = frozenset(("command", "trace", "editorInfo", "editorPluginInfo"))
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -107,6 +109,8 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
     known: dict[str, Any] = {}
     problems: list[str] = []
     for name, value in options.items():  # pyright: ignore[reportUnknownVariableType]
+        if name in OF_CLIENTS:
+            continue
         setting = _BY_NAME.get(str(name))  # pyright: ignore[reportUnknownArgumentType]
         if setting is None:
             near = get_close_matches(str(name), _BY_NAME, n=1)  # pyright: ignore[reportUnknownArgumentType]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import platform
 import sys
+import time
 import uuid
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -14,6 +16,7 @@ from lsprotocol import types
 from warmline_engine import wire
 
 from . import places
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .engine_client import EngineState
@@ -27,6 +30,7 @@ _REASONS = {
     "too large": "This file is too large",
     "binary": "This file is not text",
     "language": "The model does not know this language; warmline.languages can turn it on",
+    "settings": "Waiting for the settings of this file",
 }
 
 
@@ -39,18 +43,30 @@ class Reporter:
         self._last: dict[str, Any] = {}
         self._counts: dict[str, wire.Encoded] = {}
         self._progress: str | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._n_working = 0
 
     def engine_changed(self, state: EngineState) -> None:
-        """Tells of the engine, and gives up documents its model does not serve."""
-        if state.state == "ready":
-            for document in self._server.documents.values():
-                if self._server.refusal(document) is not None:
-                    self._server.engine.send(wire.Close(document.uri))
-        task = asyncio.ensure_future(self._show_progress(state))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Tells of the engine."""
+        self._server.in_background(self._show_progress(state))
         self.refresh()
+
+    @contextlib.contextmanager
+    def working(self) -> Generator[None]:
+        """While a completion is being made."""
+        self._n_working += 1
+        self.refresh()
+        try:
+            yield
+        finally:
+            self._n_working -= 1
+            self.refresh()
+
+    def closed(self, uri: str) -> None:
+        """Forgets a document."""
+        self._counts.pop(uri, None)
+        if self._uri == uri:
+            self._uri = ""
+            self.refresh()
 
     def look_at(self, uri: str) -> None:
         """Notes which document the user is in."""
@@ -81,20 +97,23 @@ class Reporter:
         engine, document = server.engine.state, server.documents.get(self._uri)
         state, message = engine.state, engine.message
         refused = server.refusal(document) if document else None
-        if not server.settings.enable:
+        if document is None and not server.scopes.window.enable:
             refused = "off"
-        if state == "failed":
-            state = "error"
-        elif refused is not None:
+        if refused == "off" or (refused is not None and state != "failed"):
             state, message = refused, _REASONS[refused]
+        elif state == "failed":
+            state = "error"
         elif self._uri in server.engine.left_out:
-            state, message = "excluded", "The engine stopped twice on this file; it is left out"
+            name = self._uri.rpartition("/")[2]
+            state, message = "excluded", f"The engine stopped twice on {name}; it is left out"
         counts = self._counts.get(self._uri)
-        statistics = server.completer.statistics
+        statistics, model = server.statistics, server.engine.model
         return {
+            "uri": self._uri,
             "state": state,
             "message": message,
-            "model": engine.model.name if engine.model else server.settings.model,
+            "working": self._n_working > 0,
+            "model": model.name if model else server.scopes.window.model,
             "percent": None if engine.fraction is None else round(100 * engine.fraction),
             "nTokens": counts.n_tokens if counts else None,
             "nFresh": counts.n_fresh if counts else None,
@@ -121,37 +140,37 @@ class Reporter:
 
     def statistics(self) -> dict[str, Any]:
         """Counts since the server started."""
-        s = self._server.completer.statistics
-        n_characters = s.n_characters_accepted + s.n_characters_typed
-        return {
-            "requests": s.n_requests,
-            "offered": s.n_offered,
-            "accepted": s.n_accepted,
-            "partlyAccepted": s.n_partly_accepted,
-            "answeredFromOffer": s.n_reused,
-            "prefetched": s.n_prefetched,
-            "acceptedShare": s.accepted_share,
-            "completedShare": s.n_characters_accepted / n_characters if n_characters else None,
-            "p50Ms": s.percentile(0.5),
-            "p95Ms": s.percentile(0.95),
-        }
+        return self._server.statistics.summary(time.monotonic())
 
     async def debug_information(self) -> dict[str, Any]:
         """What helps with a bug report: versions, settings, counts; no text and no paths of documents."""
         server = self._server
         engine = await server.engine.ask_status()
-        model = server.engine.state.model
+        model = server.engine.model
         return {
             "python": sys.version.split()[0],
             "platform": platform.platform(),
+            "version": server.version,
             "engineState": server.engine.state.state,
             "engineMessage": server.engine.state.message,
             "model": wire_fields(model),
             "documents": len(server.documents),
             "cacheBytes": engine.cache_bytes if engine else None,
             "cacheFolder": str(places.cache_folder()),
+            "settings": _changed(server.scopes.window),
             "statistics": self.statistics(),
         }
+
+
+def _changed(settings: Settings) -> dict[str, Any]:
+    """Settings that are not at their default; of lists and paths only that they were changed."""
+    found = {
+        name: value for name, value in vars(settings).items() if value != getattr(Settings(), name)
+    }
+    return {
+        name: value if isinstance(value, bool | int | float) else "changed"
+        for name, value in found.items()
+    }
 
 
 def wire_fields(frame: wire.ModelReady | None) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ def _parser(language: str) -> Parser | None:
     return Parser(Language(tree_sitter_python.language()))
 
 
-def place_of(language: str, text: str, offset: int) -> Place | None:
+def place_of(uri: str, language: str, text: str, offset: int) -> Place | None:
     """Whether an offset lies in a comment or a string, None in a language without a grammar."""
     parser = _parser(language)
     if parser is None:

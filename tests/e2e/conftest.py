@@ -37,6 +37,10 @@ class Client(LanguageClient):
         self.dialogues: list[Any] = []
         self.changed = asyncio.Event()
         self.options: dict[str, Any] = {}
+        self.scoped: dict[str, dict[str, Any]] = {}  # options of a document, over the others
+        self.progress: list[Any] = []
+        self.traces: list[str] = []
+        self.registered: dict[str, Any] = {}
 
         @self.feature("warmline/status")
         def _(params: Any) -> None:
@@ -57,8 +61,34 @@ class Client(LanguageClient):
             """A line in the editor's log."""
 
         @self.feature(types.WORKSPACE_CONFIGURATION)
-        def _(params: Any) -> list[Any]:
-            return [self.options]
+        def _(params: types.ConfigurationParams) -> list[Any]:
+            scopes = [item.scope_uri or "" for item in params.items]
+            return [{**self.options, **self.scoped.get(scope, {})} for scope in scopes]
+
+        @self.feature(types.CLIENT_REGISTER_CAPABILITY)
+        def _(params: types.RegistrationParams) -> None:
+            self.registered.update({r.method: r.register_options for r in params.registrations})
+            self.changed.set()
+
+        @self.feature(types.CLIENT_UNREGISTER_CAPABILITY)
+        def _(params: types.UnregistrationParams) -> None:
+            for gone in params.unregisterations:
+                del self.registered[gone.method]
+            self.changed.set()
+
+        @self.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)
+        def _(params: Any) -> None:
+            """Shown somewhere."""
+
+        @self.feature(types.PROGRESS)
+        def _(params: types.ProgressParams) -> None:
+            self.progress.append(params.value)
+            self.changed.set()
+
+        @self.feature(types.LOG_TRACE)
+        def _(params: types.LogTraceParams) -> None:
+            self.traces.append(params.message)
+            self.changed.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Waits for something the server tells."""
@@ -165,19 +195,26 @@ def engine_pid(path: Path) -> int | None:
 
 @asynccontextmanager
 async def editor(
-    home: dict[str, str], options: dict[str, Any], ready: str = "ready"
+    home: dict[str, str],
+    options: dict[str, Any],
+    ready: str = "ready",
+    scoped: dict[str, dict[str, Any]] | None = None,
+    **capabilities: Any,
 ) -> AsyncIterator[Client]:
-    """An editor window with a server of its own."""
+    """An editor window with a server of its own. Capabilities are those of the LSP, beside the usual."""
     client = Client()
+    client.scoped = scoped or {}
     client.options = {"debounceMs": 0, "threads": 1, "idleExitMinutes": 1, **options}
     await client.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=home)
-    capabilities = types.ClientCapabilities(
-        workspace=types.WorkspaceClientCapabilities(configuration=True)
-    )
+    workspace = types.WorkspaceClientCapabilities(configuration=True)
+    asked = types.ClientCapabilities(**{"workspace": workspace, **capabilities})
     result = await client.initialize_async(
-        types.InitializeParams(capabilities, initialization_options=client.options)
+        types.InitializeParams(
+            asked, initialization_options=client.options, trace=types.TraceValue.Messages
+        )
     )
-    assert result.capabilities.inline_completion_provider is not None
+    is_late = bool(asked.text_document and asked.text_document.inline_completion)
+    assert (result.capabilities.inline_completion_provider is None) == is_late
     client.initialized(types.InitializedParams())
     await client.until_state(ready)
     try:
@@ -194,8 +231,10 @@ Opener = Callable[..., Any]
 
 
 def _opener(home: dict[str, str], model: Path) -> Opener:
-    def open_window(ready: str = "ready", **options: Any) -> Any:
-        return editor(home, {"model": str(model), **options}, ready)
+    def open_window(
+        ready: str = "ready", *, client: dict[str, Any] | None = None, **options: Any
+    ) -> Any:
+        return editor(home, {"model": str(model), **options}, ready, **(client or {}))
 
     return open_window
 

@@ -57,9 +57,9 @@ def test_lines_are_counted() -> None:
 )
 def test_comments_and_strings_are_known(text: str, is_comment: bool, is_string: bool) -> None:
     offset = text.index("(|)")
-    place = syntax.place_of("python", text.replace("(|)", ""), offset)
+    place = syntax.place_of("u", "python", text.replace("(|)", ""), offset)
     assert place == syntax.Place(is_comment, is_string)
 
 
 def test_a_language_without_grammar_has_no_place() -> None:
-    assert syntax.place_of("cobol", "x", 0) is None
+    assert syntax.place_of("u", "cobol", "x", 0) is None
