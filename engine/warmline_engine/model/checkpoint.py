@@ -16,6 +16,7 @@ from torch import Tensor
 from warmline_engine.errors import CheckpointError, ConfigError
 
 from .config import ModelConfig
+from .quantization import CODES, SCALES, Packed, Scheme
 from .transformer import Layer, Linear, Norm, Transformer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -41,9 +42,21 @@ def load(
     """
     config = read_config(folder)
     with ExitStack() as stack:
-        tensors = _Tensors(folder, stack, device or torch.device("cpu"), dtype)
-        tensors.check(config)
+        tensors = _Tensors(folder, config, stack, device or torch.device("cpu"), dtype)
+        tensors.check()
         return _assemble(config, tensors, progress)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights by name, in float32, whichever way they are stored.
+
+    Raises: as `load`.
+    """
+    config = read_config(folder)
+    with ExitStack() as stack:
+        tensors = _Tensors(folder, config, stack, torch.device("cpu"), torch.float32)
+        tensors.check()
+        return {name: tensors.take(name) for name in config.tensor_shapes()}
 
 
 def fingerprint(folder: Path) -> str:
@@ -77,9 +90,16 @@ class _Tensors:
     """The tensors of all shards, mapped and read one at a time."""
 
     def __init__(
-        self, folder: Path, stack: ExitStack, device: torch.device, dtype: torch.dtype
+        self,
+        folder: Path,
+        config: ModelConfig,
+        stack: ExitStack,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self._folder, self._device, self.dtype = folder, device, dtype
+        self._shapes = config.tensor_shapes()
+        self._scheme = Scheme.of(_read_json(folder / "config.json"))
         self._file_of: dict[str, Any] = {}
         for path in self._shards():
             try:
@@ -115,31 +135,52 @@ class _Tensors:
             )
         raise CheckpointError(f"{self._folder} holds no model.safetensors")
 
-    def check(self, config: ModelConfig) -> None:
+    def check(self) -> None:
         problems: list[str] = []
-        for name, expected in config.tensor_shapes().items():
+        for name, expected in self._stored_shapes().items():
             if name not in self._file_of:
                 problems.append(f"{name} is missing")
                 continue
-            shape = tuple(self._file_of[name].get_slice(name).get_shape())
+            stored = self._file_of[name].get_slice(name)
+            shape, dtype = tuple(stored.get_shape()), stored.get_dtype()
             if shape != expected:
                 problems.append(f"{name} is {list(shape)}, expected {list(expected)}")
+            dtypes = self._scheme.stored_dtypes if self._scheme else {}
+            wanted = next((d for end, d in dtypes.items() if name.endswith(end)), dtype)
+            if dtype != wanted:
+                problems.append(f"{name} is {dtype}, expected {wanted}")
         if problems:
             raise CheckpointError(
                 f"{self._folder}: {len(problems)} tensors are not as config.json says: {'; '.join(problems)}"
             )
 
+    def _stored_shapes(self) -> dict[str, tuple[int, ...]]:
+        if self._scheme is None:
+            return self._shapes
+        stored: dict[str, tuple[int, ...]] = {}
+        for name, shape in self._shapes.items():
+            stored |= self._scheme.tensor_shapes(name, shape)
+        return stored
+
     def take(self, name: str) -> Tensor:
-        return self._file_of[name].get_tensor(name).to(self._device, self.dtype)
+        return self._read(name).to(self._device, self.dtype)
+
+    def _read(self, name: str) -> Tensor:
+        if self._scheme is None or name in self._file_of:
+            return self._file_of[name].get_tensor(name)
+        codes, scales = (
+            self._file_of[name + end].get_tensor(name + end) for end in (CODES, SCALES)
+        )
+        return Packed(self._scheme, codes, scales).unpacked()
 
     def joined(self, names: list[str]) -> Tensor:
         """Several tensors below each other, each converted straight into its place."""
-        slices = [self._file_of[name].get_slice(name).get_shape() for name in names]
-        n_rows = sum(shape[0] for shape in slices)
-        out = torch.empty((n_rows, *slices[0][1:]), dtype=self.dtype, device=self._device)
+        shapes = [self._shapes[name] for name in names]
+        n_rows = sum(shape[0] for shape in shapes)
+        out = torch.empty((n_rows, *shapes[0][1:]), dtype=self.dtype, device=self._device)
         row = 0
-        for name, shape in zip(names, slices, strict=True):
-            out[row : row + shape[0]] = self._file_of[name].get_tensor(name)
+        for name, shape in zip(names, shapes, strict=True):
+            out[row : row + shape[0]] = self._read(name)
             row += shape[0]
         return out
 
