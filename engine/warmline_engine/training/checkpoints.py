@@ -18,11 +18,15 @@ N_KEPT = 2
 
 @dataclass(frozen=True)
 class Counters:
-    """How far a run is: optimizer steps, tokens seen, batches drawn at the present sequence length."""
+    """How far a run is: optimizer steps, tokens seen, batches drawn at the present sequence length.
+
+    A run is continued when it began with weights whose tokens were not all counted.
+    """
 
     step: int = 0
     n_tokens: int = 0
     batch: int = 0
+    is_continued: bool = False
 
 
 def write(folder: Path, model: Decoder, optimizer: Optimizer, counters: Counters) -> Path:

@@ -14,14 +14,19 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from torch import Tensor
+
+from warmline_engine.model import checkpoint
+from warmline_engine.model.quantization import Scheme, rounded
 
 from . import checkpoints
 from .decoder import Decoder, Shape
@@ -56,11 +61,24 @@ class Run:
         n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
         return Step(self.model, n_processes, self.config.get("compile", True))
 
-    def train_step(self, step: Step, samples: Samples, rows: int, scale: float) -> float:
+    @property
+    def storage(self) -> Scheme | None:
+        """How the exported weights are stored; None is bf16."""
+        said = self.config.get("storage")
+        return Scheme(**said) if said else None
+
+    def train_step(
+        self,
+        step: Step,
+        samples: Samples,
+        rows: int,
+        scale: float,
+        rounding: Callable[[Tensor], Tensor] | None = None,
+    ) -> float:
         """One optimizer step; the mean loss in nats a token."""
         tokens, targets = samples.batch(self.counters.batch, rows)
         n_targets = int((targets != IGNORED).sum())
-        loss = step.gradients(tokens, targets)
+        loss = step.gradients(tokens, targets, rounding)
         rates = self.config["optimizer"]
         self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
         self.counters = replace(
@@ -82,14 +100,16 @@ class Run:
         )
         sys.stdout.flush()
 
-    def log_heldout(self, stage: str) -> None:
+    def log_heldout(self, stage: str, rounding: Callable[[Tensor], Tensor] | None = None) -> None:
+        model = self.model
+        if rounding:
+            model = Decoder(self.model.shape)
+            for name, weight in self.model.weights.items():
+                value = weight.detach()
+                model.weights[name].data.copy_(rounding(value) if value.ndim == 2 else value)
         n_windows = self.config["n_heldout_windows"]
-        self.log(
-            stage=stage,
-            heldout_bits_per_byte=bits_per_byte(
-                self.model, self.heldout, self.tokenizer, n_windows
-            ),
-        )
+        loss = bits_per_byte(model, self.heldout, self.tokenizer, n_windows)
+        self.log(stage=stage, heldout_bits_per_byte=loss)
 
 
 def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run:
@@ -117,11 +137,11 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
 
 def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
     """Takes an exported model's weights; the tokens it has seen count on, the optimizer begins anew."""
-    tensors = load_file(folder / "model.safetensors")
+    weights = checkpoint.read_weights(folder)
     for name, weight in model.weights.items():
-        weight.data.copy_(tensors[name])
+        weight.data.copy_(weights[name])
     card = tomllib.loads((folder / "card.toml").read_text())
-    return checkpoints.Counters(n_tokens=card.get("tokens_seen", 0))
+    return checkpoints.Counters(n_tokens=card.get("tokens_seen", 0), is_continued=True)
 
 
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
@@ -168,24 +188,36 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
             samples = Samples(run.documents, run.tokenizer, sequence, run.config["seed"] + 1)
             run.counters = replace(run.counters, batch=0)
             end = before + phase["share"]
+            is_last = phase is run.config["decay"][-1]
+            # the model gets used to being rounded while there is still some learning rate
+            rounding = partial(rounded, scheme=run.storage) if is_last and run.storage else None
             while (done := (time.monotonic() - start) / (60 * minutes)) < end:
-                losses.append(run.train_step(step, samples, phase["rows"], max(0.0, 1 - done)))
+                scale = max(0.0, 1 - done)
+                losses.append(run.train_step(step, samples, phase["rows"], scale, rounding))
                 if len(losses) == 20:
                     run.log(stage=f"decay-{sequence}", loss=sum(losses) / 20, done=done)
                     losses = []
             before = end
-            run.log_heldout(f"decay-{sequence}")
-    export(run, out)
+            run.log_heldout(f"decay-{sequence}", rounding)
+    export(run, out, run.storage)
 
 
-def export(run: Run, out: Path) -> None:
-    """Writes the model as the engine and transformers read it, each file swapped in whole."""
+def export(run: Run, out: Path, storage: Scheme | None) -> None:
+    """Writes the model as the engine reads it, and transformers where it is stored in bf16.
+
+    Each file is swapped in whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    weights = {name: weight.detach().bfloat16() for name, weight in run.model.weights.items()}
-    save_file(weights, out / "model.partial", metadata={"format": "pt"})
-    (out / "model.partial").replace(out / "model.safetensors")
+    tensors: dict[str, Tensor] = {}
+    for name, weight in run.model.weights.items():
+        value = weight.detach()
+        tensors |= storage.stored(name, value) if storage else {name: value.bfloat16()}
+    save_file(tensors, out / "model.partial", metadata={"format": "pt"})
     config = run.model.shape.hugging_face()
+    if storage:
+        config["quantization_config"] = storage.describe()
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (out / "model.partial").replace(out / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         source = run.folder.parent / "tokenizer" / name
         (out / f"{name}.partial").write_bytes(source.read_bytes())
@@ -200,6 +232,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--plain", action="store_true", help="export in bf16")
     parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
@@ -216,7 +249,7 @@ def main() -> None:
     elif arguments.stage == "decay":
         run_decay(run, arguments.minutes or 30.0, arguments.out)
     else:
-        export(run, arguments.out)
+        export(run, arguments.out, None if arguments.plain else run.storage)
 
 
 if __name__ == "__main__":

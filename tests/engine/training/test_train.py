@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.model.quantization import Scheme, rounded
 from warmline_engine.training import ngram, samples, tokenizer, train
 from warmline_engine.training.samples import Documents, Samples, cut_middle
 
@@ -33,7 +34,7 @@ n_kv_heads = 1
 head_size = 8
 mlp_width = 24
 rope_theta = 10000.0
-max_context = 128
+max_context = 2048
 
 [optimizer]
 matrix_rate = 0.02
@@ -84,7 +85,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -
 def test_what_is_exported_is_what_was_trained(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
-    train.export(run, work / "out")
+    train.export(run, work / "out", None)
     model = checkpoint.load(work / "out", dtype=torch.float32)
     tokens = list(range(40))
     logits = ColdRead(model, tokens, slice(None)).logits
@@ -96,15 +97,31 @@ def test_what_is_exported_is_what_was_trained(work: Path) -> None:
     assert float((ours - theirs).abs().max()) < 0.1  # trained in bf16, stored in bf16
 
 
+def test_a_decay_ends_in_the_model_that_is_stored(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    run.config["storage"] = {"bits": 4, "group_size": 8}
+    train.run_decay(run, 0.02, work / "out")
+    assert run.counters.step > 0
+    read = checkpoint.read_weights(work / "out")
+    for name, weight in run.model.weights.items():
+        value = weight.detach()
+        expected = rounded(value, Scheme(4, 8)) if value.ndim == 2 else value.bfloat16().float()
+        assert torch.equal(read[name], expected), name
+    last = json.loads((work / "tiny/log.jsonl").read_text().splitlines()[-1])
+    assert last["stage"] == "decay-64"
+    assert last["heldout_bits_per_byte"] > 0
+
+
 def test_a_run_begins_from_an_exported_model(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
-    train.export(run, work / "out")
+    train.export(run, work / "out", None)
     (work / "out/card.toml").write_text("tokens_seen = 384\n")
     for path in (work / "tiny").iterdir():
         path.unlink()
     again = train.open_run(work / "tiny.toml", work, work / "out")
     assert again.counters.n_tokens == 384
+    assert again.counters.is_continued
     for name, weight in again.model.weights.items():
         assert torch.equal(weight, run.model.weights[name].bfloat16().float()), name
 
