@@ -192,7 +192,10 @@ async def run(options: argparse.Namespace) -> None:
         # the next engine may have taken the place already
         if _identity(path) == ours:
             path.unlink(missing_ok=True)
-        service.worker.close()
+        if not service.worker.close():
+            # a model that is still being loaded: an interpreter that ends under a thread in torch aborts
+            logging.shutdown()
+            os._exit(0)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 In order of weight: what changes a text (cheap, and all else depends on it), completions, encoding edits,
 repair, refresh. A completion asks at each token whether it is still wanted; all other work comes in
-chunks of about CHUNK_MS.
+chunks of about CHUNK_MS. Repair and refresh only make better what serves already: `pace.py` says when.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from . import wire
 from .cache.arena import ArenaFull
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
 from .loaded_model import LoadedModel
+from .pace import Battery, Pace
 from .session import Ask, Session
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 CHUNK_MS = 60.0
 LEAST_CHUNK, MOST_CHUNK = 16, 256
+END_WITHIN_S = 5.0
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
 
@@ -83,6 +85,7 @@ class Worker(threading.Thread):
         self._inbox = _Inbox()
         self._documents: dict[tuple[int, str], Document] = {}
         self._chunk = 64
+        self._pace = Pace(Battery())
         self._model: LoadedModel | None = None
         self._failure = ""
         self._current: Waiting | None = None
@@ -95,7 +98,7 @@ class Worker(threading.Thread):
             if isinstance(frame, wire.Complete):
                 self._inbox.completions.append(Waiting(client, frame, time.monotonic()))
             elif isinstance(frame, wire.Cancel):
-                self._inbox.cancelled.add((id(client), frame.id))
+                self._cancel(client, frame.id)
             else:
                 self._inbox.texts.append((client, frame))
                 if isinstance(frame, wire.Edit | wire.Close | wire.Open):
@@ -113,17 +116,25 @@ class Worker(threading.Thread):
                 self._inbox.cancelled.add((id(client), self._current.frame.id))
             self._inbox.changed.notify()
 
-    def close(self) -> None:
-        """Ends the thread after the present chunk."""
+    def close(self) -> bool:
+        """Ends the thread after the present chunk; whether it has ended."""
         with self._inbox.changed:
             self._inbox.is_closing = True
             self._inbox.changed.notify()
+        self.join(END_WITHIN_S)
+        return not self.is_alive()
 
     def welcome(self) -> wire.ToServer | None:
         """What a new connection should know at once: the model, or why there is none."""
         if self._failure:
             return wire.Failure(None, "model", self._failure)
         return self._ready() if self._model else None
+
+    def _cancel(self, client: Client, request_id: int) -> None:
+        """Notes that a request is not wanted any more, if it waits or is being answered."""
+        waiting = [*self._inbox.completions, *([self._current] if self._current else [])]
+        if any(w.client is client and w.frame.id == request_id for w in waiting):
+            self._inbox.cancelled.add((id(client), request_id))
 
     def _cancel_current(self, client: Client, document: str) -> None:
         """A text that changes makes the answer being made for it worthless."""
@@ -174,7 +185,7 @@ class Worker(threading.Thread):
     def _wait(self) -> None:
         with self._inbox.changed:
             if not (self._inbox.texts or self._inbox.completions or self._inbox.is_closing):
-                self._inbox.changed.wait(timeout=5.0)
+                self._inbox.changed.wait(timeout=self._pace.pause_s(time.monotonic()))
 
     def _step(self) -> bool:
         """Does the weightiest piece of work; whether there was any."""
@@ -335,8 +346,13 @@ class Worker(threading.Thread):
             key=lambda pair: -pair[1].touched,
         )
         for kind in ("encode_some", "repair_some", "refresh_some"):
+            is_better_only = kind != "encode_some"
             for (_, name), document in recent:
+                if is_better_only and not self._pace.allows(now, document.touched):
+                    continue
                 if self._work_on(name, document, kind):
+                    if is_better_only:
+                        self._pace.note(now, time.monotonic())
                     return True
         return False
 
