@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train vscode gpu-check bench-server test-vscode clean
+.PHONY: demo test lint types corpus train vscode gpu-check bench-server bench-edits test-vscode clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -57,9 +57,15 @@ vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 bench-server: .venv/.runs ## start-up and answers of the language server
 	$(BIN)/python tests/bench/server.py
 
-gpu-check: .venv/.tests ## all GPU tests; on a machine with a GPU
-	$(BIN)/python -c "import torch, sys; sys.exit(None if torch.cuda.is_available() else 'no GPU here: nothing was checked')"
-	$(BIN)/python -m pytest tests/kernels
+gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU, which is recorded
+	$(BIN)/python kernels/bench/run.py
+
+bench-edits: .venv/.tests ## what edits cost: the embedded model, and random weights of a 0.5B model's shape
+	@test -e .work/qwen05b/model.safetensors || { echo "writing random weights (1 GB) ..."; \
+	$(BIN)/python -m warmline_engine.model.random_checkpoint qwen2.5-coder-0.5b .work/qwen05b; }
+	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json
+	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 \
+	    --out tests/bench/results/edits-0.5b.json
 
 WORKBENCH ?= .work/workbench
 test-vscode: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium

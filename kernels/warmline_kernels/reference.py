@@ -37,7 +37,9 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
     Shapes: unrotated and rotated [L, Hk, S, D], slots [n], cos and sin [n, R/2].
     Modifies: rotated.
     """
-    rotated[:, :, slots] = turn(unrotated[:, :, slots], cos, sin)
+    # head by head: all heads at once make temporaries so large that most of the time goes into new pages
+    for source, target in zip(unrotated.flatten(0, 1), rotated.flatten(0, 1), strict=True):
+        target.index_copy_(0, slots, turn(source.index_select(0, slots), cos, sin))
 
 
 def attention(

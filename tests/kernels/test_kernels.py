@@ -5,8 +5,10 @@ Without a GPU the Triton kernels run in Triton's interpreter; with one, the same
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +21,18 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # float32 sums in another order; bf16 keeps 8 bits, and the twin rounds its weights where Triton does not
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New memory is NaN, so that what a kernel forgets to write is heard."""
+    plain = torch.empty_like
+
+    def empty_like(*arguments: Any, **options: Any) -> Tensor:
+        out = plain(*arguments, **options)
+        return out.fill_(float("nan")) if out.is_floating_point() else out
+
+    monkeypatch.setattr(torch, "empty_like", empty_like)
 
 
 @dataclass
@@ -176,6 +190,25 @@ def test_triton_rotate_is_the_twin(n: int, head_size: int) -> None:
     triton_kernels.rotate(unrotated, ours, slots, cos, sin)
     reference.rotate(unrotated, twins, slots, cos, sin)
     torch.testing.assert_close(ours, twins, atol=1e-6, rtol=1e-6)
+
+
+def test_nothing_in_sight_is_zeros() -> None:
+    """A query before every key, in the twin and in Triton."""
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    case = make(n_queries=2, n_slots=5)
+    view = dataclasses.replace(case.view, query_positions=case.view.query_positions * 0 - 1)
+    for attention in (reference.attention, triton_kernels.attention):
+        found = attention(case.queries, case.keys, case.values, view)
+        assert torch.equal(found, torch.zeros_like(case.queries))
+
+
+def test_no_queries_make_no_output() -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    case = make(n_queries=1, n_slots=5)
+    view = dataclasses.replace(case.view, query_positions=case.view.query_positions[:0])
+    for attention in (reference.attention, triton_kernels.attention):
+        found = attention(case.queries[:0], case.keys, case.values, view)
+        assert found.shape == (0, *case.queries.shape[1:])
 
 
 def test_rotations_compose() -> None:

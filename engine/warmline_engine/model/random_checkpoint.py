@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from .config import ModelConfig
+from .sources import EMBEDDED
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-coder-0.5b": {
@@ -70,6 +71,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     write(SHAPES[arguments.shape], arguments.out, std=0.03, dtype=torch.bfloat16)
+    # its own tokenizer cannot be had here; the embedded one makes tokens of code as well
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (arguments.out / name).write_bytes((EMBEDDED / "small" / name).read_bytes())
 
 
 if __name__ == "__main__":

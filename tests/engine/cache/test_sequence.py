@@ -16,6 +16,7 @@ from warmline_engine.cache.arena import Arena, ArenaFull
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
+from warmline_kernels.view import View
 
 TOLERANCE = 1e-4  # float32, against logits of a spread of about 10
 token = st.integers(0, 96)
@@ -219,7 +220,7 @@ def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, are
 
 
 def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
-    table, rows = sequence._slots, sequence._rows
+    table = sequence._slots
     if plant == "key one position off":
         table._position_of[table.slot_of[30]] += 1
     elif plant == "stale token taken for fresh":
@@ -227,8 +228,6 @@ def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
     elif plant == "slots swapped":
         table.slot_of[[30, 31]] = table.slot_of[[31, 30]]
         table._position_of[table.slot_of[[30, 31]]] = [30, 31]
-    elif plant == "masked key seen":
-        rows.values[:, :, table.slot_of[30]] = rows.values[:, :, table.slot_of[31]]
     elif plant == "missing scale":
         deaf = copy.copy(sequence._model)
         deaf.config = dataclasses.replace(deaf.config, attention_scale=1.0)
@@ -242,7 +241,6 @@ def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
         "key one position off",
         "slots swapped",
         "stale token taken for fresh",
-        "masked key seen",
         "missing scale",
     ],
 )
@@ -252,3 +250,17 @@ def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transfo
     found = logits_with(sequence, plant)
     cold = ColdRead(model, sequence.tokens, slice(-1, None)).logits[0]
     assert float((found - cold).abs().max()) > 100 * TOLERANCE
+
+
+def test_a_masked_key_that_is_seen_is_heard(
+    sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a sequence, where what follows has keys and must not be seen."""
+    sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
+    read_all(sequence)
+    cold = ColdRead(model, sequence.tokens, slice(20, 21)).logits[0]
+    masked = sequence.encode(np.array([20]), 1)[0]
+    assert float((masked - cold).abs().max()) < TOLERANCE
+    monkeypatch.setattr(View, "mask", lambda *_: None)
+    unmasked = sequence.encode(np.array([20]), 1)[0]
+    assert float((unmasked - cold).abs().max()) > 100 * TOLERANCE
