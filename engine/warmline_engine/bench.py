@@ -9,7 +9,10 @@ the divergence from a cold read, with nothing refreshed after the edit.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import platform
 import random
 import statistics
 import sys
@@ -241,7 +244,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     for n_tokens in options.tokens:
         longest = model.transformer.config.max_context - 1500
         bench = Bench(model, text_of(model, source, min(n_tokens, longest)), options.seed)
-        cold_ms = statistics.median(bench.cold()[1] for _ in range(3))
+        cold_ms = statistics.median([bench.cold()[1] for _ in range(4)][1:])  # the first warms up
         for kind, make in bench.kinds().items():
             n_places = options.places if "type" in kind else options.repeats
             row = bench.measure(kind, make, n_places, cold_ms, options.quality)
@@ -249,6 +252,15 @@ def run(options: argparse.Namespace) -> list[Row]:
             if not options.json:
                 show(row)
     return rows
+
+
+def machine() -> str:
+    """What the numbers were measured on: processor, cores, torch."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}"
 
 
 def show(row: Row) -> None:
@@ -282,6 +294,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one object: machine, options, rows")
+    parser.add_argument("--out", type=Path, help="write the same object to this file")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -289,17 +302,17 @@ def main() -> None:
         rows = run(options)
     except (EngineError, OSError) as error:
         raise SystemExit(f"warmline bench: {error}") from None
+    found = {
+        "model": options.model,
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "seed": options.seed,
+        "rows": [asdict(row) for row in rows],
+    }
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "model": options.model,
-                    "threads": torch.get_num_threads(),
-                    "seed": options.seed,
-                    "rows": [asdict(row) for row in rows],
-                }
-            )
-        )
+        print(json.dumps(found))
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.flush()
 
 

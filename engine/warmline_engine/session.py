@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .cache.sequence import Sequence
+from .cache.slots import Ints
 from .decoding.agreement import Around
 from .decoding.drafts import Speculation, copying
 from .decoding.greedy import Decoded, Limits, decode
@@ -155,8 +156,12 @@ class Session:
         Raises: OutOfSync, when it lies outside the text.
         """
         begin, encoded_before = now(), self.n_encoded
-        window, logits = self._read_to(ask.offset, ask.assumed)
+        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled)
+        if window is None:
+            n_encoded = self.n_encoded - encoded_before
+            return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
         sequence = window.sequence
+        logits = sequence.next_logits(self._needed(window))
         n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
         n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
         stopping = Stopping(
@@ -220,7 +225,9 @@ class Session:
 
         Raises: OutOfSync, when it lies outside the text.
         """
-        return self._read_to(offset, "")[1]
+        window = self._read_to(offset, "", lambda: False)
+        assert window is not None
+        return window.sequence.next_logits(self._needed(window))
 
     def drop_cache(self) -> None:
         """Gives the memory of all windows back; the text stays, and is read again when it is needed."""
@@ -326,25 +333,31 @@ class Session:
 
     # ---- completing
 
-    def _read_to(self, offset: int, assumed: str) -> tuple[Window, Tensor]:
-        """Encodes what a completion at an offset needs; the window that serves it and the logits there."""
+    def _read_to(
+        self, offset: int, assumed: str, is_cancelled: Callable[[], bool]
+    ) -> Window | None:
+        """Encodes all but a last chunk of what a completion at an offset needs.
+
+        The window that serves it, None where it was cancelled between two chunks.
+        """
         self.move_cursor(offset)
         if self._needs_local():
             self._open_local()
         window = self._serving()
-        self._encode_needed(window)
         self._put_tail(window, assumed)
-        return window, window.sequence.next_logits()
+        while len(pending := self._needed(window)) > CHUNK:
+            if is_cancelled():
+                return None
+            window.sequence.encode(pending[:CHUNK])
+        return window
 
-    def _encode_needed(self, window: Window) -> None:
-        """Encodes what is pending in front of the cursor, and near it behind."""
-        sequence = window.sequence
+    def _needed(self, window: Window) -> Ints:
+        """What is pending in front of the cursor, near it behind, and in the tail."""
         limit = window.tokenized.suffix_span[0] + NEAR_SUFFIX
         if window.tokenized.layout.is_suffix_first:
             limit = window.n_own_tokens
-        limit = min(limit, window.n_own_tokens - 1)  # the last is encoded for its logits
-        while sequence.encode_pending(CHUNK, before=limit):
-            pass
+        pending = window.sequence.pending_positions()
+        return pending[(pending < limit) | (window.n_own_tokens <= pending)]
 
     def _put_tail(self, window: Window, assumed: str) -> None:
         """Makes the sequence carry the assumed text behind its own tokens, keeping what it carries already."""
@@ -352,11 +365,8 @@ class Session:
         window.sequence.truncate(window.n_own_tokens + len(kept))
         n_covered = len(self._model.tokenizer.decode([token for _, token in kept])) if kept else 0
         rest = self._model.tokenizer.encode(assumed[n_covered:]).ids
-        if rest:
-            n = len(window.sequence)
-            window.sequence.splice(n, n, rest)
-            while window.sequence.encode_pending(CHUNK):
-                pass
+        n = len(window.sequence)
+        window.sequence.splice(n, n, rest)
 
     def _agreeing(self, tail: tuple[TailToken, ...], assumed: str) -> list[TailToken]:
         """The first tokens of a tail whose text is the beginning of the assumed text."""

@@ -217,3 +217,20 @@ def test_a_dropped_cache_is_read_again(model: LoadedModel) -> None:
 def test_unpaired_surrogates_become_replacement_characters(model: LoadedModel) -> None:
     session = Session(model, "a\ud800b", 0, 4096)
     assert session.text == "a\ufffdb"
+
+
+def test_a_completion_is_cancelled_between_two_chunks(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmline_engine.session.CHUNK", 16)
+    session = Session(model, TEXT, 0, 4096)
+    asked: list[int] = []
+
+    def is_cancelled() -> bool:
+        asked.append(session.n_encoded)
+        return len(asked) == 3
+
+    answer = session.complete(ask(len(TEXT) - 5, is_cancelled=is_cancelled))
+    assert (answer.items, answer.stop, answer.n_encoded) == ([], "cancelled", 32)
+    session.check()
+    assert session.complete(ask(len(TEXT) - 5)).stop != "cancelled"

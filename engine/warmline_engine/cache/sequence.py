@@ -124,9 +124,14 @@ class Sequence:
         if len(chosen):
             self.encode(chosen)
 
-    def next_logits(self) -> Tensor:
-        """The logits behind the last token, which is encoded again for them. Shape: [V] float32."""
-        return self.encode(np.array([len(self.tokens) - 1]), 1)[0]
+    def next_logits(self, pending: Ints | None = None) -> Tensor:
+        """The logits behind the last token, which is encoded again for them, in one pass with the pending given.
+
+        Shapes: pending [k], rising → [V] float32.
+        """
+        last = len(self.tokens) - 1
+        before = () if pending is None else pending[pending < last]
+        return self.encode(np.append(before, last).astype(np.int64), 1)[0]
 
     def append(self, token: int) -> Tensor:
         """Adds a token at the end and encodes it; the logits behind it. Shape: [V] float32."""
