@@ -54,5 +54,10 @@ def read(path: Path, model: Decoder, optimizer: Optimizer) -> Counters:
         weight.data.copy_(tensors[f"weight/{name}"])
     for name, state in optimizer.state.items():
         state.copy_(tensors[name])
+    return read_counters(path)
+
+
+def read_counters(path: Path) -> Counters:
+    """How far the run was when a checkpoint was written."""
     with safe_open(path, "pt") as file:
         return Counters(**json.loads(file.metadata()["counters"]))

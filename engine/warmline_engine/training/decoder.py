@@ -89,20 +89,24 @@ class Decoder(nn.Module):
         self.weights[name] = parameter
         self.register_parameter(name.replace(".", "/"), parameter)
 
-    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each target in nats, 0 where it is ignored. Shapes: [B, T] twice → [B, T]."""
-        hidden = self.hidden(tokens)
+    def forward(self, tokens: Tensor, targets: Tensor, positions: Tensor | None = None) -> Tensor:
+        """The loss of each target in nats, 0 where it is ignored.
+
+        Shapes: tokens and targets [B, T], positions [T] → [B, T].
+        """
+        hidden = self.hidden(tokens, positions)
         embedding = self.weights["model.embed_tokens.weight"].bfloat16()
         logits = F.linear(hidden, embedding).float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
             targets.shape
         )
 
-    def hidden(self, tokens: Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
         """Normalised outputs of the last layer. Shapes: [B, T] → [B, T, width] bf16."""
         shape, w = self.shape, self.weights
         n_rows, n_tokens = tokens.shape
-        cos, sin = self.get_buffer("cos")[:n_tokens], self.get_buffer("sin")[:n_tokens]
+        where = slice(n_tokens) if positions is None else positions
+        cos, sin = self.get_buffer("cos")[where], self.get_buffer("sin")[where]
         x = F.embedding(tokens, w["model.embed_tokens.weight"]).bfloat16()
         for layer in range(shape.n_layers):
             root = f"model.layers.{layer}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,23 @@ class Samples:
         targets = tokens[:, 1:].clone()
         targets[tokens[:, 1:] == self._controls.pad] = IGNORED
         return tokens[:, :-1].contiguous(), targets
+
+    def positions(self, number: int, n_positions: int) -> Tensor:
+        """Where the tokens of batch `number` stand. In half of the batches two gaps are left between them.
+
+        So short sequences teach all distances up to `n_positions`. Shape: [sequence] int64.
+        Source: Zhu et al. 2023, "PoSE: efficient context window extension" (arXiv:2309.10400).
+        """
+        rng = np.random.default_rng((self._seed, self._sequence, number, 2))
+        found = np.arange(self._sequence)
+        room = n_positions - self._sequence
+        if room < 2 or rng.random() < 0.5:
+            return torch.from_numpy(found)
+        for _ in range(2):
+            # as many small gaps as large ones
+            gap = int(math.exp(rng.random() * math.log(room / 2)))
+            found[int(rng.integers(1, self._sequence)) :] += gap
+        return torch.from_numpy(found)
 
     def _row(self, number: int) -> list[int]:
         epoch, place = divmod(number, self.n_per_epoch)

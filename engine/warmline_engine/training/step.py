@@ -70,19 +70,25 @@ class Step:
             worker.join()
 
     def gradients(
-        self, tokens: Tensor, targets: Tensor, rounding: Callable[[Tensor], Tensor] | None = None
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        rounding: Callable[[Tensor], Tensor] | None = None,
+        positions: Tensor | None = None,
     ) -> float:
         """The mean loss in nats a token. With `rounding` the weights are used as it makes them.
 
-        Shapes: [B, T] twice. Modifies: `grad` of each weight.
+        Shapes: tokens and targets [B, T], positions [T]. Modifies: `grad` of each weight.
         """
+        if positions is None:
+            positions = torch.arange(tokens.shape[1])
         n_targets = int((targets != IGNORED).sum())
         n_parts = min(len(tokens), len(self._workers) + 1)
         parts = list(zip(tokens.chunk(n_parts), targets.chunk(n_parts), strict=True))
         busy = self._workers[: len(parts) - 1]
         for (_, pipe, _sums), (part, wanted) in zip(busy, parts[1:], strict=True):
-            pipe.send((part.numpy(), wanted.numpy(), rounding))
-        loss = self._pieces.add_gradients(*parts[0], self._sums, rounding)
+            pipe.send((part.numpy(), wanted.numpy(), positions.numpy(), rounding))
+        loss = self._pieces.add_gradients(*parts[0], positions, self._sums, rounding)
         for _, pipe, sums in busy:
             loss += pipe.recv()
             for name, total in self._sums.items():
@@ -104,11 +110,11 @@ def _work(
     pieces = Pieces(shape, weights, is_compiled, piece)
     while True:
         try:
-            tokens, targets, rounding = pipe.recv()
+            *arrays, rounding = pipe.recv()
         except EOFError:
             return
-        tensors = (torch.from_numpy(np.asarray(part)) for part in (tokens, targets))
-        pipe.send(pieces.add_gradients(*tensors, sums, rounding))
+        tokens, targets, positions = (torch.from_numpy(np.asarray(part)) for part in arrays)
+        pipe.send(pieces.add_gradients(tokens, targets, positions, sums, rounding))
 
 
 class Pieces:
@@ -125,6 +131,7 @@ class Pieces:
         self,
         tokens: Tensor,
         targets: Tensor,
+        positions: Tensor,
         sums: Tensors,
         rounding: Callable[[Tensor], Tensor] | None,
     ) -> float:
@@ -135,7 +142,7 @@ class Pieces:
         embedding = used.pop("embedding")
         names, leaves = list(used), [leaf.requires_grad_() for leaf in used.values()]
         n_rows = max(1, self._piece // tokens.shape[1])
-        cos, sin = (turn[: tokens.shape[1]] for turn in self._turns)
+        cos, sin = (turns[positions] for turns in self._turns)
         loss = torch.zeros((), device=embedding.device)
         for part, wanted in zip(tokens.split(n_rows), targets.split(n_rows), strict=True):
             x = F.embedding(part, embedding).requires_grad_()

@@ -78,7 +78,8 @@ class Run:
         """One optimizer step; the mean loss in nats a token."""
         tokens, targets = samples.batch(self.counters.batch, rows)
         n_targets = int((targets != IGNORED).sum())
-        loss = step.gradients(tokens, targets, rounding)
+        positions = samples.positions(self.counters.batch, self.model.shape.max_context)
+        loss = step.gradients(tokens, targets, rounding, positions)
         rates = self.config["optimizer"]
         self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
         self.counters = replace(

@@ -140,6 +140,17 @@ def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     assert bool((targets == samples.IGNORED).any())
 
 
+def test_positions_leave_gaps_and_stay_within(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    drawn = Samples(own.documents, own.tokenizer, 64, 3)
+    found = [drawn.positions(number, 900) for number in range(40)]
+    assert all(bool((p.diff() >= 1).all()) and p[0] >= 0 and p[-1] < 900 for p in found)
+    assert 5 < sum(bool((p.diff() == 1).all()) for p in found) < 35
+    assert max(int(p[-1]) for p in found) > 300
+    assert torch.equal(found[7], drawn.positions(7, 900))
+    assert torch.equal(drawn.positions(1, 64), torch.arange(64))
+
+
 @given(text=st.text(min_size=1, max_size=200), seed=st.integers(0, 1000))
 def test_a_middle_lies_within_its_text(text: str, seed: int) -> None:
     a, b = cut_middle(text, np.random.default_rng(seed))

@@ -1,0 +1,203 @@
+"""The words of a model's card."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warmline_engine.model.config import ModelConfig
+
+from .copying import N_GENERATED, N_PROMPT, N_REPEATED
+from .judge import BUCKETS, MARGIN, Filled
+
+TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
+GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
+GOAL_LINE = {"small": 10, "base": 20}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the card knows without measuring. A continued run's tokens are a lower bound."""
+
+    name: str
+    n_tokens: int
+    is_continued: bool
+    n_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured; bits a byte by layout, nats by bucket of position, copying in percent."""
+
+    bits: dict[str, float]
+    baseline: float
+    baseline_middles: float
+    fills: dict[str, list[Filled]]
+    nats_by_position: NDArray[np.float64] | None
+    n_long_files: int
+    n_windows: int
+    copied_seen: float
+    copied_heldout: float
+    n_prompts: int
+
+
+def card_toml(card: Card) -> str:
+    """What the engine and `warmline models` read."""
+    return (
+        f'name = "{card.name}"\nlanguages = ["python"]\nlicence = "MIT; see card.md"\n'
+        f"tokens_seen = {card.n_tokens}\nis_continued = {str(card.is_continued).lower()}\n"
+    )
+
+
+def card_text(card: Card, config: ModelConfig, folder: Path, measured: Measured) -> str:
+    n_parameters = sum(math.prod(shape) for shape in config.tensor_shapes().values())
+    return f"""# The model `{card.name}`
+
+Python only. {n_parameters / 1e6:.2f} million parameters: {config.n_layers} layers, width {config.width},
+{config.n_vocabulary} tokens, {config.max_context} positions. Its file has {card.n_bytes / 1e6:.2f} MB;
+{_storage(folder)}
+
+{_tokens_seen(card)}
+
+Trained on the packages listed in NOTICE, under their licences. Whether weights are subject to the
+licences of training text is not settled; this is a description, not legal advice.
+
+The data: the Python files of the standard library and of the packages that `training/corpus.toml` pins, without
+copies, vendored folders, generated files and files that name another licence; e-mail addresses and keys
+are masked. seen.txt has a digest of each file.
+
+## How good it is
+
+Measured on files of packages and modules that `training/heldout.txt` keeps out of training, copies of them too; files
+that recall was fitted on are left out. The windows and holes are drawn by fixed seeds.
+
+{_losses(measured)}
+
+{_holes(card, measured)}
+
+{_positions(measured)}
+
+![loss against tokens](curve.svg)
+
+{_copying(measured)}
+
+## How to reproduce
+
+    make corpus              # fetches what training/corpus.toml pins, filters it, makes the tokenizer
+    make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint
+    .venv/bin/python -m warmline_engine.training.train training/{card.name}.toml decay \\
+        --minutes 25 --out engine/warmline_engine/models/{card.name}
+    .venv/bin/python -m warmline_engine.training.fit_recall {card.name}
+    make report MODEL={card.name}
+
+## Twenty completions
+
+The first twenty whole-line holes of the measurement above, none left out.
+
+{chr(10).join(_example(filled) for filled in measured.fills["line"][:20])}"""
+
+
+def _storage(folder: Path) -> str:
+    said = json.loads((folder / "config.json").read_text()).get("quantization_config")
+    if said is None:
+        return "weights are stored in bf16."
+    return (
+        f"weights are stored in {said['bits']} bits with a scale for each {said['group_size']} of them,\n"
+        "and all numbers below are of the model as it is stored."
+    )
+
+
+def _tokens_seen(card: Card) -> str:
+    seen = f"It has seen {card.n_tokens / 1e6:.1f} million tokens"
+    if not card.is_continued:
+        return seen + "."
+    return (
+        seen
+        + " at least: the run whose log is here began with the weights of an earlier run whose\n"
+        "log is lost, so this number is a lower bound, and the curve shows the later run only."
+    )
+
+
+def _losses(measured: Measured) -> str:
+    bits = measured.bits
+    columns = (
+        ("left to right", bits["left-to-right"], measured.baseline),
+        ("middle, prefix first (PSM)", bits["psm"], measured.baseline_middles),
+        ("middle, suffix first (SPM)", bits["spm"], measured.baseline_middles),
+    )
+    rows = "\n".join(
+        f"| {title} | {ours:.3f} | {theirs:.3f} | {100 * (1 - ours / theirs):.0f} % |"
+        for title, ours, theirs in columns
+    )
+    gain = 100 * (1 - bits["left-to-right"] / measured.baseline)
+    return f"""| bits a byte, {measured.n_windows} windows | model | 5-gram with backoff | fewer bits |
+|---|---|---|---|
+{rows}
+
+The 5-gram model is made on all training text and sees the text before; the model pays for the end of a middle,
+too. Goal: {GOAL_OVER_BASELINE} % fewer bits than the 5-gram model left to right; {_met(gain >= GOAL_OVER_BASELINE)}."""
+
+
+def _holes(card: Card, measured: Measured) -> str:
+    rows = "\n".join(
+        f"| {TITLES[kind]} | {len(found)} | {_share(found, 'is_exact'):.1f} % |"
+        f" {np.mean([f.similarity for f in found]):.1f} | {_share(found, 'parses'):.1f} % |"
+        for kind, found in measured.fills.items()
+    )
+    goal = GOAL_LINE.get(card.name, GOAL_LINE["base"])
+    exact = _share(measured.fills["line"], "is_exact")
+    parse = min(_share(found, "parses") for found in measured.fills.values())
+    return f"""| hole | holes | exact match | edit similarity | parses in place |
+|---|---|---|---|---|
+{rows}
+
+Filled as the product fills them, greedily, {MARGIN} characters of context on each side. Exact match disregards blanks;
+edit similarity is the ratio of fuzzy matching, 0 to 100 (both as in RepoBench). Goals: {goal} % of whole lines exact,
+{_met(goal <= exact)}; {GOAL_PARSE} % of each kind parse in place, {_met(parse >= GOAL_PARSE)}."""
+
+
+def _positions(measured: Measured) -> str:
+    if measured.nats_by_position is None:
+        return "No held-out file is long enough to tell the loss by position."
+    sizes = [b - a for a, b in pairwise(BUCKETS)]
+    losses = measured.nats_by_position / measured.n_long_files / sizes
+    rows = "\n".join(
+        f"| {a} to {b} | {loss:.3f} |"
+        for (a, b), loss in zip(pairwise(BUCKETS), losses, strict=True)
+    )
+    is_falling = losses[-1] <= losses[0] and losses[-1] <= losses[1:-1].max()
+    return f"""| position | nats a token, {measured.n_long_files} files |
+|---|---|
+{rows}
+
+Goal: the loss does not rise up to {BUCKETS[-1]} positions; {_met(bool(is_falling))} (the last row against the
+first, and against the highest between)."""
+
+
+def _copying(measured: Measured) -> str:
+    return f"""Copying: {measured.copied_seen:.1f} % of {measured.n_prompts} prompts from training files and
+{measured.copied_heldout:.1f} % of {measured.n_prompts} from held-out files are continued with {N_REPEATED} or
+more tokens in a row that stand in a training file. A prompt is {N_PROMPT} tokens that end at the beginning of a
+line, nothing behind them; the model is made to go on greedily for {N_GENERATED} tokens and may not stop, which is harder than the product asks."""
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "**not met**"
+
+
+def _share(found: list[Filled], what: str) -> float:
+    return 100 * sum(bool(getattr(f, what)) for f in found) / len(found)
+
+
+def _example(filled: Filled) -> str:
+    before = textwrap.dedent("\n".join(filled.before.split("\n")[-3:-1]))
+    mark = "exact" if filled.is_exact else "other"
+    body = f"{before}\n>>> offered: {filled.offered}\n>>> truth:   {filled.truth}"
+    return f"{filled.name} ({mark})\n\n{textwrap.indent(body, '    ')}\n"
