@@ -185,7 +185,8 @@ def _copying(measured: Measured) -> str:
     return f"""Copying: {measured.copied_seen:.1f} % of {measured.n_prompts} prompts from training files and
 {measured.copied_heldout:.1f} % of {measured.n_prompts} from held-out files are continued with {N_REPEATED} or
 more tokens in a row that stand in a training file. A prompt is {N_PROMPT} tokens that end at the beginning of a
-line, nothing behind them; the model is made to go on greedily for {N_GENERATED} tokens and may not stop, which is harder than the product asks."""
+line, nothing behind them; the model is made to go on greedily for {N_GENERATED} tokens and may not stop, which is
+harder than the product asks."""
 
 
 def _met(is_met: bool) -> str:
