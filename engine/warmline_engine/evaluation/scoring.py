@@ -1,0 +1,86 @@
+"""What a window's cache says of a true continuation, and what it offers in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from warmline_engine.decoding.agreement import Around
+from warmline_engine.decoding.drafts import Speculation, copying
+from warmline_engine.decoding.greedy import Limits, decode
+from warmline_engine.decoding.stopping import Stopping
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.window import Window
+
+from . import measures
+
+CHUNK = 512  # tokens in one pass, as a session reads
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Teacher-forced: row k of the logits is behind k tokens of the truth. Shapes: logits [n_truth + 1, V]."""
+
+    truth: list[int]
+    logits: Tensor
+
+    @property
+    def nats(self) -> float:
+        return measures.nats(self.logits[:-1], self.truth)
+
+    @property
+    def expectations(self) -> Tensor:
+        """The rows that the tokens of the truth are judged by. Shape: [n_truth, V]."""
+        return self.logits[:-1]
+
+
+def read_all(window: Window) -> None:
+    """Encodes all that is pending."""
+    while window.sequence.encode_pending(CHUNK):
+        pass
+
+
+def refresh_all(window: Window) -> int:
+    """Makes every token fresh; how many were encoded."""
+    before = window.sequence.n_encoded
+    read_all(window)
+    while window.sequence.refresh(CHUNK):
+        pass
+    return window.sequence.n_encoded - before
+
+
+def score(window: Window, truth: list[int]) -> Scored:
+    """One pass over the truth behind the window's own tokens, which afterwards stand as before."""
+    sequence, n_own = window.sequence, window.n_own_tokens
+    sequence.truncate(n_own)
+    sequence.splice(n_own, n_own, truth)
+    positions = np.arange(n_own - 1, n_own + len(truth))
+    logits = sequence.encode(positions, len(positions))
+    sequence.truncate(n_own)
+    return Scored(truth, logits)
+
+
+def offer(model: LoadedModel, window: Window, scored: Scored, multi_line: bool = False) -> str:
+    """The text a greedy completion offers; without recall, which would hide what the cache lost."""
+    tokenized, sequence = window.tokenized, window.sequence
+    sequence.truncate(window.n_own_tokens)
+    text, cursor = tokenized.text, tokenized.cursor
+    spans = tokenized.prefix_span, tokenized.suffix_span
+    around = Around(*(sequence.tokens[slice(*span)] for span in spans), model.barred)
+    speculation = Speculation(sequence, copying(around))
+    try:
+        decoded = decode(
+            scored.logits[0],
+            speculation.append,
+            model.tokenizer,
+            model.barred,
+            model.layout.ends,
+            Stopping(text[:cursor], text[cursor:], multi_line),
+            Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False),
+        )
+    finally:
+        speculation.close()
+        sequence.truncate(window.n_own_tokens)
+    return decoded.text if multi_line else decoded.text.split("\n")[0]
