@@ -67,8 +67,10 @@ def collect(model: LoadedModel, texts: list[str], n_middles: int, seed: int = 31
             model.transformer, [*around.ids, *middle], slice(len(around.ids) - 1, None)
         ).logits
         logits = logits.masked_fill(model.barred, float("-inf"))
-        halves = [around.ids[slice(*span)] for span in (around.prefix_span, around.suffix_span)]
-        recall = Recall(no_shares, Around(*halves, model.barred))
+        prefix, suffix = (
+            around.ids[slice(*span)] for span in (around.prefix_span, around.suffix_span)
+        )
+        recall = Recall(no_shares, Around(prefix, suffix, model.barred))
         for k, token in enumerate(middle):
             found = recall.find(middle[:k])
             if found is not None:

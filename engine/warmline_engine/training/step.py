@@ -122,7 +122,9 @@ class Pieces:
 
     def __init__(self, shape: Shape, weights: Tensors, is_compiled: bool, piece: int) -> None:
         self._shape, self._weights, self._piece = shape, weights, piece
-        self._layers = torch.compile(_layers, dynamic=False) if is_compiled else _layers
+        self._layers: Callable[..., Tensor] = (
+            torch.compile(_layers, dynamic=False) if is_compiled else _layers
+        )
         self._head = torch.compile(_head, dynamic=False) if is_compiled else _head
         # made at once on the device of the weights: a compiled function takes them as they are
         self._turns = _turns(shape, weights[EMBEDDING].device)
@@ -142,7 +144,8 @@ class Pieces:
         embedding = used.pop("embedding")
         names, leaves = list(used), [leaf.requires_grad_() for leaf in used.values()]
         n_rows = max(1, self._piece // tokens.shape[1])
-        cos, sin = (turns[positions] for turns in self._turns)
+        turns = self._turns
+        cos, sin = turns[0][positions], turns[1][positions]
         loss = torch.zeros((), device=embedding.device)
         for part, wanted in zip(tokens.split(n_rows), targets.split(n_rows), strict=True):
             x = F.embedding(part, embedding).requires_grad_()
@@ -252,8 +255,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     shared = n_heads // n_kv
     if n_tokens > SHORT or q.is_cuda:
         k, v = k.repeat_interleave(shared, 2), v.repeat_interleave(shared, 2)
-        heads = (part.transpose(1, 2) for part in (q, k, v))
-        return F.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).flatten(2)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     # the queries that share a key head stand in one product: [B·Hkv, shared, T, D]
     q = q.unflatten(2, (n_kv, shared)).permute(0, 2, 3, 1, 4).flatten(0, 1)
     k, v = (part.transpose(1, 2).flatten(0, 1) for part in (k, v))  # [B·Hkv, T, D]
