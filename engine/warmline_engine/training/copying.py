@@ -131,7 +131,9 @@ class Continuation:
             v = torch.cat((self._values[layer], v), 1)
         self._keys[layer], self._values[layer] = k, v
         seen = F.scaled_dot_product_attention(
-            *(part.transpose(1, 2) for part in (q, k, v)),
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
             is_causal=q.shape[1] > 1,
             scale=self._model.config.attention_scale,
             enable_gqa=q.shape[2] != k.shape[2],
