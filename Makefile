@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train vscode gpu-check bench-server bench-edits test-vscode clean
+.PHONY: demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -45,6 +45,10 @@ corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
 MODEL ?= small
 train: .venv/.runs ## go on with the training of MODEL from its newest checkpoint
 	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml trunk
+
+report: .venv/.runs ## fit recall for MODEL, judge it on held-out files and write its card
+	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
+	$(BIN)/python -m warmline_engine.training.report $(MODEL)
 
 clean:
 	rm -rf .venv
