@@ -83,6 +83,7 @@ class EngineClient:
         self._command = command
         self._sleep = sleep
         self._writer: asyncio.StreamWriter | None = None
+        self._takes_documents = False  # its model is loaded
         self._there: set[str] = set()  # documents that the engine has
         self._ids = itertools.count(1)
         self._work = _Work()
@@ -139,8 +140,7 @@ class EngineClient:
 
     def _open(self, frame: wire.Open) -> asyncio.Future[wire.Status | None] | None:
         """Opens a document; the future is done when the engine has taken it in."""
-        is_away = self.model is None or self.state.state not in ("loading", "ready")
-        if is_away or frame.document in self.left_out or not self._write(frame):
+        if not self._takes_documents or frame.document in self.left_out or not self._write(frame):
             return None
         self._there.add(frame.document)
         request_id = next(self._ids)
@@ -251,7 +251,7 @@ class EngineClient:
                 log.error("%s is left out: the engine died twice while working on it", name)
 
     def _disconnect(self) -> None:
-        self._writer = None
+        self._writer, self._takes_documents = None, False
         self._there.clear()
         self._work.drop()
         if self._replay_task is not None:
@@ -273,7 +273,7 @@ class EngineClient:
             self._tell(EngineState("loading", frame.stage, frame.fraction))
         elif isinstance(frame, wire.ModelReady):
             self.model = frame
-            self._tell(EngineState("loading", "opening documents", 1.0))
+            self._takes_documents = True
             self._replay_task = asyncio.create_task(self._replay())
         elif isinstance(frame, wire.Status):
             self._work.opening.pop(frame.id, None)

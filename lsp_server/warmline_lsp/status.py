@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import platform
@@ -43,6 +44,7 @@ class Reporter:
         self._last: dict[str, Any] = {}
         self._counts: dict[str, wire.Encoded] = {}
         self._progress: str | None = None
+        self._progress_order = asyncio.Lock()
         self._n_working = 0
 
     def engine_changed(self, state: EngineState) -> None:
@@ -127,16 +129,19 @@ class Reporter:
         if not window or not window.work_done_progress:
             return
         progress = self._server.work_done_progress
-        if state.state == "loading" and self._progress is None:
-            self._progress = token = str(uuid.uuid4())
-            await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
-            progress.begin(token, types.WorkDoneProgressBegin("Warmline: loading the model"))
-        elif state.state == "loading" and self._progress and state.fraction is not None:
-            percent = round(100 * state.fraction)
-            progress.report(self._progress, types.WorkDoneProgressReport(percentage=percent))
-        elif state.state != "loading" and self._progress:
-            progress.end(self._progress, types.WorkDoneProgressEnd())
-            self._progress = None
+        # states come faster than a client makes its progress bar; each waits for the one before
+        async with self._progress_order:
+            if state.state == "loading" and self._progress is None:
+                self._progress = str(uuid.uuid4())
+                await progress.create_async(self._progress)  # pyright: ignore[reportUnknownMemberType]
+                begin = types.WorkDoneProgressBegin("Warmline: loading the model", percentage=0)
+                progress.begin(self._progress, begin)
+            elif state.state == "loading" and state.fraction is not None:
+                report = types.WorkDoneProgressReport(percentage=round(100 * state.fraction))
+                progress.report(str(self._progress), report)
+            elif state.state != "loading" and self._progress is not None:
+                progress.end(self._progress, types.WorkDoneProgressEnd())
+                self._progress = None
 
     def statistics(self) -> dict[str, Any]:
         """Counts since the server started."""
