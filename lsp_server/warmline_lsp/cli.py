@@ -50,6 +50,11 @@ def make_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure on this machine", add_help=False)
     bench.add_argument("arguments", nargs=argparse.REMAINDER)
 
+    evaluate = commands.add_parser(
+        "eval", help="measure what editing the cache costs in quality", add_help=False
+    )
+    evaluate.add_argument("arguments", nargs=argparse.REMAINDER)
+
     cache = commands.add_parser("cache", help="what Warmline keeps on disk")
     cache.add_argument("action", choices=("show", "clear"))
 
@@ -72,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
                 return subprocess.call(
                     [sys.executable, "-m", "warmline_engine.bench", *options.arguments]
                 )
+            case "eval":
+                module = "warmline_engine.evaluation.command"
+                return subprocess.call([sys.executable, "-m", module, *options.arguments])
             case "complete":
                 return asyncio.run(_complete(options))
             case "cache":

@@ -8,10 +8,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from warmline_engine import wire
 
@@ -63,7 +62,10 @@ async def reach(settings: Settings, client: str, command: Command = engine_comma
 
 
 async def _start(path: Path, command: list[str]) -> Streams:
-    lock = FileLock(path.with_suffix(".lock"))
+    from filelock import FileLock, Timeout
+
+    # it is taken in one thread and given back in another
+    lock = FileLock(path.with_suffix(".lock"), thread_local=False)
     try:
         await asyncio.to_thread(lock.acquire, timeout=START_WITHIN_S)
     except Timeout:
@@ -95,7 +97,7 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -103,6 +105,9 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
         creationflags=flags,
         start_new_session=sys.platform != "win32",
     )
+    # who ends before us must not be left a zombie
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 async def _connect(path: Path) -> Streams | None:

@@ -1,0 +1,228 @@
+"""The engine client against engines that are away, broken, foreign or die."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lsp_server.fake_engine import READY, WITHIN_S, FakeEngine, Waiting, fake_engine
+from warmline_engine import wire
+from warmline_lsp import places
+from warmline_lsp.engine_client import N_CRASHES, EngineClient, EngineState
+from warmline_lsp.engine_process import reach
+from warmline_lsp.errors import EngineError
+from warmline_lsp.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("runtime")
+A, B = "file:///a.py", "file:///b%20b.py"
+
+
+class Client(Waiting):
+    """An engine client, what it told, and the pauses it would have made."""
+
+    def __init__(self, *documents: str) -> None:
+        super().__init__()
+        self.documents = list(documents)
+        self.states: list[EngineState] = []
+        self.pauses: list[float] = []
+        self.engine = EngineClient(
+            Settings(), self.openings, self.note, command=lambda *_: ["false"], sleep=self.pause
+        )
+
+    def openings(self) -> list[wire.Open]:
+        return [wire.Open(name, "python", 1, "x = 1\n") for name in self.documents]
+
+    def note(self, state: EngineState) -> None:
+        self.states.append(state)
+        self.changed.set()
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    async def __aenter__(self) -> Client:
+        self.engine.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.stop()
+
+    async def until_state(self, state: str) -> None:
+        await self.until(lambda: self.engine.state.state == state)
+
+
+def dies_of(engine: FakeEngine, *names: str) -> Any:
+    """A reaction: the engine dies when it is given one of the documents."""
+
+    def react(frame: wire.Frame, writer: asyncio.StreamWriter) -> None:
+        if isinstance(frame, wire.Open) and frame.document in names:
+            writer.close()
+        else:
+            engine.usual(frame, writer)
+
+    return react
+
+
+async def test_documents_are_opened_one_at_a_time() -> None:
+    async with fake_engine() as engine, Client(A, B) as client:
+        waiting: list[int] = []
+
+        def react(frame: wire.Frame, writer: asyncio.StreamWriter) -> None:
+            if isinstance(frame, wire.AskStatus):
+                waiting.append(frame.id)
+            else:
+                engine.usual(frame, writer)
+
+        engine.react = react
+        await engine.until(lambda: waiting)
+        assert [frame.document for frame in engine.of(wire.Open)] == [A]
+        assert not client.engine.is_ready
+        engine.say(wire.Status(waiting[0], "ready", "", "", (), 0, 0))
+        await engine.until(lambda: len(waiting) == 2)
+        assert [frame.document for frame in engine.of(wire.Open)] == [A, B]
+        engine.say(wire.Status(waiting[1], "ready", "", "", (), 0, 0))
+        await client.until_state("ready")
+
+
+async def test_a_document_the_engine_dies_of_twice_is_left_out_by_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with fake_engine() as engine:
+        engine.react = dies_of(engine, B)
+        async with Client(A, B) as client:
+            await client.until_state("ready")
+            assert client.engine.left_out == {B}
+            assert (client.engine.has(A), client.engine.has(B)) == (True, False)
+            assert client.pauses == [1, 2]
+            assert "b b.py is left out" in caplog.text
+            assert await client.engine.complete(wire.Complete(0, B, 1, 0)) is None
+
+
+async def test_who_was_not_worked_on_is_not_blamed() -> None:
+    async with fake_engine() as engine, Client(A, B) as client:
+        await client.until_state("ready")
+        for _ in range(3):
+            asked = asyncio.ensure_future(client.engine.complete(wire.Complete(0, B, 1, 0)))
+            await engine.next(wire.Complete, len(engine.of(wire.Complete)))
+            n_before = len(client.states)
+            engine.writers[-1].close()
+            assert await asked is None
+            await client.until(lambda n=n_before: len(client.states) > n)
+            await client.until_state("ready")
+            if client.engine.left_out:
+                break
+        assert client.engine.left_out == {B}
+        assert client.engine.has(A)
+
+
+async def test_an_encoded_edit_is_no_suspicion() -> None:
+    async with fake_engine() as engine, Client(A) as client:
+        await client.until_state("ready")
+        for version in (2, 3, 4):
+            n_lives = engine.n_connections
+            client.engine.send(wire.Edit(A, version, ()))
+            await engine.next(wire.Edit, version - 2)
+            engine.say(wire.Encoded(A, version, 1, 1, 1, 1.0))
+            await client.engine.ask_status()
+            engine.writers[-1].close()
+            await engine.until(lambda n=n_lives: engine.n_connections > n)
+            await client.until_state("ready")
+        assert not client.engine.left_out
+
+
+async def test_pauses_double_and_five_deaths_are_the_end() -> None:
+    async with Client() as client:
+        await client.until_state("failed")
+        assert client.pauses == [1, 2, 4, 8]
+        assert f"stopped {N_CRASHES} times" in client.engine.state.message
+        assert "ended at once with code 1" in client.engine.state.message
+
+
+def _say(*frames: wire.Frame) -> bytes:
+    return b"".join(map(wire.pack, frames))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "did not say welcome"),
+        (struct.pack("<I", 2**32 - 1), "did not say welcome"),
+        (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "did not say welcome"),
+        (_say(wire.Failure(None, "wrong_version", "protocol 1")), "refused us: protocol 1"),
+        (_say(wire.Failure(None, "wrong_token", "no such token")), "refused us: no such token"),
+        (_say(READY), "refused us: ModelReady"),
+        (b"", "did not say welcome"),
+    ],
+    ids=["http", "huge", "noise", "version", "token", "order", "gone"],
+)
+async def test_an_engine_that_is_none_is_told_and_left(said: bytes, words: str) -> None:
+    async with fake_engine() as engine:
+
+        def react(frame: wire.Frame, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            writer.close()
+
+        engine.react = react
+        with pytest.raises(EngineError, match=words):
+            await reach(Settings(), "test", lambda *_: ["false"])
+
+
+async def test_noise_in_the_middle_ends_one_life_only() -> None:
+    async with fake_engine() as engine, Client(A) as client:
+        await client.until_state("ready")
+        engine.writers[-1].write(struct.pack("<I", 5) + b"noise")
+        await engine.until(lambda: engine.n_connections == 2)
+        await client.until_state("ready")
+        assert client.engine.has(A)
+
+
+ENGINE = """
+import asyncio, sys
+from pathlib import Path
+from warmline_engine import wire
+
+async def serve(reader, writer):
+    await wire.read(reader)
+    writer.write(wire.pack(wire.Welcome(wire.PROTOCOL_VERSION, "script", 1)))
+    await reader.read()
+    writer.close()
+    left.set()
+
+async def main():
+    global left
+    left = asyncio.Event()
+    path = Path(sys.argv[1])
+    with path.with_suffix(".starts").open("a") as starts:
+        starts.write("x")
+    async with await asyncio.start_unix_server(serve, path):
+        await left.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_two_windows_that_start_at_once_start_one_engine_over_a_dead_socket(
+    runtime: Path,
+) -> None:
+    script = runtime / "engine.py"
+    script.write_text(textwrap.dedent(ENGINE))
+    path = places.socket_path(Settings().engine_options())
+    dead = await asyncio.start_unix_server(lambda r, w: None, path)
+    dead.close()
+    await dead.wait_closed()
+    assert path.exists()
+
+    def command(settings: Settings, path: Path) -> list[str]:
+        return [sys.executable, str(script), str(path)]
+
+    async with asyncio.timeout(WITHIN_S):
+        windows = await asyncio.gather(*(reach(Settings(), "test", command) for _ in range(3)))
+    assert path.with_suffix(".starts").read_text() == "x"
+    for _, writer in windows:
+        writer.close()
+        await writer.wait_closed()
