@@ -55,6 +55,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("arguments", nargs=argparse.REMAINDER)
 
+    models = commands.add_parser("models", help="list, show, pull, path", add_help=False)
+    models.add_argument("arguments", nargs=argparse.REMAINDER)
+
     cache = commands.add_parser("cache", help="what Warmline keeps on disk")
     cache.add_argument("action", choices=("show", "clear"))
 
@@ -80,6 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
             case "eval":
                 module = "warmline_engine.evaluation.command"
                 return subprocess.call([sys.executable, "-m", module, *options.arguments])
+            case "models":
+                return subprocess.call(
+                    [sys.executable, "-m", "warmline_engine.model.library", *options.arguments]
+                )
             case "complete":
                 return asyncio.run(_complete(options))
             case "cache":

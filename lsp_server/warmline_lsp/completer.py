@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from warmline_engine import wire
 
-from . import syntax
 from .documents import Document, Edit
 from .offers import Offer
 from .rhythm import Rhythm
 from .settings import Settings
 from .statistics import Statistics
+from .syntax import Trees
 from .trim import trim
 
 LOOKED_AT_S = (
@@ -90,6 +90,7 @@ class Completer:
         self._trace = trace
         self._clock = clock
         self._typing: dict[str, _Typing] = {}
+        self._trees = Trees()
         self._ids = itertools.count(1)
 
     def edited(self, document: Document, edits: list[Edit], settings: Settings) -> None:
@@ -111,6 +112,7 @@ class Completer:
     def closed(self, uri: str) -> None:
         """Forgets a document."""
         self.statistics.closed(uri)
+        self._trees.forget(uri)
         typing = self._typing.pop(uri, None)
         if typing is not None:
             _supersede(typing)
@@ -164,7 +166,7 @@ class Completer:
         if settings.inside_comments and settings.inside_strings:
             return True
         document = ask.document
-        place = syntax.place_of(document.uri, document.language, document.text, ask.offset)
+        place = self._trees.place_of(document.uri, document.language, document.text, ask.offset)
         if place is None:
             return True
         return (settings.inside_comments or not place.is_comment) and (

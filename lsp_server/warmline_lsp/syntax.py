@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import re
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node, Parser, Tree
+
+_MOST_AROUND = 8_000  # characters parsed around a completion, for each of its lines
+_HEADER = re.compile(r"^[ \t]+(?:async[ \t]+)?(?:def|class)\b", re.M)
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,37 @@ def _parser(language: str) -> Parser | None:
     return Parser(Language(tree_sitter_python.language()))
 
 
-def place_of(uri: str, language: str, text: str, offset: int) -> Place | None:
-    """Whether an offset lies in a comment or a string, None in a language without a grammar."""
-    parser = _parser(language)
-    if parser is None:
-        return None
-    at = len(text[:offset].encode())
-    node: Node | None = parser.parse(text.encode()).root_node.descendant_for_byte_range(
-        max(0, at - 1), at
-    )
+class Trees:
+    """The syntax trees of open documents, kept so that a keystroke costs a keystroke's parsing."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[str, Tree]] = {}
+
+    def place_of(self, uri: str, language: str, text: str, offset: int) -> Place | None:
+        """Whether an offset lies in a comment or a string, None in a language without a grammar.
+
+        Cost: a whole parse the first time a document is asked about, then what changed since.
+        """
+        parser = _parser(language)
+        if parser is None:
+            return None
+        known = self._of.get(uri)
+        if known is None:
+            tree = parser.parse(text.encode())
+        elif known[0] == text:
+            tree = known[1]
+        else:
+            _tell_difference(known[1], known[0], text)
+            tree = parser.parse(text.encode(), known[1])
+        self._of[uri] = (text, tree)
+        return _place_in(tree, len(text[:offset].encode()))
+
+    def forget(self, uri: str) -> None:
+        self._of.pop(uri, None)
+
+
+def _place_in(tree: Tree, at: int) -> Place:
+    node: Node | None = tree.root_node.descendant_for_byte_range(max(0, at - 1), at)
     while node is not None:
         inside = node.start_byte < at
         if node.type == "comment" and inside:
@@ -47,6 +75,32 @@ def place_of(uri: str, language: str, text: str, offset: int) -> Place | None:
     return Place(False, False)
 
 
+def _tell_difference(tree: Tree, old: str, new: str) -> None:
+    """Marks in a tree what changed between its text and another, as one edit."""
+    most = min(len(old), len(new))
+    head = _longest(most, lambda n: old[:n] == new[:n])
+    tail = _longest(most - head, lambda n: not n or old[-n:] == new[-n:])
+    start, old_end, new_end = head, len(old) - tail, len(new) - tail
+    tree.edit(
+        start_byte=len(old[:start].encode()),
+        old_end_byte=len(old[:old_end].encode()),
+        new_end_byte=len(new[:new_end].encode()),
+        start_point=_point(old, start),
+        old_end_point=_point(old, old_end),
+        new_end_point=_point(new, new_end),
+    )
+
+
+def _longest(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest number up to `most` for which something holds that holds for all smaller ones."""
+    return bisect_left(range(1, most + 1), True, key=lambda n: not holds(n))
+
+
+def _point(text: str, offset: int) -> tuple[int, int]:
+    line_start = text.rfind("\n", 0, offset) + 1
+    return text.count("\n", 0, offset), len(text[line_start:offset].encode())
+
+
 def whole_lines(language: str, before: str, lines: list[str]) -> int:
     """How many of the lines, put behind `before`, are whole statements; all of them where that cannot be told.
 
@@ -55,12 +109,27 @@ def whole_lines(language: str, before: str, lines: list[str]) -> int:
     parser = _parser(language)
     if parser is None:
         return len(lines)
-    around = before[_start_of_definition(before) :]
+    around = _enclosing(before)
     for n_lines in range(len(lines), 0, -1):
         text = around + "\n".join(lines[:n_lines]) + "\n"
         if not parser.parse(text.encode()).root_node.has_error:
             return n_lines
     return len(lines)
+
+
+def _enclosing(before: str) -> str:
+    """What stands before a cursor, from where it can be parsed by itself: its whole top-level definition,
+
+    or, of a very long one, the innermost function or class that has begun.
+    """
+    around = before[_start_of_definition(before) :]
+    if len(around) <= _MOST_AROUND:
+        return around
+    headers = list(_HEADER.finditer(around))
+    if len(headers) < 2:
+        return around
+    # an indented header needs something to be indented under
+    return "if x:\n" + around[headers[-1].start() :]
 
 
 def _start_of_definition(text: str) -> int:

@@ -74,7 +74,10 @@ def _without_extra_closers(first: str, line: str, rest: str) -> str:
 def _without_following_lines(completion: str, below: str) -> str:
     """Ends before the first line that equals the next line of the text."""
     following = next((line.rstrip() for line in below.split("\n") if line.strip()), None)
-    if following is None or len(following.strip()) < LEAST_REPEAT:
+    if following is None:
+        return completion
+    is_closers = not following.strip(" \t)]},;:")  # a bracket closed twice is broken, however short
+    if len(following.strip()) < LEAST_REPEAT and not is_closers:
         return completion
     lines = completion.split("\n")
     for number, line in enumerate(lines):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warmline_lsp import syntax
 from warmline_lsp.trim import trim
@@ -34,6 +36,38 @@ def check(text: str, completion: str, expected: str, max_lines: int = 10) -> Non
         ("def f():\r\n    (|)\r\n", "a = 1\n    b = 2", "a = 1\r\n    b = 2"),
         ("foo((|), 1)", "a,\n    b", "a"),
         ("x(|)", "   \n  ", ""),
+        # what follows is not said again
+        ("a = 1\n(|)\nb = 2\nc = 3\n", "x = 0\nb = 2\nc = 3", "x = 0"),
+        ("a = 1\n(|)\n\n\nbbb = 2\n", "x = 0\n\nbbb = 2", "x = 0"),
+        ("a = 1\n(|)\nb = 2\n", "b = 2\nc = 3", ""),
+        ("if x:\n    (|)\nelse:\n    z()\n", "y()\nelse:\n    w()", "y()"),
+        ("x = [\n    1,\n    (|)\n]\n", "2,\n]", "2,"),
+        ("f(\n    (|)\n)\n", "a,\n    b,\n)", "a,\n    b,"),
+        ("d = {\n    'a': (|)\n}\n", "1,\n}", "1,"),
+        # closers and quotes that are there
+        ("f(g((|)))", "x))", "x"),
+        ("f(g((|)))", "h(x)))", "h(x)"),
+        ("f((|))", "x, (1, 2))", "x, (1, 2)"),
+        ("x = d[(|)]", "'k']", "'k'"),
+        ("x = {(|)}", "1: {2}}", "1: {2}"),
+        ("f((|)", "x)", "x)"),
+        # in the middle of a line only a line, and not what the line says
+        ("x = (|) + 1", "2 + 1", "2"),
+        ("return (|)name", "self.name", "self."),
+        ("for (|) in y:\n", "x in y:\n    pass", "x"),
+        ("print((|))  # say", "x)  # say", "x"),
+        # indentation is neither lost nor doubled
+        ("    (|)", "  x = 1", "x = 1"),
+        ("class A:\n    def f(self):\n        (|)\n", "        return 1", "return 1"),
+        ("if x:\n(|)", "    y = 1\n    z = 2", "    y = 1\n    z = 2"),
+        ("if x:\n\t(|)", "y = 1\n\tz = 2", "y = 1\n\tz = 2"),
+        ("def f():(|)", "\n    return 1", "\n    return 1"),
+        # line ends are those of the file
+        ("if x:\r\n    (|)\r\ny = 1\r\n", "a = 1\r\n    b = 2\r\ny = 1", "a = 1\r\n    b = 2"),
+        ("x = (|)\r\n", "1\r\n", "1"),
+        # nothing is offered where nothing is left
+        ("return x(|)", "", ""),
+        ("foo()(|)\nbar()\n", "\nbar()", ""),
     ],
 )
 def test_trim(text: str, completion: str, expected: str) -> None:
@@ -57,9 +91,43 @@ def test_lines_are_counted() -> None:
 )
 def test_comments_and_strings_are_known(text: str, is_comment: bool, is_string: bool) -> None:
     offset = text.index("(|)")
-    place = syntax.place_of("u", "python", text.replace("(|)", ""), offset)
+    place = syntax.Trees().place_of("u", "python", text.replace("(|)", ""), offset)
     assert place == syntax.Place(is_comment, is_string)
 
 
 def test_a_language_without_grammar_has_no_place() -> None:
-    assert syntax.place_of("u", "cobol", "x", 0) is None
+    assert syntax.Trees().place_of("u", "cobol", "x", 0) is None
+
+
+@given(
+    before=st.lists(
+        st.sampled_from(["x = 1\n", "# é\n", 's = """𝒳\n', '"""\n', 'f("a")  # c\r\n', "\n"])
+    ),
+    edits=st.lists(
+        st.tuples(
+            st.floats(0, 1),
+            st.integers(0, 4),
+            st.sampled_from(["", "x", "#", '"', '"""', "\n", "é𝒳", "f'{a}'"]),
+        ),
+        max_size=5,
+    ),
+    at=st.floats(0, 1),
+)
+def test_a_tree_that_follows_edits_is_one_made_anew(
+    before: list[str], edits: list[tuple[float, int, str]], at: float
+) -> None:
+    text, kept = "".join(before), syntax.Trees()
+    kept.place_of("u", "python", text, 0)
+    for place, n_removed, new in edits:
+        start = int(place * len(text))
+        text = text[:start] + new + text[start + n_removed :]
+        offset = int(at * len(text))
+        anew = syntax.Trees().place_of("u", "python", text, offset)
+        assert kept.place_of("u", "python", text, offset) == anew
+
+
+def test_in_a_very_long_class_the_function_is_enough() -> None:
+    method = "    def f(self):\n        return [1,\n            2]\n\n"
+    text = "class A:\n" + 400 * method + "    def g(self):\n        (|)\n"
+    check(text, "a = 1\n        b = (2,", "a = 1")
+    check(text, "a = 1\n        return a\n\n    def h(self", "a = 1\n        return a")
