@@ -1,0 +1,202 @@
+"""The models at hand and those that can be fetched: `warmline models list|show|pull|path`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmline_engine.errors import EngineError, SourceError
+
+from .known import CONTEXT_TOKENS, KNOWN
+from .sources import EMBEDDED, embedded_names, locate, read_card
+
+UNKNOWN = "licence not known; read it at https://huggingface.co/{model}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is told of a model; sizes are None where they are not known, the folder where it is not here."""
+
+    model: str
+    licence: str
+    restriction: str
+    n_bytes: int | None
+    memory_bytes: int | None
+    folder: Path | None
+
+    def line(self) -> str:
+        here = "here" if self.folder else "-"
+        sizes = f"{_size(self.n_bytes):>9} {_size(self.memory_bytes):>9}"
+        mark = f"  RESTRICTED: {self.restriction}" if self.restriction else ""
+        return f"{self.model:<38} {here:<5} {sizes}  {self.licence}{mark}"
+
+    def describe(self) -> str:
+        lines = [
+            self.model,
+            f"  licence: {self.licence}",
+            *([f"  RESTRICTED: {self.restriction}"] if self.restriction else []),
+            f"  weights: {_size(self.n_bytes)}",
+            f"  memory:  about {_size(self.memory_bytes)} with {CONTEXT_TOKENS} tokens of context, "
+            "weights in bf16 or as they are stored",
+            f"  folder:  {self.folder or 'not here; warmline models pull ' + self.model}",
+        ]
+        return "\n".join(lines)
+
+
+def entries() -> list[Entry]:
+    """The embedded models and the known ones, here or not."""
+    return [entry(name) for name in (*embedded_names(), *KNOWN)]
+
+
+def entry(model: str) -> Entry:
+    """What is known of an embedded name, a folder or an id, without asking the network.
+
+    Raises: SourceError, when it is none of them.
+    """
+    folder = find(model)
+    known = KNOWN.get(model)
+    if folder is None and known is None and model.count("/") != 1:
+        locate(model)  # says what a model may be
+    if known is not None:
+        return Entry(
+            model, known.licence, known.restriction, known.n_bytes, known.memory_bytes, folder
+        )
+    unknown = UNKNOWN.format(model=model)
+    if folder is None:
+        return Entry(model, unknown, "", None, None, None)
+    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    card = read_card(folder)
+    licence = card.licence or (unknown if "/" in model else "none said")
+    cache = CONTEXT_TOKENS * _cache_bytes(folder)
+    return Entry(model, licence, "", n_bytes, n_bytes + cache, folder)
+
+
+def find(model: str) -> Path | None:
+    """The folder of a model that is here already; None where it would have to be fetched."""
+    if model in embedded_names():
+        return EMBEDDED / model
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if model.count("/") != 1:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = Path(snapshot_download(model, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return found if any(found.glob("*.safetensors")) else None
+
+
+def pull(model: str, is_agreed: bool) -> Path:
+    """Fetches a model, having shown what it is and asked.
+
+    Raises: SourceError, when nobody agreed or it cannot be fetched.
+    """
+    said = entry(model)
+    if said.folder is not None:
+        return said.folder
+    if model not in KNOWN:
+        said = _asked(said)
+    print(said.describe(), file=sys.stderr)
+    if not is_agreed:
+        if not sys.stdin.isatty():
+            raise SourceError(
+                f"nothing was fetched; to agree, say: warmline models pull --yes {model}"
+            )
+        print("Fetch it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise SourceError("nothing was fetched")
+    return locate(model)
+
+
+def _asked(said: Entry) -> Entry:
+    """Licence and size of a model that is not in the table, as Hugging Face tells them."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import model_info
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        told = model_info(said.model, files_metadata=True, timeout=10)
+    except HFValidationError as error:
+        raise SourceError(f"{said.model!r} is not a Hugging Face id: {error}") from None
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise SourceError(
+            f"{said.model} is not here and Hugging Face cannot be asked about it ({type(error).__name__}: {first}); "
+            "check the connection and the id, or give a folder"
+        ) from None
+    sizes = [
+        file.size or 0 for file in told.siblings or [] if file.rfilename.endswith(".safetensors")
+    ]
+    if not sizes:
+        raise SourceError(f"{said.model} has no safetensors; other weights are never loaded")
+    licence = str((told.card_data or {}).get("license") or said.licence)
+    return Entry(said.model, licence, "", sum(sizes), None, None)
+
+
+def _cache_bytes(folder: Path) -> int:
+    """Of the keys and values of one token in bf16; 0 where the config does not tell."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        n_heads = config["num_attention_heads"]
+        head_size = config.get("head_dim") or config["hidden_size"] // n_heads
+        n_kv_heads = config.get("num_key_value_heads") or n_heads
+        return int(config["num_hidden_layers"] * n_kv_heads * head_size * 4)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _size(n_bytes: int | None) -> str:
+    if n_bytes is None:
+        return "unknown"
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="warmline models", description="models to complete with")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="models that are here, and known ones that can be fetched")
+    for action, text in (
+        ("show", "licence, size and memory of a model"),
+        ("pull", "fetch a model, after showing its licence and asking"),
+        ("path", "the folder of a model that is here"),
+    ):
+        one = actions.add_parser(action, help=text)
+        one.add_argument("model", help="embedded name, folder or Hugging Face id")
+        if action == "pull":
+            one.add_argument("--yes", action="store_true", help="agree to the licence, do not ask")
+    options = parser.parse_args(arguments)
+    try:
+        if options.action == "list":
+            print(f"{'model':<38} {'':<5} {'weights':>9} {'memory':>9}  licence")
+            print("\n".join(said.line() for said in entries()))
+        elif options.action == "show":
+            print(entry(options.model).describe())
+        elif options.action == "pull":
+            print(pull(options.model, options.yes))
+        else:
+            folder = entry(options.model).folder
+            if folder is None:
+                raise SourceError(
+                    f"{options.model} is not here; warmline models pull {options.model} fetches it"
+                )
+            print(folder)
+    except EngineError as error:
+        print(f"warmline: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
