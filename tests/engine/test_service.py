@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import msgpack
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from warmline_engine import wire
 
@@ -180,6 +182,86 @@ async def test_noise_never_ends_the_engine(shared_engine: Path) -> None:
     peer.send(wire.Open("d", "python", 1, TEXT))
     peer.send(wire.Complete(1, "d", 1, 10, max_tokens=2))
     await peer.until(wire.Completion)
+
+
+numbers = st.one_of(st.integers(-3, 60), st.integers(-(2**63), 2**63 - 1))
+names = st.sampled_from(["d", "e", "", "\0", "é𝒳"])
+texts = st.one_of(st.just(TEXT), st.text(max_size=40))
+edits = st.lists(st.builds(wire.TextEdit, numbers, numbers, texts), max_size=3).map(tuple)
+frames = st.one_of(
+    st.builds(wire.Open, names, texts, numbers, texts, st.none() | numbers),
+    st.builds(wire.Edit, names, numbers, edits),
+    st.builds(wire.Close, names),
+    st.builds(wire.MoveCursor, names, numbers, numbers),
+    st.builds(
+        wire.Complete, numbers, names, numbers, numbers, assumed=texts,
+        max_tokens=st.integers(-(2**40), 2), n_alternatives=numbers, deadline_ms=st.none() | numbers,
+    ),
+    st.builds(wire.Cancel, numbers),
+    st.builds(wire.AskStatus, numbers),
+)  # fmt: skip
+
+
+@given(st.binary(max_size=60) | frames.map(lambda frame: wire.pack(frame)[4:]), st.data())
+def test_any_payload_is_a_frame_or_a_typed_error(payload: bytes, data: st.DataObject) -> None:
+    if payload:
+        broken = bytearray(payload)
+        broken[data.draw(st.integers(0, len(broken) - 1))] ^= data.draw(st.integers(0, 255))
+        payload = bytes(broken)
+    try:
+        frame = wire.unpack(payload)
+    except wire.WireError as error:
+        assert error.code in ("malformed_frame", "unknown_op", "invalid_frame")  # noqa: PT017
+    else:
+        assert wire.unpack(wire.pack(frame)[4:]) == frame
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(frames, max_size=12))
+def test_well_formed_nonsense_is_answered_each_time(
+    shared_engine: Path, script: list[wire.ToEngine]
+) -> None:
+    async def run() -> None:
+        peer = await connect(shared_engine)
+        asked = [frame.id for frame in script if isinstance(frame, wire.Complete)]
+        for frame in script:
+            peer.send(frame)
+        answered: list[int | None] = []
+        peer.send(wire.Open("last", "python", 1, TEXT))
+        peer.send(wire.Complete(77_777, "last", 1, 10, max_tokens=1))
+        async with asyncio.timeout(WITHIN_S):
+            while 77_777 not in answered:
+                frame = await wire.read(peer.reader)
+                if isinstance(frame, wire.Completion | wire.Failure) and frame.id is not None:
+                    answered.append(frame.id)
+        peer.writer.close()
+        await peer.writer.wait_closed()
+        _open_peers.remove(peer)
+        assert sorted(answered[:-1]) == sorted(asked)  # type: ignore[type-var]
+
+    asyncio.run(run())
+
+
+async def test_an_engine_told_to_quit_goes_and_its_place_is_free(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    path = tmp_path / "quits.sock"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model",
+        str(model_folder), stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(WITHIN_S):
+        while b"listening" not in await process.stderr.readline():
+            pass
+        peer = await connect(path)
+        peer.send(wire.Quit())
+        await peer.closed()
+        await process.communicate()
+    assert process.returncode == 0
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
