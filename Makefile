@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode clean
+.PHONY: eval eval-data demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -55,6 +55,14 @@ report: .venv/.runs ## judge MODEL on held-out text and write its card
 
 clean:
 	rm -rf .venv
+
+eval-data: .venv/.runs ## fetch the releases that the evaluation measures on
+	$(BIN)/python -m warmline_engine.evaluation.releases
+
+# 250 requests are some 10 minutes of two cores; what decides a default wants 5000
+LIMIT ?= 250
+eval: eval-data ## what editing the cache costs in quality: .work/eval/edits-MODEL/report.md
+	$(BIN)/warmline eval edits --model $(MODEL) --limit $(LIMIT)
 
 vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	$(BIN)/python editors/vscode/write_settings.py

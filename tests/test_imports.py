@@ -30,7 +30,7 @@ FLOORS = [
     {"window"},
     {"session"},
     {"worker"},
-    {"service", "bench"},
+    {"service", "bench", "evaluation"},
 ]
 
 

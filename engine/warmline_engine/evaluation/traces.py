@@ -87,8 +87,8 @@ def renames(old: str, new: str) -> list[tuple[str, str]]:
     before, after = lines_of(old), lines_of(new)
     counts: Counter[tuple[str, str]] = Counter()
     for tag, i, j, k, m in blocks(before, after):
-        if tag == "replace" and j - i == m - k:
-            for a, b in zip(before[i:j], after[k:m], strict=True):
+        if tag == "replace":
+            for a, b in zip(before[i:j], after[k:m], strict=False):
                 found = _renamed(a, b)
                 if found is not None:
                     counts[found] += 1
