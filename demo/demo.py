@@ -9,14 +9,17 @@ import argparse
 import asyncio
 import hashlib
 import os
+import re
 import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
@@ -51,7 +54,15 @@ class Editor(LanguageClient):
 
     def __init__(self, path: Path, text: str, threads: int) -> None:
         super().__init__("demo", "1")
-        self.document = Document.open(path.as_uri(), "python", 1, text, "utf-16")
+        language = LANGUAGES.get(path.suffix, "plaintext")
+        self.document = Document.open(path.as_uri(), language, 1, text, "utf-16")
+        self.line_end = "\r\n" if "\r\n" in text else "\n"
+        self.options = {
+            "threads": threads,
+            "debounceMs": 0,
+            "idleExitMinutes": 0.05,
+            "languages": {language: True},
+        }
         self.cursor = 0
         self.threads = threads
         self._encoded: dict[int, Any] = {}
@@ -60,7 +71,8 @@ class Editor(LanguageClient):
 
         @self.feature("warmline/status")
         def _(params: Any) -> None:
-            if params.state != self._state or params.percent is not None:
+            is_news = params.state != self._state or params.percent is not None
+            if is_news and params.state not in ("settings", "starting"):
                 percent = "" if params.percent is None else f" {params.percent} %"
                 print(
                     paint(DIM, f"  server: {params.state}{percent} {params.message or ''}".rstrip())
@@ -75,7 +87,7 @@ class Editor(LanguageClient):
 
         @self.feature(types.WORKSPACE_CONFIGURATION)
         def _(params: Any) -> list[Any]:
-            return [{"threads": self.threads}]
+            return [self.options for _ in params.items]
 
         @self.feature(types.WINDOW_LOG_MESSAGE)
         def _(params: Any) -> None:
@@ -86,19 +98,18 @@ class Editor(LanguageClient):
         folder = tempfile.mkdtemp(prefix="wl")
         environment = {**os.environ, "XDG_RUNTIME_DIR": folder}
         await self.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=environment)
-        options = {"threads": self.threads, "debounceMs": 0, "idleExitMinutes": 0.05}
         capabilities = types.ClientCapabilities(
             workspace=types.WorkspaceClientCapabilities(configuration=True)
         )
         await self.initialize_async(
-            types.InitializeParams(capabilities, initialization_options=options)
+            types.InitializeParams(capabilities, initialization_options=self.options)
         )
         self.initialized(types.InitializedParams())
         await self._until(lambda: self._state in ("ready", "error"))
         if self._state == "error":
             raise SystemExit("the model could not be loaded; run .venv/bin/warmline doctor")
         d = self.document
-        item = types.TextDocumentItem(d.uri, "python", d.version, d.text)
+        item = types.TextDocumentItem(d.uri, d.language, d.version, d.text)
         self.text_document_did_open(types.DidOpenTextDocumentParams(item))
 
     async def _until(self, holds: Any) -> None:
@@ -162,9 +173,7 @@ class Editor(LanguageClient):
 
     async def read_whole(self) -> None:
         """Waits until the file has been read once, as it is a moment after it was opened."""
-        n = len(self.document.text)
-        self.edit(Edit(n, n, "\n"))
-        self.edit(Edit(n, n + 1, ""))
+        self.move(0)
         await self.settle()
 
 
@@ -173,8 +182,11 @@ class Show:
 
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
+        # as many threads as the engine takes, so that the two are compared fairly
+        torch.set_num_threads(editor.threads or max(1, (os.cpu_count() or 2) - 1))
         self._model = loaded_model.load("small", "cpu")
         self.rows: list[tuple[str, ...]] = []
+        self._title = ""
 
     def _cold(self) -> Cold:
         text, cursor, model = self._editor.document.text, self._editor.cursor, self._model
@@ -185,25 +197,35 @@ class Show:
         token = int(logits.masked_fill(model.barred, float("-inf")).argmax())
         return Cold(len(tokens), elapsed, token)
 
-    async def step(self, title: str, n_versions: int = 1) -> str:
-        """Waits for the edit, asks, prints; the ghost text."""
+    def say(self, title: str) -> None:
+        """Says what is done next."""
+        self._title = title
+        print(f"\n{paint(BOLD, title)}", flush=True)
+
+    async def step(self) -> str:
+        """Waits for what was done, asks, and prints ghost text and row; the ghost text."""
         editor = self._editor
-        cost = await editor.settle() if n_versions else None
+        cost = await editor.settle()
         ghost, answer_ms = await editor.ask()
-        cold = self._cold()
-        print(f"\n{paint(BOLD, title)}")
         self._print_in_place(ghost)
+        print(paint(DIM, "    reading everything anew, to compare ..."), flush=True)
+        cold = self._cold()
         row = (
-            title.split(":", maxsplit=1)[0],
-            str(cold.n_tokens),
-            str(cost.nEncoded) if cost else "-",
-            f"{cost.nFresh}" if cost else "-",
-            f"{cost.elapsedMs:.1f}" if cost else "-",
+            self._title.split(":", maxsplit=1)[0],
+            str(cost.nTokens),
+            str(cost.nEncoded),
+            f"{cost.nFresh} of {cost.nTokens}",
+            f"{cost.elapsedMs:.1f}",
             f"{answer_ms:.1f}",
             str(cold.n_tokens),
             f"{cold.elapsed_ms:.0f}",
         )
         self.rows.append(row)
+        print(
+            f"    {row[1]} tokens in context, {row[2]} encoded for this edit, {row[3]} fresh; "
+            f"edit to ready {row[4]} ms, request to answer {row[5]} ms\n"
+            f"    anew: {row[6]} tokens encoded in {row[7]} ms"
+        )
         return ghost
 
     def _print_in_place(self, ghost: str) -> None:
@@ -221,7 +243,7 @@ class Show:
         """Prints the rows of all steps."""
         head = (
             "step",
-            "context",
+            "in context",
             "encoded",
             "fresh",
             "edit→ready ms",
@@ -259,8 +281,12 @@ def standing_of(path: Path, text: str) -> str:
 
 
 async def perform(path: Path, threads: int) -> None:
-    text = path.read_text(encoding="utf-8")
+    text = read(path)
     print(f"{path.name}: {len(text.splitlines())} lines; {standing_of(path, text)}")
+    if LANGUAGES.get(path.suffix) != "python":
+        print(
+            "the embedded model knows Python only: what it says of this file is for the numbers' sake"
+        )
     print("starting the language server and the engine ...")
     editor = Editor(path, text, threads)
     await editor.begin()
@@ -278,73 +304,106 @@ async def perform(path: Path, threads: int) -> None:
 
 async def play(editor: Editor, show: Show) -> None:
     """The editing session."""
-    body = find_function(editor.document.text)
-    editor.move(body)
-    editor.edit(Edit(body, body, "        \n"))
-    editor.move(body + 8)
-    editor.type("if not self.")
-    await show.step("typing inside a function: 'if not self.'")
+    show.say("typing inside a function: 'if not '")
+    body, indent = find_body(editor.document.text, which=1)
+    editor.edit(Edit(body, body, indent + editor.line_end))
+    editor.move(body + len(indent))
+    editor.type("if not ")
+    await show.step()
 
-    editor.edit(Edit(0, 0, "import logging\n"))
+    show.say("a line inserted near the top: 'import logging'")
+    editor.edit(Edit(0, 0, "import logging" + editor.line_end))
     editor.move(editor.cursor)
-    await show.step("a line inserted near the top: 'import logging'")
+    await show.step()
 
     lines = editor.document.line_starts
     third = len(lines) // 3
-    removed = editor.document.text[lines[third] : lines[third + 3]]
-    editor.edit(Edit(lines[third], lines[third + 3], ""))
-    await show.step("a deletion: three lines in the first third")
+    n_deleted = min(3, len(lines) - third - 1)
+    show.say(f"a deletion: {n_deleted} lines in the first third")
+    removed = editor.document.text[lines[third] : lines[third + n_deleted]]
+    editor.edit(Edit(lines[third], lines[third + n_deleted], ""))
+    await show.step()
 
-    pasted = editor.document.text[lines[10] : lines[22]]
-    at = editor.document.line_starts[2 * len(lines) // 3]
+    lines = editor.document.line_starts
+    first, last = len(lines) // 5, min(len(lines) - 1, len(lines) // 5 + 12)
+    show.say(f"a paste: {last - first} lines in the last third")
+    pasted = editor.document.text[lines[first] : lines[last]]
+    at = lines[2 * len(lines) // 3]
     editor.edit(Edit(at, at, pasted))
-    await show.step("a paste: twelve lines in the last third")
+    await show.step()
 
+    show.say("an undo: paste and deletion taken back")
     editor.edit(Edit(at, at + len(pasted), ""))
     back = editor.document.line_starts[third]
     editor.edit(Edit(back, back, removed))
-    await show.step("an undo: paste and deletion taken back")
+    await show.step()
 
-    body = find_function(editor.document.text, which=-1)
+    show.say("a jump of the cursor: to the last function, on a new line's indentation")
+    body, indent = find_body(editor.document.text, which=-1)
     editor.move(body)
-    editor.edit(Edit(body, body, "        "))
-    await show.step("a jump of the cursor: to the last method, on a new line's indentation")
+    editor.edit(Edit(body, body, indent + editor.line_end))
+    editor.move(body + len(indent))
+    await show.step()
 
     await rename(editor, show)
 
-    for _ in range(4):
+    ghost = ""
+    for key in ("", *"retu"):
+        editor.type(key)
         ghost, _ms = await editor.ask()
         if ghost:
             break
-        editor.edit(Edit(editor.cursor, editor.cursor, "x"))
-    ghost = ghost or "pass"
+    if not ghost:
+        print("\nnothing is offered here, so nothing can be accepted")
+        return
+    show.say(f"an accepted completion: {ghost.splitlines()[0]!r}")
     editor.edit(Edit(editor.cursor, editor.cursor, ghost))
-    await show.step(
-        f"an accepted completion: {ghost.splitlines()[0]!r}; what follows was prefetched"
-    )
+    await show.step()
 
 
 async def rename(editor: Editor, show: Show) -> None:
-    """Renames the most used attribute, in all its places, in one notification."""
-    import re
-    from collections import Counter
-
-    names = Counter(re.findall(r"self\.(\w{4,})", editor.document.text))
-    (old, n_places), *_ = names.most_common(1)
-    places = [m.start(1) for m in re.finditer(rf"self\.({old})\b", editor.document.text)]
+    """Renames the most used name in all its places, in one notification; the cursor stays at its line."""
+    names = Counter(re.findall(r"\bself\.([A-Za-z]\w{3,})|\b([a-z]\w{4,}) =", editor.document.text))
+    if not names:
+        print("\na rename is left out: no name here is assigned")
+        return
+    pair = max(names, key=lambda name: names[name])
+    old = pair[0] or pair[1]
+    d = editor.document
+    places = [m.start() for m in re.finditer(rf"\b{old}\b", d.text)]
+    show.say(f"a rename in several places: {old} in {len(places)}")
+    cursor = editor.cursor + len("_value") * sum(place < editor.cursor for place in places)
     editor.edit(*[Edit(p, p + len(old), f"{old}_value") for p in reversed(places)])
-    await show.step(f"a rename in several places: {old} in {n_places} places")
+    editor.move(cursor)
+    await show.step()
 
 
-def find_function(text: str, which: int = 1) -> int:
-    """Where the body of a method goes on: the line after the first statement of it."""
-    import re
+def find_body(text: str, which: int) -> tuple[int, str]:
+    """Where the body of a function goes on behind its first statement, and its indentation.
 
-    starts = [m.end() for m in re.finditer(r"\n    def \w+\(self[^\n]*:\n(?=        \w)", text)]
+    A text without functions goes on at its end.
+    """
+    header = r"^[ \t]*(?:async )?def \w+\([^\n]*:\r?\n(?=([ \t]+)\S)"
+    starts = [(m.end(), m[1]) for m in re.finditer(header, text, re.M)]
     if not starts:
-        raise SystemExit("FILE needs a class with methods: the demo types into them")
-    start = starts[which if -len(starts) <= which < len(starts) else 0]
-    return text.index("\n", start) + 1
+        return len(text), ""
+    start, indent = starts[which if -len(starts) <= which < len(starts) else 0]
+    end = text.find("\n", start)
+    return (len(text) if end < 0 else end + 1), indent
+
+
+LANGUAGES = {".py": "python", ".pyi": "python", ".rs": "rust", ".js": "javascript", ".ts": "typescript",
+             ".c": "c", ".h": "c", ".go": "go", ".java": "java", ".md": "markdown"}  # fmt: skip
+
+
+def read(path: Path) -> str:
+    """The text of a file, its line ends as they are."""
+    if not path.is_file():
+        raise SystemExit(f"{path} is not a file")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{path} cannot be read as text: {error}") from None
 
 
 def main() -> None:
@@ -353,8 +412,6 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=stdlib / "textwrap.py")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    if not options.file.is_file():
-        raise SystemExit(f"{options.file} is not a file")
     asyncio.run(perform(options.file.resolve(), options.threads))
 
 
