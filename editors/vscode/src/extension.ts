@@ -14,7 +14,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const log = vscode.window.createOutputChannel("Warmline", { log: true });
   const status = new StatusItem();
   context.subscriptions.push(log, status);
-  client = new LanguageClient("warmline", "Warmline", serverOptions(), clientOptions(log));
+  client = new LanguageClient("warmline", "Warmline", serverOptions(), clientOptions(log, status));
   client.onNotification("warmline/status", (sent: Status) => status.show(sent));
   context.subscriptions.push(...commands(log), ...cursorNotices());
   try {
@@ -37,16 +37,29 @@ function serverOptions(): ServerOptions {
   return { command, args: ["lsp"], options: { shell: false } };
 }
 
-function clientOptions(log: vscode.LogOutputChannel): LanguageClientOptions {
+function clientOptions(log: vscode.LogOutputChannel, status: StatusItem): LanguageClientOptions {
   return {
     documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
     outputChannel: log,
     initializationOptions: settings(),
     synchronize: { configurationSection: "warmline" },
     middleware: {
+      // ready is said once VS Code asks us: it does not ask again when a provider comes late
+      handleRegisterCapability: async (params, next) => {
+        await next(params, new vscode.CancellationTokenSource().token);
+        if (params.registrations.some(isCompletion)) status.registered(true);
+      },
+      handleUnregisterCapability: async (params, next) => {
+        if (params.unregisterations.some(isCompletion)) status.registered(false);
+        await next(params, new vscode.CancellationTokenSource().token);
+      },
       workspace: { configuration: () => [settings()] },
     },
   };
+}
+
+function isCompletion(registration: { method: string }): boolean {
+  return registration.method === "textDocument/inlineCompletion";
 }
 
 /** The server's settings: ours without those that only the extension uses. */

@@ -28,14 +28,26 @@ export class StatusItem implements vscode.Disposable {
     90,
   );
 
+  private last: Status = { state: "starting" };
+  private isRegistered = false;
+
   constructor() {
     this.item.name = "Warmline";
     this.item.command = "warmline.showLog";
-    this.show({ state: "starting" });
+    this.show(this.last);
     this.item.show();
   }
 
-  show(status: Status): void {
+  /** Notes whether VS Code knows of a provider of completions. */
+  registered(isRegistered: boolean): void {
+    this.isRegistered = isRegistered;
+    this.show(this.last);
+  }
+
+  show(sent: Status): void {
+    this.last = sent;
+    const isEarly = sent.state === "ready" && !this.isRegistered;
+    const status = isEarly ? { ...sent, state: "starting" } : sent;
     const percent = status.percent == null ? "" : ` ${status.percent} %`;
     const quiet = status.state === "ready" ? "" : ` ${status.state}`;
     this.item.text = `${ICONS[status.state] ?? "$(circle-slash)"} Warmline${quiet}${percent}`;
