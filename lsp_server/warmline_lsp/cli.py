@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
 import logging
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +31,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"warmline {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    lsp = commands.add_parser("lsp", help="the language server, on standard input and output")
+    lsp = commands.add_parser(
+        "lsp",
+        help="the language server, on standard input and output",
+        description="Speaks LSP 3.18 to an editor, and starts the engine where none is running yet.",
+    )
     lsp.add_argument("--tcp", metavar="PORT", type=int, help="listen on this loopback port instead")
     lsp.add_argument("--verbose", action="store_true", help="log more; still none of your text")
 
@@ -37,12 +44,18 @@ def make_parser() -> argparse.ArgumentParser:
     )
     engine.add_argument("arguments", nargs=argparse.REMAINDER)
 
-    complete = commands.add_parser("complete", help="complete once, at a place in a file")
+    complete = commands.add_parser(
+        "complete",
+        help="complete once, at a place in a file",
+        description="Prints what would be offered at a place. With --json also how it came about; see README.",
+    )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
     complete.add_argument(
         "--model", default="small", help="embedded name, folder or Hugging Face id"
     )
-    complete.add_argument("--max-tokens", type=int, default=96)
+    complete.add_argument(
+        "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"
+    )
     complete.add_argument(
         "--json", action="store_true", help="text, stop, tokens and times as one object"
     )
@@ -58,8 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list, show, pull, path", add_help=False)
     models.add_argument("arguments", nargs=argparse.REMAINDER)
 
-    cache = commands.add_parser("cache", help="what Warmline keeps on disk")
-    cache.add_argument("action", choices=("show", "clear"))
+    cache = commands.add_parser(
+        "cache",
+        help="what Warmline keeps on disk",
+        description="Logs, and what is kept between runs. Downloaded models lie in Hugging Face's own folder.",
+    )
+    cache.add_argument(
+        "action", choices=("show", "clear"), help="list the files and their sizes, or remove them"
+    )
 
     commands.add_parser("doctor", help="what is here, what is missing, what to do")
     return parser
@@ -96,6 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ServerError as error:
         print(f"warmline: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"warmline: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -109,7 +131,7 @@ def _lsp(options: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     # pygls logs whole messages, and with them the user's text
-    logging.getLogger("pygls").setLevel(logging.ERROR)
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
     server = make_server()
     if options.tcp is None:
         server.start_io()
@@ -124,14 +146,22 @@ async def _complete(options: argparse.Namespace) -> int:
     from .trim import trim
 
     path, line, column = _parse_place(options.place)
+    if not 4 <= options.max_tokens <= 512:
+        raise ServerError(f"--max-tokens takes 4 to 512, got {options.max_tokens}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ServerError(f"{path} is not there") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ServerError(f"{path} cannot be read: {error}") from None
+        raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
     document = Document.open(path.as_uri(), "python", 1, text, "utf-32")
-    if len(document.line_starts) < line:
-        raise ServerError(f"{path.name} has {len(document.line_starts)} lines, not {line}")
-    offset = document.line_starts[line - 1] + min(column - 1, len(document.line(line - 1)))
+    n_lines = len(document.line_starts)
+    if n_lines < line:
+        raise ServerError(f"{path.name} has {n_lines} lines, not {line}")
+    n_columns = len(document.line(line - 1)) + 1
+    if n_columns < column:
+        raise ServerError(f"line {line} of {path.name} has {n_columns} columns, not {column}")
+    offset = document.line_starts[line - 1] + column - 1
     settled = asyncio.Event()
 
     def changed(state: EngineState) -> None:
@@ -186,46 +216,88 @@ def _parse_place(place: str) -> tuple[Path, int, int]:
 
 def _cache(action: str) -> int:
     folder = places.cache_folder()
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    n_bytes = sum(path.stat().st_size for path in files)
+    files = _files_in(folder)
+    n_bytes = sum(files.values())
     if action == "show":
         print(f"{folder}: {len(files)} files, {_size(n_bytes)}")
-        for path in sorted(files):
-            print(f"  {_size(path.stat().st_size):>9}  {path.relative_to(folder)}")
+        for path, size in files.items():
+            print(f"  {_size(size):>9}  {path.relative_to(folder)}")
         return 0
     for child in folder.iterdir():
-        if child.is_dir():
+        # a link is removed, never what it points to
+        if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
         else:
-            child.unlink()
+            child.unlink(missing_ok=True)
     print(f"{folder}: {_size(n_bytes)} freed")
     return 0
 
 
+def _files_in(folder: Path) -> dict[Path, int]:
+    """Files below a folder and their bytes; one that goes meanwhile is left out."""
+    found: dict[Path, int] = {}
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                found[path] = path.stat().st_size
+    return found
+
+
 def _doctor() -> int:
-    print(f"warmline {_version()}, Python {sys.version.split()[0]}")
-    problems = 0
-    for name, purpose in (
-        ("torch", "the engine computes with it; pip install torch"),
-        ("tokenizers", "text to tokens; pip install tokenizers"),
-        ("safetensors", "reads weights; pip install safetensors"),
-        ("tree_sitter_python", "cuts completions at statements; pip install tree-sitter-python"),
+    print(f"warmline {_version()}, Python {sys.version.split()[0]} at {sys.executable}")
+    missing: list[str] = []
+    for name, purpose, remedy in (
+        ("torch", "the engine computes with it", "pip install torch"),
+        ("tokenizers", "text to tokens", "pip install tokenizers"),
+        ("safetensors", "reads weights", "pip install safetensors"),
+        ("tree_sitter_python", "cuts completions at statements", "pip install tree-sitter-python"),
     ):
-        found = importlib.util.find_spec(name) is not None
-        problems += not found
-        print(f"  {'ok     ' if found else 'MISSING'} {name}: {purpose}")
-    spec = importlib.util.find_spec("warmline_engine")
-    models = Path(str(spec.origin)).parent / "models" if spec else Path()
+        if importlib.util.find_spec(name) is None:
+            missing.append(remedy)
+            print(f"  MISSING {name}: {purpose}")
+        else:
+            print(f"  ok      {name}: {purpose}")
+    models = _embedded_models()
     names = sorted(path.parent.name for path in models.glob("*/model.safetensors"))
-    print(f"  {'ok     ' if names else 'MISSING'} embedded models: {', '.join(names) or 'none'}")
-    for title, folder in (("cache", places.cache_folder()), ("sockets", places.runtime_folder())):
-        n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        print(f"  {title}: {folder}, {_size(n_bytes)}")
-    running = sorted(places.runtime_folder().glob("*.sock"))
-    print(f"  engines met at: {', '.join(path.name for path in running) or 'none running'}")
-    print("  GPU kernels: unverified; make gpu-check has not been run on a GPU")
-    print("all is well" if not problems and names else "mend what is marked MISSING")
-    return 0 if not problems and names else 1
+    if names:
+        print(f"  ok      embedded models: {', '.join(names)}")
+    else:
+        missing.append("install Warmline anew: its models are gone")
+        print("  MISSING embedded models")
+    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
+    print("folders:")
+    for title, folder in (
+        ("models in the package", models),
+        ("downloaded models", hub / "hub"),
+        ("cache and logs", places.cache_folder()),
+        ("sockets", places.runtime_folder()),
+    ):
+        size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
+        print(f"  {title}: {folder}, {size}")
+    for path in sorted(places.runtime_folder().glob("*.sock")):
+        state = "running" if _is_answered(path) else "gone; its socket is removed by the next one"
+        print(
+            f"engine {path.stem}: {state}; log {places.cache_folder() / f'engine-{path.stem}.log'}"
+        )
+    for remedy in missing:
+        print(f"to do: {remedy}")
+    print("something is missing" if missing else "all is well")
+    return 1 if missing else 0
+
+
+def _embedded_models() -> Path:
+    spec = importlib.util.find_spec("warmline_engine")
+    return Path(str(spec.origin)).parent / "models" if spec else Path("models")
+
+
+def _is_answered(path: Path) -> bool:
+    if sys.platform == "win32":
+        return True  # its file holds a port, and goes with the engine
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.settimeout(2)
+        connection.connect(str(path))
+        return True
+    return False
 
 
 def _size(n_bytes: int) -> str:

@@ -1,0 +1,74 @@
+"""The command line, where no engine is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warmline_lsp import places
+from warmline_lsp.cli import main
+
+pytestmark = pytest.mark.usefixtures("runtime")
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("{}", "expected FILE:LINE:COL"),
+        ("{}:1", "expected FILE:LINE:COL"),
+        ("{}:0:1", "expected FILE:LINE:COL"),
+        ("{}:x:1", "expected FILE:LINE:COL"),
+        ("{}:9:1", "has 3 lines, not 9"),
+        ("{}:1:99", "line 1 of a.py has 6 columns, not 99"),
+        ("{}.none:1:1", "is not there"),
+        ("{}x:1:1", "cannot be read as UTF-8"),
+    ],
+)
+def test_a_bad_place_is_told(
+    place: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.py").write_bytes(b"x = 1\r\ny = 2\n")
+    (tmp_path / "a.pyx").write_bytes(b"\xff\xfe")
+    assert main(["complete", place.format(tmp_path / "a.py")]) == 1
+    out, err = capsys.readouterr()
+    assert words in err
+    assert not out
+
+
+def test_secrets_are_not_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("KEY=1")
+    assert main(["complete", f"{tmp_path / '.env'}:1:5"]) == 1
+    assert "may hold secrets" in capsys.readouterr().err
+
+
+def test_the_cache_is_shown_and_cleared_and_links_are_not_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, outside = places.cache_folder(), tmp_path / "mine"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    (folder / "engine-1.log").write_bytes(b"x" * 2048)
+    (folder / "link").symlink_to(outside, target_is_directory=True)
+    assert main(["cache", "show"]) == 0
+    assert "2.0 KiB  engine-1.log" in capsys.readouterr().out
+    assert main(["cache", "clear"]) == 0
+    assert not list(folder.iterdir())
+    assert (outside / "kept").exists()
+
+
+def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    (places.runtime_folder() / "abc.sock").touch()
+    main(["doctor"])
+    out = capsys.readouterr().out
+    for folder in (places.cache_folder(), places.runtime_folder()):
+        assert f"{folder}, " in out
+    assert "engine abc: gone" in out
+
+
+@pytest.mark.parametrize("command", ["lsp", "complete", "cache", "doctor"])
+def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"warmline {command}" in capsys.readouterr().out
