@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode clean
+.PHONY: eval eval-data demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode e2e clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -43,8 +43,9 @@ corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
 	$(BIN)/python -m warmline_engine.training.tokenizer .work/corpus .work/tokenizer
 
 MODEL ?= small
-train: .venv/.runs ## go on with the training of MODEL from its newest checkpoint
-	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml trunk
+train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINUTES=m to the end within that time
+	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml \
+		$(if $(MINUTES),whole --minutes $(MINUTES) --out .work/$(MODEL)/model,trunk)
 
 report: .venv/.runs ## fit recall for MODEL, judge it on held-out files and write its card
 	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
@@ -83,6 +84,7 @@ bench-edits: .venv/.tests ## what edits cost: the embedded model, and random wei
 	    --out tests/bench/results/edits-0.5b.json
 
 WORKBENCH ?= .work/workbench
-test-vscode: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium
+test-vscode: e2e
+e2e: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium
 	bash tests/workbench/setup.sh $(WORKBENCH)
-	WARMLINE_WORKBENCH=$(WORKBENCH) $(BIN)/python -m pytest tests/workbench
+	WARMLINE_WORKBENCH=$(WORKBENCH) $(BIN)/python -m pytest -s tests/workbench

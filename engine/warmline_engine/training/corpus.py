@@ -31,6 +31,7 @@ VENDORED = (
     "externals",
     "_extern",
 )
+HASHED = ("train.jsonl", "heldout.jsonl")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -229,6 +230,7 @@ def build(training: Path, work: Path) -> None:
         f"{'=' * 80}\nPython {PYTHON} standard library (PSF-2.0)\n\n{python_licence}\n\n"
         + "\n\n".join(notices)
     )
+    write_hashes(work)
     for name, (n_files, n_characters) in counts.items():
         print(f"{name}: {n_files} files, {n_characters / 1e6:.1f} million characters")
 
@@ -248,6 +250,25 @@ def _write(path: Path, files: list[SourceFile], forbidden: set[int]) -> tuple[in
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
             n_files, n_characters = n_files + 1, n_characters + len(text)
     return n_files, n_characters
+
+
+def write_hashes(work: Path) -> None:
+    """Notes what train.jsonl and heldout.jsonl are, so that data sent elsewhere is known to have arrived."""
+    lines = [f"{sha256(work / name)}  {name}\n" for name in HASHED]
+    (work / "SHA256SUMS").write_text("".join(lines))
+
+
+def check_hashes(work: Path) -> None:
+    """Raises: ValueError, when a file is not the one that was made."""
+    path = work / "SHA256SUMS"
+    if not path.exists():
+        raise ValueError(f"{path} is missing: make the corpus with make corpus")
+    noted = dict(reversed(line.split()) for line in path.read_text().splitlines())
+    wrong = [n for n in HASHED if not (work / n).exists() or noted.get(n) != sha256(work / n)]
+    if wrong:
+        raise ValueError(
+            f"{', '.join(wrong)} in {work}: not as made; send them again or make corpus"
+        )
 
 
 def main() -> None:

@@ -42,7 +42,8 @@ def bits_per_byte(
             scored, size = [*middle, controls.end], window[a:b]
         else:
             head, scored, size = [controls.end], tokenizer.encode(window).ids, window
-        tokens = torch.tensor([[*head, *scored]])
+        device = model.weights["model.norm.weight"].device
+        tokens = torch.tensor([[*head, *scored]], device=device)
         losses = model(tokens[:, :-1], tokens[:, 1:])[0, len(head) - 1 :]
         nats += float(losses.sum())
         n_bytes += len(size.encode())

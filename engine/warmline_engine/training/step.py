@@ -81,7 +81,7 @@ class Step:
         Shapes: tokens and targets [B, T], positions [T]. Modifies: `grad` of each weight.
         """
         if positions is None:
-            positions = torch.arange(tokens.shape[1])
+            positions = torch.arange(tokens.shape[1], device=tokens.device)
         n_targets = int((targets != IGNORED).sum())
         n_parts = min(len(tokens), len(self._workers) + 1)
         parts = list(zip(tokens.chunk(n_parts), targets.chunk(n_parts), strict=True))

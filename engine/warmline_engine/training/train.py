@@ -2,6 +2,7 @@
 
 `python -m warmline_engine.training.train training/small.toml trunk [--minutes M]` goes on from the newest checkpoint;
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
+`... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
 `--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost.
 """
 
@@ -28,12 +29,15 @@ from torch import Tensor
 from warmline_engine.model import checkpoint
 from warmline_engine.model.quantization import Scheme, rounded
 
-from . import checkpoints
+from . import checkpoints, corpus
 from .decoder import Decoder, Shape
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
 from .samples import IGNORED, Documents, Samples
 from .step import Step
+
+MOST_EPOCHS = 3.5  # in the trunk: no file is seen more than four times, decay included
+GPU_PIECE = 16384  # tokens at once on a GPU
 
 
 @dataclass
@@ -48,6 +52,10 @@ class Run:
     folder: Path
     is_stopping: bool = False
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.weights["model.norm.weight"].device
+
     @cached_property
     def documents(self) -> Documents:
         return Documents(self.folder.parent / "corpus/train.jsonl", self.tokenizer)
@@ -58,6 +66,8 @@ class Run:
 
     def begin(self) -> Step:
         """What computes gradients: on a CPU with a process for each core."""
+        if self.device.type == "cuda":
+            return Step(self.model, 1, self.config.get("compile", True), GPU_PIECE)
         n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
         return Step(self.model, n_processes, self.config.get("compile", True))
 
@@ -79,7 +89,9 @@ class Run:
         tokens, targets = samples.batch(self.counters.batch, rows)
         n_targets = int((targets != IGNORED).sum())
         positions = samples.positions(self.counters.batch, self.model.shape.max_context)
-        loss = step.gradients(tokens, targets, rounding, positions)
+        loss = step.gradients(
+            tokens.to(self.device), targets.to(self.device), rounding, positions.to(self.device)
+        )
         rates = self.config["optimizer"]
         self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
         self.counters = replace(
@@ -104,7 +116,7 @@ class Run:
     def log_heldout(self, stage: str, rounding: Callable[[Tensor], Tensor] | None = None) -> None:
         model = self.model
         if rounding:
-            model = Decoder(self.model.shape)
+            model = Decoder(self.model.shape).to(self.device)
             for name, weight in self.model.weights.items():
                 value = weight.detach()
                 model.weights[name].data.copy_(rounding(value) if value.ndim == 2 else value)
@@ -114,11 +126,16 @@ class Run:
 
 
 def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run:
-    """A run as its newest checkpoint left it; without one a new run, from exported weights where they are given."""
-    config = tomllib.loads(config_path.read_text())
+    """A run as its newest checkpoint left it; without one a new run, from exported weights where they are given.
+
+    Raises: ValueError, when the corpus is not as it was made.
+    """
+    corpus.check_hashes(work / "corpus")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config = config_for(device.type, tomllib.loads(config_path.read_text()))
     torch.manual_seed(config["seed"])
     tokenizer = Tokenizer.from_file(str(work / "tokenizer/tokenizer.json"))
-    model = Decoder(Shape(**config["shape"]))
+    model = Decoder(Shape(**config["shape"])).to(device)
     optimizer = Optimizer(model.weights)
     folder = work / config_path.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +151,12 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
         f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen"
     )
     return Run(config, model, optimizer, counters, tokenizer, folder)
+
+
+def config_for(device: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A config with the tables under `gpu` in place of its own where there is a GPU."""
+    gpu = config.pop("gpu", {})
+    return {**config, **gpu} if device == "cuda" else config
 
 
 def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
@@ -161,7 +184,11 @@ def _run_steps(
     start = time.monotonic()
     saved, since, losses = start, start, list[float]()
     seen = run.counters.n_tokens
+    n_most = MOST_EPOCHS * run.documents.n_tokens
     while not run.is_stopping and (minutes is None or time.monotonic() - start < 60 * minutes):
+        if n_most <= run.counters.n_tokens:
+            print(f"stopping: {MOST_EPOCHS} times through the corpus, the rest is for the decay")
+            break
         if max_steps is not None and max_steps <= run.counters.step:
             break
         scale = min(1.0, (run.counters.step + 1) / warmup)
@@ -192,7 +219,7 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
             for phase in run.config["decay"]
         ]
         for phase, samples in phases:  # compiled before the time runs
-            step.gradients(*samples.batch(0, phase["rows"]))
+            step.gradients(*(part.to(run.device) for part in samples.batch(0, phase["rows"])))
         start = time.monotonic()
         for phase, samples in phases:
             sequence, losses = phase["sequence"], list[float]()
@@ -222,7 +249,7 @@ def export(run: Run, out: Path, storage: Scheme | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     for name, weight in run.model.weights.items():
-        value = weight.detach()
+        value = weight.detach().cpu()
         tensors |= storage.stored(name, value) if storage else {name: value.bfloat16()}
     save_file(tensors, out / "model.partial", metadata={"format": "pt"})
     config = run.model.shape.hugging_face()
@@ -241,7 +268,7 @@ def export(run: Run, out: Path, storage: Scheme | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
-    parser.add_argument("stage", choices=("trunk", "decay", "export"))
+    parser.add_argument("stage", choices=("trunk", "decay", "whole", "export"))
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--out", type=Path)
@@ -259,6 +286,10 @@ def main() -> None:
         run_trunk(run, arguments.minutes)
     elif arguments.out is None:
         parser.error("--out is where the model goes")
+    elif arguments.stage == "whole":
+        minutes = arguments.minutes or 30.0
+        run_trunk(run, minutes * 2 / 3)
+        run_decay(run, minutes / 3, arguments.out)
     elif arguments.stage == "decay":
         run_decay(run, arguments.minutes or 30.0, arguments.out)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ from hypothesis import strategies as st
 from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.quantization import Scheme, rounded
-from warmline_engine.training import ngram, samples, tokenizer, train
+from warmline_engine.training import corpus, ngram, samples, tokenizer, train
 from warmline_engine.training.samples import Documents, Samples, cut_middle
 
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
 seed = 3
 n_heldout_windows = 2
@@ -62,6 +65,7 @@ def work(tmp_path: Path) -> Path:
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / "corpus/train.jsonl").write_text(lines)
     (tmp_path / "corpus/heldout.jsonl").write_text(lines)
+    corpus.write_hashes(tmp_path / "corpus")
     tokenizer.save(tokenizer.train(texts, 400), tmp_path / "tokenizer")
     (tmp_path / "tiny.toml").write_text(CONFIG)
     return tmp_path
@@ -110,6 +114,63 @@ def test_a_decay_ends_in_the_model_that_is_stored(work: Path) -> None:
     last = json.loads((work / "tiny/log.jsonl").read_text().splitlines()[-1])
     assert last["stage"] == "decay-64"
     assert last["heldout_bits_per_byte"] > 0
+
+
+def test_a_corpus_that_changed_is_not_trained_on(work: Path) -> None:
+    with (work / "corpus/train.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(ValueError, match=r"train\.jsonl .* not as made"):
+        train.open_run(work / "tiny.toml", work)
+    (work / "corpus/SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match="make corpus"):
+        train.open_run(work / "tiny.toml", work)
+
+
+def test_no_file_is_seen_more_than_four_times(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    run.counters = replace(run.counters, n_tokens=int(3.5 * run.documents.n_tokens) - 100)
+    train.run_trunk(run, None, max_steps=1000)
+    assert run.counters.step < 4
+    assert run.counters.n_tokens < 4 * run.documents.n_tokens
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", ["small", "base"])
+def test_the_configs_are_of_the_size_they_say(name: str, device: str) -> None:
+    config = train.config_for(device, tomllib.loads((ROOT / f"training/{name}.toml").read_text()))
+    shape = train.Shape(**config["shape"])
+    model = train.Decoder(shape)
+    millions = sum(weight.numel() for weight in model.weights.values()) / 1e6
+    low, high = {
+        ("small", "cpu"): (3, 6),
+        ("small", "cuda"): (3, 6),
+        ("base", "cpu"): (10, 15),
+    }.get((name, device), (30, 60))
+    assert low <= millions <= high
+    scheme = Scheme(**config["storage"])
+    stored = (scheme.bits + 16 / scheme.group_size) / 8 * millions
+    assert stored < (3 if name == "small" else 64)
+    for weight in model.weights.values():
+        assert weight.ndim == 1 or weight.shape[1] % scheme.group_size == 0
+    assert sum(phase["share"] for phase in config["decay"]) == pytest.approx(1)
+    assert config["decay"][-1]["sequence"] == shape.max_context == 8192
+
+
+def test_base_trains_from_its_config_cut_small(work: Path) -> None:
+    text = (ROOT / "training/base.toml").read_text()
+    config = train.config_for("cpu", tomllib.loads(text))
+    config["shape"] |= {"n_tokens": 400, "width": 32, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1}
+    config["shape"] |= {"head_size": 16, "mlp_width": 32}
+    config |= {"n_heldout_windows": 1, "compile": False, "processes": 1}
+    run = train.open_run(work / "tiny.toml", work)
+    model = train.Decoder(train.Shape(**config["shape"]))
+    cut = train.Run(
+        config, model, train.Optimizer(model.weights), run.counters, run.tokenizer, run.folder
+    )
+    train.run_trunk(cut, None, max_steps=3)
+    assert cut.counters.step == 3
+    train.export(cut, work / "out", cut.storage)
+    assert checkpoint.load(work / "out").config.n_layers == 1
 
 
 def test_a_run_begins_from_an_exported_model(work: Path) -> None:
