@@ -51,9 +51,6 @@ report: .venv/.runs ## fit recall for MODEL, judge it on held-out files and writ
 	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
 	$(BIN)/python -m warmline_engine.training.report $(MODEL)
 
-report: .venv/.runs ## judge MODEL on held-out text and write its card
-	$(BIN)/python -m warmline_engine.training.report $(MODEL)
-
 clean:
 	rm -rf .venv
 
