@@ -226,7 +226,10 @@ def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> 
                 f"- {method} on traces loses at most {GOAL_EXACT} points of exact match: {said} ({points:.2f})"
             )
     choice = decide(records)["repair"]
-    said = "nothing tried does it" if choice is None else f"{choice['method']} does it"
+    said = "nothing tried does it"
+    if choice is not None:
+        is_served = choice["method"] == "PIE"
+        said = "already as served, without any" if is_served else f"{choice['method']} does it"
     n = len(Closing(records).judged)
     note = "" if n >= N_JUDGED else f" (not judged: {n} requests)"
     rows.append(
@@ -238,8 +241,8 @@ def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> 
 def decide(records: list[Record]) -> dict[str, Any]:
     """The defaults that the measurements pick: the layout, and the repair that is worth its cost.
 
-    The layout with the lower loss on settled traces; the cheapest repair that reaches the goal, None where
-    what is served reaches it by itself or nothing does.
+    The layout with the lower loss on settled traces; the cheapest repair that reaches the goal, which may
+    be none at all (`PIE`), and null where nothing tried does.
     """
     groups = paired(records)
     by_layout: dict[str, dict[str, Record]] = defaultdict(dict)
@@ -254,7 +257,7 @@ def decide(records: list[Record]) -> dict[str, Any]:
     )
     closing, best = Closing(records), None
     for method in closing.methods():
-        if not method.startswith("repair") or "oracle" in method:
+        if "oracle" in method:
             continue
         count, closed, cost = closing.of(method)
         if (

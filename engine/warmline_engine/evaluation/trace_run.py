@@ -90,8 +90,8 @@ class Trace:
                 for follower in everybody:
                     follower.jump(action.offset)
                 continue
-            if action.how != "erase":
-                self._how = action.how if action.how != "type" or self._how != "jump" else "jump"
+            if action.how in ("accept", "paste", "rename"):
+                self._how = action.how
             for follower in everybody:
                 if action.how == "accept":
                     follower.accept(action.edits[0])
