@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data demo test lint types corpus train report report vscode gpu-check bench-server bench-edits test-vscode e2e clean
+.PHONY: eval eval-data demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }

@@ -94,7 +94,6 @@ that recall was fitted on are left out. The windows and holes are drawn by fixed
     make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint
     .venv/bin/python -m warmline_engine.training.train training/{card.name}.toml decay \\
         --minutes 25 --out engine/warmline_engine/models/{card.name}
-    .venv/bin/python -m warmline_engine.training.fit_recall {card.name}
     make report MODEL={card.name}
 
 ## Twenty completions
