@@ -1,0 +1,231 @@
+"""Whole suites on a random and loud model, and faults that must show in the report."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.slots import SlotTable
+from warmline_engine.evaluation import accepts, controlled_run, cross_file, holes, tables, trace_run
+from warmline_engine.evaluation.controlled import choose_target
+from warmline_engine.evaluation.forks import fork
+from warmline_engine.evaluation.records import Record
+from warmline_engine.evaluation.repair import ORDERS, lines_near, stale
+from warmline_engine.evaluation.scoring import read_all, refresh_all, score
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.window import Window
+
+SOURCE = inspect.getsource(textwrap)
+RUN: dict[str, Any] = {"suite": "edits", "model": "loud", "weights": "0" * 64, "seed": 0,
+                       "dtype": "float32", "command": "warmline eval edits"}  # fmt: skip
+
+OLD = "".join(f"def f{k}(a, b):\n    total = a + {k} * b\n    return total\n\n" for k in range(14))
+NEW = (
+    OLD.replace("def f1(a, b)", "def f1(first, b)")
+    .replace("    return total\n\ndef f12", "    total = total + 12\n    return total\n\ndef f12")
+    .replace("    total = a + 2 * b\n", "    total = max(a, 2 * b)\n    print(total, a, b)\n")
+)
+
+
+def trace_task(number: int = 0) -> trace_run.TraceTask:
+    return trace_run.TraceTask("trace/p/m.py/0", "p", "m.py", OLD, NEW, 3, number)
+
+
+def target_task() -> controlled_run.TargetTask:
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        target = choose_target("c/0", "p", SOURCE, inspect.getsource(inspect), 700, rng)
+        if target is not None:
+            return controlled_run.TargetTask("c/0", target, 700, seed, 0)
+    raise AssertionError("no target")
+
+
+def of(records: list[Record], method: str, layout: str = "psm") -> list[Record]:
+    return [r for r in records if r.method == method and r.layout == layout]
+
+
+def test_scores_are_a_cold_reads(model: LoadedModel) -> None:
+    window = Window(model, SOURCE[:3000], 0, 3000, 1800)
+    read_all(window)
+    truth = model.tokenizer.encode("return [line for line in lines]").ids
+    scored = score(window, truth)
+    ids = [*window.tokenized.ids, *truth]
+    cold = ColdRead(model.transformer, ids, slice(len(ids) - len(truth) - 1, None)).logits
+    assert torch.allclose(scored.logits, cold, atol=1e-3)
+    by_hand = -cold.log_softmax(-1)[:-1].gather(1, torch.tensor(truth)[:, None]).sum()
+    assert scored.nats == pytest.approx(float(by_hand), rel=1e-4)
+    assert len(window.sequence) == window.n_own_tokens
+
+
+def test_a_fork_leaves_the_first_as_it_was(model: LoadedModel) -> None:
+    window = Window(model, SOURCE[:2000], 0, 2000, 900)
+    read_all(window)
+    truth = model.tokenizer.encode("return self").ids
+    before, tokens = score(window, truth).logits, list(window.sequence.tokens)
+    twin = fork(window)
+    twin.edit(100, 160, "while True: pass")
+    twin.move_cursor(1500)
+    refresh_all(twin)
+    twin.sequence.check()
+    assert window.sequence.tokens == tokens
+    assert window.tokenized.cursor == 900
+    assert torch.allclose(score(window, truth).logits, before, atol=1e-5)
+
+
+def test_repair_orders_rank_each_stale_token_once(model: LoadedModel) -> None:
+    window = Window(model, SOURCE[:3000], 0, 3000, 2000)
+    read_all(window)
+    window.edit(500, 520, "width")
+    read_all(window)
+    changed = [(500, 505)]
+    everything = stale(window)
+    for name, order in ORDERS.items():
+        assert sorted(order(window, changed)) == everything.tolist(), name
+    end = window.tokenized.prefix_span[1]
+    assert ORDERS["before cursor"](window, changed)[:3].tolist() == [end - 1, end - 2, end - 3]
+    assert ORDERS["from end"](window, changed)[0] == window.n_own_tokens - 2
+    first = ORDERS["behind edits"](window, changed)[0]
+    assert window.tokenized._prefix.start_of(int(first) - window.tokenized.prefix_span[0]) >= 505
+    # the nearest line with that name is behind the cursor
+    position = int(ORDERS["mentions"](window, changed)[0])
+    suffix = window.tokenized._suffix
+    start = suffix.start_of(position - window.tokenized.suffix_span[0])
+    line = suffix.text[:start].rsplit("\n", 1)[-1] + suffix.text[start:].split("\n")[0]
+    assert "width" in line
+    assert 0 < len(lines_near(window, changed, 1)) < len(lines_near(window, changed, 4))
+
+
+def test_a_trace_in_all_methods(model: LoadedModel) -> None:
+    task = trace_task()
+    records = trace_run.run(model, task)
+    n = task.n_requests()
+    assert n == 4
+    for method in ("cold read", "PIE", "PIE, settled", "refreshed", "conflict"):
+        assert len(of(records, method)) == n, method
+    assert all(r.kl == 0 and r.top1 == 1 and r.exact is not None for r in of(records, "cold read"))
+    assert all(r.kl < 1e-6 for r in of(records, "refreshed"))
+    served = np.mean([r.kl for r in of(records, "PIE")])
+    assert 0 < served < np.mean([r.kl for r in of(records, "conflict")])
+    assert of(records, "reuse")
+    assert len(of(records, "cold read", "spm")) == len(of(records, "PIE", "spm")) == n
+    cold = of(records, "cold read")[-1]
+    assert of(records, "PIE")[-1].n_encoded < cold.n_encoded / 2
+    assert model.arena.used_bytes == 0
+    assert tables.faults(records, "float32") == []
+
+
+def test_a_target_in_all_methods(model: LoadedModel) -> None:
+    task = target_task()
+    records = controlled_run.run(model, task)
+    n = task.n_requests()
+    assert n >= 6
+    for method in ("cold read", "PIE", "reuse", "conflict", "refreshed"):
+        assert len(of(records, method)) == n, method
+    assert all(r.kl < 1e-6 and (r.key_error or 0) < 1e-3 for r in of(records, "refreshed"))
+    assert len({r.nats for r in of(records, "cold read")}) == 1
+    for served in of(records, "PIE"):
+        assert served.n_encoded < 200
+    oracle, served = of(records, "repair 128 by deviation (oracle)"), of(records, "PIE")
+    keys = {r.key for r in oracle}
+    assert np.mean([r.kl for r in oracle]) < np.mean([r.kl for r in served if r.key in keys])
+    assert model.arena.used_bytes == 0
+    report = tables.report(records, RUN)
+    assert "all hold" in report
+    assert "relevant insertion" in report
+
+
+def test_accepts_in_a_row(model: LoadedModel) -> None:
+    text = OLD[:600] + "".join(f"value_{k} = compute({k}, {k + 1})\n" for k in range(12))
+    first = accepts.first_of_run(text, 30)
+    assert first is not None
+    records = accepts.run(model, accepts.AcceptTask("a", "p", text, first))
+    again, moved = of(records, "accepted, encoded again"), of(records, "accepted, moved")
+    assert len(again) == len(moved) == 10
+    # behind the first line nothing was accepted yet; then the moved tokens have seen the suffix
+    assert moved[0].kl == pytest.approx(again[0].kl, abs=1e-6)
+    assert moved[5].kl != again[5].kl
+    assert moved[5].n_encoded < again[5].n_encoded
+
+
+@pytest.mark.parametrize("kind", holes.KINDS)
+def test_holes(model: LoadedModel, kind: str) -> None:
+    tasks = [holes.task_of("h", "p", SOURCE, kind, np.random.default_rng(k)) for k in range(40)]
+    found = [task for task in tasks if task is not None]
+    assert found
+    task = found[0]
+    assert task.text[: task.cursor] + task.truth + task.text[task.cursor :] in SOURCE
+    assert ("\n" in task.truth) == (kind != "line")
+    records = holes.run(model, task)
+    assert [r.method for r in records] == [
+        "cold read", "cold read, suffix first", "without the suffix"
+    ]  # fmt: skip
+
+
+def test_lines_that_need_another_file(model: LoadedModel) -> None:
+    files = {
+        "p/tools.py": "import os\n\ndef measure(x):\n    return os.stat(x)\n\nLIMIT = 3\n",
+        "p/app.py": (
+            "from .tools import measure, LIMIT\n\nstart = 12 + 30\nfirst = measure(1)\nagain = measure(2)\n"
+        ),
+    }
+    tasks = cross_file.tasks_of("p", files, "p/app.py", np.random.default_rng(0))
+    assert {task.setting: task.truth for task in tasks} == {
+        "first use": "first = measure(1)",
+        "random use": "again = measure(2)",
+        "in-file": "start = 12 + 30",
+    }
+    prompt = cross_file.prompt(tasks[0], with_snippets=True)
+    assert prompt.startswith("# Repo Name: p\n# Path: p/tools.py\n")
+    assert "def measure(x):\n    return os.stat(x)" in prompt
+    assert prompt.endswith("# Path: p/app.py\n" + tasks[0].code)
+    assert "os.stat" not in cross_file.prompt(tasks[0], with_snippets=False)
+    with_snippets, alone = cross_file.run(model, tasks[0])
+    assert with_snippets.kl == 0 < alone.kl
+
+
+def _turn_wrongly(patch: pytest.MonkeyPatch) -> None:
+    """Keys that moved are taken for rotated where they stand."""
+    derive = Sequence.derive_rotated
+
+    def forget(self: Sequence) -> None:
+        self._slots.mark_rotated(np.arange(self._slots.n_used))
+        derive(self)
+
+    patch.setattr(Sequence, "derive_rotated", forget)
+    patch.setattr(SlotTable, "rotated_at", property(lambda self: self.position_of))
+
+
+def _forget_staleness(patch: pytest.MonkeyPatch) -> None:
+    """A splice leaves the number of fresh tokens as it was."""
+    splice = Sequence.splice
+
+    def keep(self: Sequence, start: int, end: int, tokens: Any) -> None:
+        n_fresh = self.n_fresh
+        splice(self, start, end, tokens)
+        self.n_fresh = min(n_fresh, len(self.tokens))
+
+    patch.setattr(Sequence, "splice", keep)
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [(_turn_wrongly, "a wrong rotation"), (_forget_staleness, "a stale token was taken for fresh")],
+)
+def test_planted_faults_show_in_the_report(
+    model: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[pytest.MonkeyPatch], None],
+    said: str,
+) -> None:
+    plant(monkeypatch)
+    report = tables.report(trace_run.run(model, trace_task()), RUN)
+    assert "FAULT" in report
+    assert said in report
