@@ -218,3 +218,44 @@ async def test_a_model_that_cannot_load_is_told(window: Opener, tmp_path: Path) 
         assert "gpt2" in client.statuses[-1].message
         client.open(URI, TEXT)
         assert not (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_model_that_is_nowhere_is_told_offline(window: Opener) -> None:
+    async with window(ready="error", model="nobody/nothing") as client:
+        assert "nobody/nothing" in client.statuses[-1].message
+        client.open(URI, TEXT)
+        assert not (await client.ask(URI, 5, 4)).items
+
+
+async def test_all_kinds_of_line_ends_are_edited_where_the_editor_means(window: Opener) -> None:
+    text = "a = 1\r\nb = 2\rc = 3\n\fd = 4\u2028e\n"
+    async with window() as client:
+        client.open(URI, text)
+        client.change(URI, 2, insertion(3, 1, "# é𝒳\n"), insertion(2, 0, "x"))
+        client.change(URI, 3, types.TextDocumentContentChangeWholeDocument("x = 1\r\ny = "))
+        assert (await client.ask(URI, 1, 4)).items
+
+
+async def test_a_late_client_is_told_when_the_engine_can_answer(window: Opener) -> None:
+    inline = types.InlineCompletionClientCapabilities(dynamic_registration=True)
+    late = {"text_document": types.TextDocumentClientCapabilities(inline_completion=inline)}
+    async with window(client=late) as client:
+        await client.until(lambda: types.TEXT_DOCUMENT_INLINE_COMPLETION in client.registered)
+        client.open(URI, TEXT)
+        assert (await client.ask(URI, 5, 4)).items
+        await client.until(lambda: "engine.complete" in client.traces)
+
+
+async def test_a_restart_ends_the_engine_and_starts_another(
+    lone_window: Opener, home: dict[str, str]
+) -> None:
+    async with lone_window() as client:
+        client.open(URI, TEXT)
+        assert (await client.ask(URI, 5, 4)).items
+        (path,) = Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock")
+        before = engine_pid(path)
+        command = types.ExecuteCommandParams("warmline.server.restart")
+        await client.workspace_execute_command_async(command)
+        await client.until_state("ready")
+        assert engine_pid(path) not in (before, None)
+        assert (await client.ask(URI, 5, 4)).items
