@@ -263,7 +263,7 @@ def check_hashes(work: Path) -> None:
     path = work / "SHA256SUMS"
     if not path.exists():
         raise ValueError(f"{path} is missing: make the corpus with make corpus")
-    noted = dict(reversed(line.split()) for line in path.read_text().splitlines())
+    noted = {name: digest for digest, name in map(str.split, path.read_text().splitlines())}
     wrong = [n for n in HASHED if not (work / n).exists() or noted.get(n) != sha256(work / n)]
     if wrong:
         raise ValueError(

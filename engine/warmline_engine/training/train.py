@@ -219,7 +219,8 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
             for phase in run.config["decay"]
         ]
         for phase, samples in phases:  # compiled before the time runs
-            step.gradients(*(part.to(run.device) for part in samples.batch(0, phase["rows"])))
+            tokens, targets = samples.batch(0, phase["rows"])
+            step.gradients(tokens.to(run.device), targets.to(run.device))
         start = time.monotonic()
         for phase, samples in phases:
             sequence, losses = phase["sequence"], list[float]()
