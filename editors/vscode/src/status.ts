@@ -10,6 +10,7 @@ export interface Status {
   nFresh?: number | null;
   p50Ms?: number | null;
   p95Ms?: number | null;
+  working?: boolean;
   acceptedShare?: number | null;
 }
 
@@ -33,7 +34,7 @@ export class StatusItem implements vscode.Disposable {
 
   constructor() {
     this.item.name = "Warmline";
-    this.item.command = "warmline.showLog";
+    this.item.command = "warmline.menu";
     this.show(this.last);
     this.item.show();
   }

@@ -1,0 +1,54 @@
+import * as vscode from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
+import { showMenu } from "./menu";
+import type { Snooze } from "./snooze";
+
+/** The commands of package.json. */
+export function commands(
+  client: () => LanguageClient | undefined,
+  log: vscode.LogOutputChannel,
+  snooze: Snooze,
+): vscode.Disposable[] {
+  const configuration = () => vscode.workspace.getConfiguration("warmline");
+  const register = vscode.commands.registerCommand;
+  return [
+    register("warmline.menu", showMenu),
+    register("warmline.toggle", () =>
+      configuration().update("enable", !configuration().get("enable"), true),
+    ),
+    register("warmline.toggleLanguage", async () => {
+      const language = vscode.window.activeTextEditor?.document.languageId;
+      if (!language) return;
+      const languages = configuration().get<Record<string, boolean>>("languages", {});
+      const isOn = languages[language] === false;
+      await configuration().update("languages", { ...languages, [language]: isOn }, true);
+    }),
+    register("warmline.toggleMode", () => {
+      const isManual = configuration().get("mode") === "onRequest";
+      return configuration().update("mode", isManual ? "automatic" : "onRequest", true);
+    }),
+    register("warmline.snooze", () => snooze.start()),
+    register("warmline.restart", () => ask(client(), "warmline/restart")),
+    register("warmline.showLog", () => log.show()),
+    register("warmline.statistics", async () => {
+      const counts = await ask(client(), "warmline/statistics");
+      const text = JSON.stringify(counts, undefined, 2);
+      const document = await vscode.workspace.openTextDocument({ content: text, language: "json" });
+      await vscode.window.showTextDocument(document, { preview: true });
+    }),
+    register("warmline.copyDebugInformation", async () => {
+      const found = await ask(client(), "warmline/debugInformation");
+      await vscode.env.clipboard.writeText(
+        JSON.stringify({ vscode: vscode.version, remote: vscode.env.remoteName, ...found }, undefined, 2),
+      );
+      void vscode.window.showInformationMessage("Warmline: copied; there is none of your text in it.");
+    }),
+  ];
+}
+
+async function ask(client: LanguageClient | undefined, method: string): Promise<Record<string, unknown>> {
+  if (!client?.isRunning()) {
+    throw new Error("Warmline's server does not run; see its log, and warmline.command");
+  }
+  return client.sendRequest<Record<string, unknown>>(method, {});
+}
