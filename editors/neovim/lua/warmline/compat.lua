@@ -1,0 +1,34 @@
+-- Neovim 0.10 calls a client's functions with a dot, 0.11 with a colon.
+local M = {}
+
+local is_old = vim.fn.has("nvim-0.11") == 0
+
+function M.request(client, method, params, take, buffer)
+  if is_old then
+    return client.request(method, params, take, buffer)
+  end
+  return client:request(method, params, take, buffer)
+end
+
+function M.notify(client, method, params)
+  if is_old then
+    return client.notify(method, params)
+  end
+  return client:notify(method, params)
+end
+
+function M.cancel(client, request_id)
+  if is_old then
+    return client.cancel_request(request_id)
+  end
+  return client:cancel_request(request_id)
+end
+
+function M.is_stopped(client)
+  if is_old then
+    return client.is_stopped()
+  end
+  return client:is_stopped()
+end
+
+return M

@@ -1,0 +1,178 @@
+-- Ghost text for Neovim without vim.lsp.inline_completion: ask, show, accept in whole or in parts.
+local compat = require("warmline.compat")
+
+local M = {}
+
+local METHOD = "textDocument/inlineCompletion"
+local INVOKED, AUTOMATIC = 1, 2
+local space = vim.api.nvim_create_namespace("warmline")
+vim.api.nvim_set_hl(0, "WarmlineGhost", { default = true, link = "Comment" })
+
+local shown -- { buffer, row, column, items, index }: what is on the screen, 0-based, in bytes
+local asked -- { client, id }: the request on its way
+
+--- Asks whenever something is typed or the cursor moves in insert mode.
+function M.follow(group)
+  vim.api.nvim_create_autocmd({ "TextChangedI", "CursorMovedI", "InsertEnter" }, {
+    group = group,
+    callback = function()
+      if not M._types_along() then
+        M.dismiss()
+      end
+      M.request(AUTOMATIC)
+    end,
+  })
+  vim.api.nvim_create_autocmd({ "InsertLeave", "BufLeave" }, {
+    group = group,
+    callback = function()
+      M.dismiss()
+    end,
+  })
+end
+
+--- Asks for completions; an older request is cancelled, a late answer is dropped.
+function M.request(kind)
+  if not vim.startswith(vim.fn.mode(), "i") then
+    return
+  end
+  local client = require("warmline").client()
+  if not client or not client.initialized then
+    return
+  end
+  M._cancel()
+  local buffer = vim.api.nvim_get_current_buf()
+  local tick = vim.api.nvim_buf_get_changedtick(buffer)
+  local place = vim.api.nvim_win_get_cursor(0)
+  local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+  params.context = { triggerKind = kind or INVOKED }
+  local function take(problem, answer)
+    asked = nil
+    local is_current = vim.api.nvim_get_current_buf() == buffer
+      and vim.api.nvim_buf_get_changedtick(buffer) == tick
+      and vim.deep_equal(vim.api.nvim_win_get_cursor(0), place)
+    if problem or not is_current or not vim.startswith(vim.fn.mode(), "i") then
+      return
+    end
+    local items = answer and (answer.items or answer) or {}
+    M.dismiss()
+    if #items > 0 then
+      shown = { buffer = buffer, row = place[1] - 1, column = place[2], items = items, index = 1 }
+      M._draw()
+    end
+  end
+  local _, id = compat.request(client, METHOD, params, take, buffer)
+  asked = { client = client, id = id }
+end
+
+--- Whether there is something to accept.
+function M.is_shown()
+  return shown ~= nil
+end
+
+--- The text on the screen, nil where there is none.
+function M.text()
+  return shown and M._insertion() or nil
+end
+
+function M.dismiss()
+  M._cancel()
+  if shown then
+    vim.api.nvim_buf_clear_namespace(shown.buffer, space, 0, -1)
+    shown = nil
+  end
+end
+
+--- Shows the next of several completions; asks for more where there is but one.
+function M.next()
+  if shown and #shown.items > 1 then
+    shown.index = shown.index % #shown.items + 1
+    M._draw()
+  else
+    M.request(INVOKED)
+  end
+end
+
+--- Inserts all of it, the next "word" or the next "line"; false where nothing is shown.
+function M.accept(part)
+  if not shown then
+    return false
+  end
+  local was, text = shown, M._insertion()
+  local piece = M.first(text, part)
+  M.dismiss()
+  vim.api.nvim_buf_set_text(was.buffer, was.row, was.column, was.row, was.column, vim.split(piece, "\n"))
+  local lines = vim.split(piece, "\n")
+  local column = (#lines == 1 and was.column or 0) + #lines[#lines]
+  vim.api.nvim_win_set_cursor(0, { was.row + #lines, column })
+  if piece == text then
+    M._tell_accepted(was.items[was.index])
+  end
+  return true
+end
+
+--- The part of a text that is accepted: all, its first word with the blanks before it, its first line.
+function M.first(text, part)
+  if part == "line" then
+    return text:match("^\n*[^\n]*")
+  end
+  if part == "word" then
+    return text:match("^%s*[%w_\128-\255]+") or text:match("^%s*[^%w%s]+") or text
+  end
+  return text
+end
+
+function M._insertion()
+  local item = shown.items[shown.index]
+  local text = type(item.insertText) == "table" and item.insertText.value or item.insertText
+  return text:sub(#(shown.typed or "") + 1)
+end
+
+--- Keeps what is shown while the user types the same; the server answers with the rest of it anyway.
+function M._types_along()
+  if not shown or shown.buffer ~= vim.api.nvim_get_current_buf() then
+    return false
+  end
+  local row, column = unpack(vim.api.nvim_win_get_cursor(0))
+  if row - 1 ~= shown.row or column <= shown.column then
+    return row - 1 == shown.row and column == shown.column
+  end
+  local typed = vim.api.nvim_buf_get_text(0, row - 1, shown.column, row - 1, column, {})[1]
+  if not vim.startswith(M._insertion(), typed) or typed == M._insertion() then
+    return false
+  end
+  shown.typed = (shown.typed or "") .. typed
+  shown.column = column
+  M._draw()
+  return true
+end
+
+function M._draw()
+  vim.api.nvim_buf_clear_namespace(shown.buffer, space, 0, -1)
+  local lines = vim.split(M._insertion(), "\n")
+  local below = {}
+  for k = 2, #lines do
+    below[#below + 1] = { { lines[k], "WarmlineGhost" } }
+  end
+  vim.api.nvim_buf_set_extmark(shown.buffer, space, shown.row, shown.column, {
+    virt_text = { { lines[1], "WarmlineGhost" } },
+    virt_text_pos = "inline",
+    virt_lines = #below > 0 and below or nil,
+  })
+end
+
+function M._cancel()
+  if asked and asked.id then
+    compat.cancel(asked.client, asked.id)
+  end
+  asked = nil
+end
+
+function M._tell_accepted(item)
+  local client = require("warmline").client()
+  if client and item.command then
+    local params = { command = item.command.command, arguments = item.command.arguments }
+    compat.request(client, "workspace/executeCommand", params, function() end)
+  end
+end
+
+return M

@@ -1,0 +1,19 @@
+-- Commands; nothing is loaded until one is used or setup() is called.
+if vim.g.loaded_warmline then
+  return
+end
+vim.g.loaded_warmline = true
+
+local actions = { "enable", "disable", "toggle", "trigger", "restart", "statistics", "status" }
+
+vim.api.nvim_create_user_command("Warmline", function(command)
+  require("warmline")[command.args]()
+end, {
+  nargs = 1,
+  desc = "Warmline: " .. table.concat(actions, ", "),
+  complete = function(typed)
+    return vim.tbl_filter(function(action)
+      return vim.startswith(action, typed)
+    end, actions)
+  end,
+})
