@@ -68,7 +68,8 @@ def offer(model: LoadedModel, window: Window, scored: Scored, multi_line: bool =
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
     spans = tokenized.prefix_span, tokenized.suffix_span
-    around = Around(*(sequence.tokens[slice(*span)] for span in spans), model.barred)
+    prefix, suffix = (sequence.tokens[slice(*span)] for span in spans)
+    around = Around(prefix, suffix, model.barred)
     speculation = Speculation(sequence, copying(around))
     try:
         decoded = decode(
