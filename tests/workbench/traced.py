@@ -1,0 +1,70 @@
+"""The server as installed, and each event of its trace in a file: what it asks of the engine and answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench import WITHIN_S
+
+_SCRIPT = """#!{python}
+import json, os, sys
+
+from warmline_lsp.cli import main
+from warmline_lsp.server import WarmlineServer
+
+
+def trace(self, event, **what):
+    with open({log!r}, "a") as file:
+        file.write(json.dumps({{"event": event, "server": os.getpid(), **what}}) + "\\n")
+
+
+WarmlineServer.trace = trace
+sys.exit(main())
+"""
+
+
+class Trace:
+    """A command that runs the server, and the events of all servers it ran."""
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        self.command = folder / "warmline"
+        self._log = folder / "trace.jsonl"
+        self._log.touch()
+        self.command.write_text(_SCRIPT.format(python=python, log=str(self._log)))
+        self.command.chmod(0o755)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def count(self, event: str, source: str | None = None) -> int:
+        """How many events there were by now."""
+        return sum(
+            e["event"] == event and (source is None or e.get("source") == source)
+            for e in self.events()
+        )
+
+
+def engines(run: Path) -> list[int]:
+    """The engines that are met in a folder."""
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"warmline_engine.service" in command and os.fsencode(run) in command:
+            found.append(int(process.name))
+    return found
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Waits for what no event of the page tells."""
+    end = time.monotonic() + WITHIN_S
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
