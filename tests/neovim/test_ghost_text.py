@@ -1,0 +1,163 @@
+"""The plugin in a real Neovim, the installed server and an embedded model behind it: `make e2e-neovim`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pynvim  # pyright: ignore[reportMissingImports]
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+WITHIN_S = 90
+TEXT = """import json
+
+
+class Store:
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def save(self):
+"""
+TYPED = "        with open(self."
+
+
+def wait(found: Callable[[], Any]) -> Any:
+    """What is looked for, once it is there."""
+    end = time.monotonic() + WITHIN_S
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+@pytest.fixture
+def nvim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    model = os.environ.get("WARMLINE_MODEL", "small")
+    (tmp_path / "init.lua").write_text(
+        f'vim.opt.runtimepath:append("{ROOT}/editors/neovim")\n'
+        f'require("warmline").setup({{ command = {{ "{BIN}/warmline", "lsp" }},'
+        f' settings = {{ model = "{model}", idleExitMinutes = 0.1 }} }})\n'
+    )
+    file = tmp_path / "store.py"
+    file.write_text(TEXT)
+    flags = ["--clean", "--embed", "--headless", "-u", str(tmp_path / "init.lua")]
+    nvim = pynvim.attach("child", argv=[str(BIN / "nvim"), *flags, str(file)])
+    nvim.command("set filetype=python expandtab noautoindent indentexpr=")
+    wait(lambda: state(nvim) == "ready")
+    yield nvim
+    nvim.command("lua vim.lsp.stop_client(vim.lsp.get_clients(), true)")
+    nvim.close()
+
+
+def state(nvim: Any) -> str:
+    return nvim.exec_lua("local s = require('warmline').last_status; return s and s.state or ''")
+
+
+def ghost(nvim: Any) -> str:
+    return nvim.exec_lua("return require('warmline.ghost').text() or ''")
+
+
+def drawn(nvim: Any) -> str:
+    """The text of the extmarks, which is what the screen shows."""
+    space = nvim.api.create_namespace("warmline")
+    marks = nvim.api.buf_get_extmarks(0, space, 0, -1, {"details": True})
+    lines = [m[3]["virt_text"][0][0] for m in marks]
+    lines += [line[0][0] for m in marks for line in m[3].get("virt_lines", [])]
+    return "\n".join(lines)
+
+
+def test_ghost_text_is_drawn_and_tab_accepts_it(nvim: Any, tmp_path: Path) -> None:
+    nvim.input("Go" + TYPED)
+    text = wait(lambda: ghost(nvim))
+    assert drawn(nvim) == text
+    nvim.input("<Tab>")
+    expected = TEXT + TYPED + text
+    wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(expected))
+    nvim.input("<Esc>:w<CR>")
+    wait(lambda: (tmp_path / "store.py").read_text() == expected + "\n")
+
+
+def test_a_word_is_accepted_and_the_rest_stays(nvim: Any) -> None:
+    nvim.input("Go" + TYPED)
+    text = wait(lambda: ghost(nvim))
+    word = nvim.exec_lua("return require('warmline.ghost').first(..., 'word')", text)
+    assert word
+    assert word != text
+    nvim.input("<M-Right>")
+    wait(lambda: nvim.current.line == TYPED + word)
+    assert wait(lambda: ghost(nvim)) == text.removeprefix(word)
+
+
+def test_typing_along_asks_the_engine_nothing_and_keeps_the_text(nvim: Any) -> None:
+    nvim.input("Go" + TYPED)
+    text = wait(lambda: ghost(nvim))
+    asked = counts(nvim)
+    nvim.input(text[0])
+    wait(lambda: nvim.current.line == TYPED + text[0])
+    assert wait(lambda: ghost(nvim)) == text[1:]
+    after = wait(lambda: (c := counts(nvim))["requests"] > asked["requests"] and c)
+    assert after["answeredFromOffer"] > asked["answeredFromOffer"]
+    assert after["offered"] == asked["offered"]
+    assert drawn(nvim) == text[1:]
+
+
+def counts(nvim: Any) -> dict[str, Any]:
+    return nvim.exec_lua(
+        "local c = require('warmline').client();"
+        " return c:request_sync('warmline/statistics', vim.empty_dict(), 5000).result"
+    )
+
+
+def test_an_edit_above_is_seen(nvim: Any) -> None:
+    nvim.input("Go" + TYPED)
+    wait(lambda: ghost(nvim))
+    nvim.input("<Esc>")
+    nvim.command("%s/path/place_on_disk/g")
+    nvim.input("Gcc" + TYPED)
+    assert "place_on_disk" in wait(lambda: ghost(nvim))
+
+
+def test_a_killed_engine_comes_back(nvim: Any, tmp_path: Path) -> None:
+    engine = wait(lambda: engine_of(tmp_path))
+    os.kill(engine, signal.SIGKILL)
+    wait(lambda: state(nvim) != "ready")
+    wait(lambda: state(nvim) == "ready")
+    nvim.input("Go" + TYPED)
+    assert wait(lambda: ghost(nvim))
+
+
+def engine_of(folder: Path) -> int | None:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if "warmline_engine.service" in line and str(folder) in line:
+            return int(process.name)
+    return None
+
+
+def test_health_finds_server_and_engine(nvim: Any) -> None:
+    nvim.command("checkhealth warmline")
+    text = "\n".join(nvim.current.buffer[:])
+    assert "ERROR" not in text
+    assert "the server runs: ready" in text
