@@ -37,7 +37,7 @@ class Play:
 
     def __init__(self, client: Window, engine: FakeEngine) -> None:
         self.client, self.engine = client, engine
-        self.version = dict.fromkeys(URIS, 1)
+        self.version: dict[str, int] = dict.fromkeys(URIS, 1)
         self.asked: list[int] = []
         self.open_ids: list[int] = []
 
