@@ -1,8 +1,8 @@
 """Times the kernels: bytes they must move over the time they took, as a share of the measured copy bandwidth.
 
 `python kernels/bench/run.py` runs the kernels' tests first and prints nothing over a failed test. On a
-GPU the Triton kernels run, and device, commit and date are recorded in kernels/bench/gpu.json;
-`--device cpu` times the torch twins, which are what runs on a CPU.
+GPU the Triton kernels run, and device, commit and date are recorded where the engine looks for them before it
+uses them; `--device cpu` times the torch twins, which are what runs on a CPU.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from types import ModuleType
 import torch
 
 from warmline_kernels import reference
+from warmline_kernels.choose import VERIFIED
+from warmline_kernels.choose import VERIFIED
 from warmline_kernels.view import View, cos_sin
 
+GATE = ("tests/kernels", "tests/engine/cache")  # all tests that run on a GPU where there is one
 ROOT = Path(__file__).resolve().parent.parent.parent
 N_RUNS, N_WARM_UP = 20, 3
 COPIED_BYTES = 256 * 2**20
@@ -135,9 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU here: nothing was checked (--device cpu times the torch twins)")
-    gate = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/kernels"], cwd=ROOT, check=False
-    )
+    gate = subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False)
     if gate.returncode:
         raise SystemExit("the kernels' tests failed: no times")
     device = torch.device(options.device)
@@ -160,7 +161,7 @@ def main() -> None:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rows": [asdict(row) for row in rows],
     }
-    (ROOT / "kernels/bench/gpu.json").write_text(json.dumps(record, indent=1) + "\n")
+    VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,6 @@ def attention(
 
     Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
     """
-    mask = view.mask(window)
     cos, sin = view.query_angles
     turned = turn(queries, cos, sin)  # [G, T, Hq, D]
     if turned.shape[0] == 1 and len(queries) > FEW_QUERIES:
@@ -59,16 +58,18 @@ def attention(
             turned.transpose(1, 2),
             keys[None],
             values[None],
-            attn_mask=mask,
+            attn_mask=view.mask(window),
             scale=view.scale,
             enable_gqa=queries.shape[1] != keys.shape[0],
         )[0].transpose(0, 1)
-        return _without_blind(out, mask)
-    return _without_blind(_attend_by_group(turned, keys, values, view, mask), mask)
+    else:
+        out = _attend_by_group(turned, keys, values, view, window)
+    blind = view.blind(window)
+    return out if blind is None else out.masked_fill(blind[:, None, None], 0)
 
 
 def _attend_by_group(
-    turned: Tensor, keys: Tensor, values: Tensor, view: View, mask: Tensor | None
+    turned: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None
 ) -> Tensor:
     n_groups, n_queries, n_heads, head_size = turned.shape
     n_kv_heads, n_slots, _ = keys.shape
@@ -85,18 +86,9 @@ def _attend_by_group(
     else:
         chosen = view.group_of.expand(n_kv_heads, 1, n_queries * shared, n_slots)
         scores = scores.gather(1, chosen)[:, 0]
-    scores *= view.scale
-    if mask is not None:
-        unseen = ~mask.repeat_interleave(shared, dim=0)
-        scores.masked_fill_(unseen, torch.finfo(torch.float32).min)
+    bias = view.bias(window, shared)
+    scores = scores * view.scale if bias is None else torch.add(bias, scores, alpha=view.scale)
     weights = scores.softmax(dim=-1).to(values.dtype)
     out = torch.matmul(weights, values)  # [Hk, T · Hq/Hk, D]
     out = out.view(n_kv_heads, n_queries, shared, head_size).permute(1, 0, 2, 3)
     return out.reshape(n_queries, n_heads, head_size)
-
-
-def _without_blind(out: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is None:
-        return out
-    blind = ~mask.any(dim=1)
-    return out.masked_fill(blind[:, None, None], 0) if bool(blind.any()) else out

@@ -40,6 +40,10 @@ class View:
     key_spans: Tensor | None = None
     seen_spans: Tensor | None = None
     _masks: dict[int | None, Tensor | None] = field(default_factory=dict[int | None, Tensor | None])
+    _biases: dict[tuple[int | None, int], Tensor | None] = field(
+        default_factory=dict[tuple[int | None, int], Tensor | None]
+    )
+    _blind: dict[int | None, Tensor | None] = field(default_factory=dict[int | None, Tensor | None])
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -73,6 +77,25 @@ class View:
             self._masks[window] = self._make_mask(window)
         return self._masks[window]
 
+    def bias(self, window: int | None, n_repeats: int) -> Tensor | None:
+        """What is added to scores, each query's row n_repeats times; None where each query sees all.
+
+        Finite, so that a query that sees no key makes no NaN. Shape: [T · n_repeats, S] float32.
+        """
+        key = (window, n_repeats)
+        if key not in self._biases:
+            mask = self.mask(window)
+            self._biases[key] = None if mask is None else _as_bias(mask, n_repeats)
+        return self._biases[key]
+
+    def blind(self, window: int | None) -> Tensor | None:
+        """Which queries see no key at all, None where each sees one. Shape: [T] bool."""
+        if window not in self._blind:
+            mask = self.mask(window)
+            blind = None if mask is None else ~mask.any(dim=1)
+            self._blind[window] = None if blind is None or not bool(blind.any()) else blind
+        return self._blind[window]
+
     def _make_mask(self, window: int | None) -> Tensor | None:
         distance = self.query_positions[:, None] - self.key_positions[None, :]
         seen = distance >= 0
@@ -81,6 +104,12 @@ class View:
         if self.key_spans is not None and self.seen_spans is not None:
             seen &= (self.seen_spans[:, None] >> self.key_spans[None, :]) & 1 == 1
         return None if bool(seen.all()) else seen
+
+
+def _as_bias(mask: Tensor, n_repeats: int) -> Tensor:
+    bias = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    bias.masked_fill_(~mask, torch.finfo(torch.float32).min)
+    return bias.repeat_interleave(n_repeats, dim=0)
 
 
 def cos_sin(

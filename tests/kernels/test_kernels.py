@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +27,17 @@ TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
 @pytest.fixture(autouse=True)
 def poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """New memory is NaN, so that what a kernel forgets to write is heard."""
-    plain = torch.empty_like
 
-    def empty_like(*arguments: Any, **options: Any) -> Tensor:
-        out = plain(*arguments, **options)
-        return out.fill_(float("nan")) if out.is_floating_point() else out
+    def poison(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def poisoned(*arguments: Any, **options: Any) -> Tensor:
+            out = plain(*arguments, **options)
+            return out.fill_(float("nan")) if out.is_floating_point() else out
 
-    monkeypatch.setattr(torch, "empty_like", empty_like)
+        return poisoned
+
+    monkeypatch.setattr(torch, "empty", poison(torch.empty))
+    monkeypatch.setattr(torch, "empty_like", poison(torch.empty_like))
+    monkeypatch.setattr(Tensor, "new_empty", poison(Tensor.new_empty))
 
 
 @dataclass
@@ -209,6 +214,78 @@ def test_no_queries_make_no_output() -> None:
     for attention in (reference.attention, triton_kernels.attention):
         found = attention(case.queries[:0], case.keys, case.values, view)
         assert found.shape == (0, *case.queries.shape[1:])
+
+
+def both_attentions() -> list[Callable[..., Tensor]]:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    return [reference.attention, triton_kernels.attention]
+
+
+def without(case: Case, dropped: Tensor, queries: slice) -> Case:
+    """The same case for some queries, over the slots that are left when the dropped ones are taken out."""
+    kept, view = ~dropped, case.view
+    left = View(
+        query_positions=view.query_positions[queries],
+        key_positions=view.key_positions[kept],
+        rotated_at=view.rotated_at[kept],
+        inverse_frequencies=view.inverse_frequencies,
+        attention_factor=view.attention_factor,
+        scale=view.scale,
+    )
+    return Case(case.queries[queries], case.keys[:, kept], case.values[:, kept], left)
+
+
+def test_late_bound_chunks_are_seen_by_the_tail_alone() -> None:
+    """Span 0 is the file, 1 a chunk in front of it, 2 the tail; only the tail's queries see the chunk."""
+    case = make(n_queries=8, n_slots=40, n_offsets=2)
+    at = torch.minimum(case.view.rotated_at + 5, case.view.key_positions)
+    spans = torch.where(at < 10, 1, torch.where(at < 36, 0, 2))
+    tail = case.view.query_positions >= 36
+    rule = torch.where(tail, EVERY_SPAN, 0b001)
+    view = dataclasses.replace(case.view, key_spans=spans, seen_spans=rule)
+    for attention in both_attentions():
+        found = attention(case.queries, case.keys, case.values, view)
+        file, rest = (
+            without(case, (spans != 0), slice(0, 4)),
+            without(case, torch.zeros_like(tail[:1]).expand(40), slice(4, 8)),
+        )
+        for part, queries in ((file, slice(0, 4)), (rest, slice(4, 8))):
+            expected = reference.attention(part.queries, part.keys, part.values, part.view)
+            torch.testing.assert_close(found[queries], expected, atol=2e-5, rtol=0)
+
+
+def test_rows_share_slots_and_have_their_own() -> None:
+    """Two rows at one position: both see span 0, each its own span beside it, neither the other's."""
+    case = make(n_queries=2, n_slots=65)
+    view = dataclasses.replace(
+        case.view,
+        query_positions=case.view.query_positions * 0 + 64,
+        key_spans=(torch.arange(65, device=DEVICE) % 3),
+        seen_spans=torch.tensor([0b011, 0b101], device=DEVICE),
+    )
+    for attention in both_attentions():
+        found = attention(case.queries, case.keys, case.values, view)
+        for row, other in ((0, 2), (1, 1)):
+            assert view.key_spans is not None
+            alone = without(
+                Case(case.queries, case.keys, case.values, view),
+                view.key_spans == other,
+                slice(row, row + 1),
+            )
+            expected = reference.attention(alone.queries, alone.keys, alone.values, alone.view)
+            torch.testing.assert_close(found[row : row + 1], expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("n_slots", [1, 64, 65, 1000])
+def test_the_last_slot_alone_is_seen(n_slots: int) -> None:
+    case = make(n_queries=1, n_slots=n_slots)
+    positions = torch.full((n_slots,), UNSEEN, device=DEVICE)
+    positions[-1] = 0
+    view = dataclasses.replace(case.view, key_positions=positions)
+    for attention in both_attentions():
+        found = attention(case.queries, case.keys, case.values, view)
+        expected = case.values[:, -1].repeat_interleave(2, dim=0)
+        torch.testing.assert_close(found[0], expected, atol=0, rtol=1e-6)
 
 
 def test_rotations_compose() -> None:
