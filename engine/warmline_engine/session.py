@@ -22,7 +22,9 @@ from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
 NEAR_SUFFIX = 256  # tokens behind the cursor that a completion waits for
-CHUNK = 512  # tokens in one pass
+CHUNK = 512  # tokens in one pass, at most
+# a paste longer than a window has room for is not tokenized to be cut off again: the window is opened anew
+MOST_CHARACTERS_PER_TOKEN = 8
 N_SPARE_TOKENS = 300  # of a context, for what is generated and typed before the window slides
 MARGIN = 0.1  # a cursor this near a window's end, as a share of it, makes it slide
 
@@ -38,6 +40,9 @@ class Ask:
     n_alternatives: int
     deadline_ms: int | None
     is_cancelled: Callable[[], bool]
+    chunk_tokens: int = (
+        CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
+    )
 
 
 @dataclass(frozen=True)
@@ -98,16 +103,17 @@ class Session:
             raise OutOfSync(f"an edit of [{start}, {end}) in a text of {len(self.text)} characters")
         replacement = _clean(replacement)
         self.text = self.text[:start] + replacement + self.text[end:]
+        # where an edit was, the cursor is, until somebody says otherwise
+        self.cursor = start + len(replacement)
         self._full = self._edit_window(self._full, start, end, replacement)
         if self._local is not None:
             near = self._local.start <= start and end <= self._local.end
-            if near:
+            if near and len(replacement) <= LOCAL_TOKENS * MOST_CHARACTERS_PER_TOKEN:
                 self._local.edit(start, end, replacement)
             elif end <= self._local.start:
                 self._local.start += len(replacement) - (end - start)
             elif start < self._local.end:
                 self._close_local()
-        # where an edit was, the cursor is, until somebody says otherwise
         self._place_cursor(start + len(replacement))
 
     def move_cursor(self, offset: int) -> None:
@@ -156,7 +162,7 @@ class Session:
         Raises: OutOfSync, when it lies outside the text.
         """
         begin, encoded_before = now(), self.n_encoded
-        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled)
+        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled, ask.chunk_tokens)
         if window is None:
             n_encoded = self.n_encoded - encoded_before
             return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
@@ -225,7 +231,7 @@ class Session:
 
         Raises: OutOfSync, when it lies outside the text.
         """
-        window = self._read_to(offset, "", lambda: False)
+        window = self._read_to(offset, "", lambda: False, CHUNK)
         assert window is not None
         return window.sequence.next_logits(self._needed(window))
 
@@ -235,6 +241,11 @@ class Session:
         self._full.drop_tail()
         self._full.sequence.drop_cache()
         self.has_cursor = False
+
+    def release(self) -> None:
+        """Gives the memory of all windows back, whatever state they are in; the session is of no use after it."""
+        for sequence in self._sequences():
+            sequence.drop_cache()
 
     def check(self) -> None:
         """Recomputes the books of all windows.
@@ -274,11 +285,12 @@ class Session:
     def _edit_window(self, window: Window, start: int, end: int, replacement: str) -> Window:
         """The window after an edit that may lie outside of it or across its ends."""
         shift = len(replacement) - (end - start)
-        if window.start <= start and end <= window.end:
+        fits = len(replacement) <= self._context * MOST_CHARACTERS_PER_TOKEN
+        if window.start <= start and end <= window.end and fits:
             window.edit(start, end, replacement)
         elif end <= window.start:
             window.start += shift
-        elif start < window.end:
+        elif start < window.end or not fits:
             self._retire(window)
             return self._open_full()
         return window
@@ -334,7 +346,7 @@ class Session:
     # ---- completing
 
     def _read_to(
-        self, offset: int, assumed: str, is_cancelled: Callable[[], bool]
+        self, offset: int, assumed: str, is_cancelled: Callable[[], bool], chunk: int
     ) -> Window | None:
         """Encodes all but a last chunk of what a completion at an offset needs.
 
@@ -345,10 +357,10 @@ class Session:
             self._open_local()
         window = self._serving()
         self._put_tail(window, assumed)
-        while len(pending := self._needed(window)) > CHUNK:
+        while len(pending := self._needed(window)) > chunk:
             if is_cancelled():
                 return None
-            window.sequence.encode(pending[:CHUNK])
+            window.sequence.encode(pending[:chunk])
         return window
 
     def _needed(self, window: Window) -> Ints:

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 CHUNK_MS = 60.0
 LEAST_CHUNK, MOST_CHUNK = 16, 256
+LEAST_CHUNK_ASKED = 64  # somebody waits for it: smaller ones read the weights too often
 END_WITHIN_S = 5.0
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
@@ -112,6 +113,7 @@ class Worker(threading.Thread):
             for waiting in list(self._inbox.completions):
                 if waiting.client is client:
                     self._inbox.completions.remove(waiting)
+                    self._inbox.cancelled.discard((id(client), waiting.frame.id))
             if self._current is not None and self._current.client is client:
                 self._inbox.cancelled.add((id(client), self._current.frame.id))
             self._inbox.changed.notify()
@@ -211,8 +213,9 @@ class Worker(threading.Thread):
 
     def _take_text(self, client: Client, frame: wire.ToEngine | None) -> None:
         if frame is None:
-            for key in [key for key in self._documents if key[0] == id(client)]:
-                self._documents.pop(key).session.drop_cache()
+            for owner, name in list(self._documents):
+                if owner == id(client):
+                    self._forget(client, name)
             return
         document = getattr(frame, "document", "")
         try:
@@ -224,9 +227,7 @@ class Worker(threading.Thread):
             elif isinstance(frame, wire.Open):
                 self._open(client, frame)
             elif isinstance(frame, wire.Close):
-                closed = self._documents.pop((id(client), document), None)
-                if closed:
-                    closed.session.drop_cache()
+                self._forget(client, document)
             elif isinstance(frame, wire.Edit):
                 self._edit(client, frame)
             elif isinstance(frame, wire.MoveCursor):
@@ -240,14 +241,12 @@ class Worker(threading.Thread):
             Exception
         ) as error:  # a process loop: answered, logged, and the document is asked for anew
             log.exception("%s failed", type(frame).__name__)
-            self._documents.pop((id(client), document), None)
+            self._forget(client, document)
             client.send(wire.Failure(None, "out_of_sync", type(error).__name__, document))
 
     def _open(self, client: Client, frame: wire.Open) -> None:
         assert self._model is not None
-        old = self._documents.pop((id(client), frame.document), None)
-        if old:
-            old.session.drop_cache()
+        self._forget(client, frame.document)
         session = Session(self._model, frame.text, frame.cursor, self._context_tokens)
         now = time.monotonic()
         self._documents[id(client), frame.document] = Document(
@@ -265,6 +264,12 @@ class Worker(threading.Thread):
             document.session.edit(edit.start, edit.end, edit.text)
         document.session.has_cursor = True
         document.version, document.touched = frame.version, time.monotonic()
+
+    def _forget(self, client: Client, name: str) -> None:
+        """Drops a document, if there is one of that name; its memory goes back."""
+        forgotten = self._documents.pop((id(client), name), None)
+        if forgotten:
+            forgotten.session.release()
 
     def _find(self, client: Client, name: str) -> Document:
         document = self._documents.get((id(client), name))
@@ -284,7 +289,7 @@ class Worker(threading.Thread):
             client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
         except Exception as error:  # a process loop: every request is answered
             log.exception("a completion failed")
-            self._documents.pop((id(client), frame.document), None)
+            self._forget(client, frame.document)
             name = type(error).__name__
             client.send(wire.Failure(frame.id, "out_of_sync", name, frame.document))
 
@@ -304,6 +309,7 @@ class Worker(threading.Thread):
             max(1, min(frame.n_alternatives, 5)),
             frame.deadline_ms,
             lambda: key in self._inbox.cancelled,
+            max(LEAST_CHUNK_ASKED, self._chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()
         answer = self._with_room(document, lambda: document.session.complete(ask))

@@ -16,6 +16,7 @@ from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Ask, Session
 from warmline_engine.text.tokenized_text import TokenizedText
+from warmline_engine.text.tokenizer import Encoded, Tokenizer
 
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 
@@ -219,10 +220,7 @@ def test_unpaired_surrogates_become_replacement_characters(model: LoadedModel) -
     assert session.text == "a\ufffdb"
 
 
-def test_a_completion_is_cancelled_between_two_chunks(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("warmline_engine.session.CHUNK", 16)
+def test_a_completion_is_cancelled_between_two_chunks(model: LoadedModel) -> None:
     session = Session(model, TEXT, 0, 4096)
     asked: list[int] = []
 
@@ -230,7 +228,44 @@ def test_a_completion_is_cancelled_between_two_chunks(
         asked.append(session.n_encoded)
         return len(asked) == 3
 
-    answer = session.complete(ask(len(TEXT) - 5, is_cancelled=is_cancelled))
+    answer = session.complete(ask(len(TEXT) - 5, is_cancelled=is_cancelled, chunk_tokens=16))
     assert (answer.items, answer.stop, answer.n_encoded) == ([], "cancelled", 32)
     session.check()
     assert session.complete(ask(len(TEXT) - 5)).stop != "cancelled"
+
+
+@pytest.mark.parametrize("at", [0, 50, len(TEXT)], ids=["start", "middle", "end"])
+def test_a_huge_paste_is_not_tokenized_whole(
+    at: int, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(model, TEXT, at, 1500)
+    finish(session)
+    pasted = "value = other + 1\n" * 20_000
+    longest = 0
+    encode = type(model.tokenizer).encode
+
+    def watched(self: Tokenizer, text: str) -> Encoded:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return encode(self, text)
+
+    monkeypatch.setattr(type(model.tokenizer), "encode", watched)
+    session.edit(at, at, pasted)
+    session.check()
+    assert longest < len(pasted) // 10
+    assert session.text == TEXT[:at] + pasted + TEXT[at:]
+    assert session.cursor == at + len(pasted)
+    assert session.complete(ask(session.cursor)).n_tokens > 100
+    session.edit(at, at + len(pasted), "")
+    session.check()
+    assert session.text == TEXT
+
+
+def test_a_released_session_gives_its_memory_back_even_with_broken_books(
+    model: LoadedModel,
+) -> None:
+    session = Session(model, TEXT, 0, 4096)
+    finish(session)
+    session._full.sequence._slots.n_used = 3
+    session.release()
+    assert model.arena.used_bytes == 0

@@ -76,16 +76,17 @@ class Rows:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._n_blocks = 0
-        self._allocate(0)
+        self.unrotated, self.rotated, self.values = self._zeros(0)
 
     @torch.inference_mode(False)
-    def _allocate(self, n_blocks: int) -> None:
+    def _zeros(self, n_blocks: int) -> tuple[Tensor, Tensor, Tensor]:
         shape = self._arena.shape
         size = (shape.n_layers, shape.n_kv_heads, n_blocks * BLOCK_SLOTS, shape.head_size)
         # zeros, not empty: an unseen row meets a weight of 0, and 0 · NaN is NaN
-        self.unrotated = torch.zeros(size, dtype=shape.dtype, device=shape.device)
-        self.rotated = torch.zeros_like(self.unrotated)
-        self.values = torch.zeros_like(self.unrotated)
+        unrotated, rotated, values = (
+            torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(3)
+        )
+        return unrotated, rotated, values
 
     @property
     def n_slots(self) -> int:
@@ -98,7 +99,7 @@ class Rows:
     def reserve(self, n_slots: int) -> None:
         """Makes room for n_slots rows; the rows in use keep their bits.
 
-        Raises: ArenaFull, and then nothing has changed.
+        Raises: ArenaFull, or what torch raises where memory is out; then nothing has changed.
         """
         if n_slots <= self.n_slots:
             return
@@ -109,12 +110,16 @@ class Rows:
         except ArenaFull:
             ample = enough
             self._arena._take(ample - self._n_blocks)
-        kept = (self.unrotated, self.rotated, self.values)
+        try:
+            rows = self._zeros(ample)
+        except BaseException:
+            self._arena._give_back(ample - self._n_blocks)
+            raise
         n_kept = self.n_slots
-        self._allocate(ample)
-        self._n_blocks = ample
-        for old, new in zip(kept, (self.unrotated, self.rotated, self.values), strict=True):
+        for old, new in zip((self.unrotated, self.rotated, self.values), rows, strict=True):
             new[:, :, :n_kept] = old
+        self.unrotated, self.rotated, self.values = rows
+        self._n_blocks = ample
 
     def copy(self, moves: RowMoves) -> None:
         """Copies rows over others, bit for bit."""
@@ -129,7 +134,7 @@ class Rows:
         """Gives all rows back."""
         self._arena._give_back(self._n_blocks)
         self._n_blocks = 0
-        self._allocate(0)
+        self.unrotated, self.rotated, self.values = self._zeros(0)
 
     def layer(self, layer: int, n_used: int) -> tuple[Tensor, Tensor]:
         """Rotated keys and values of the first n_used slots. Shapes: [kv heads, slots, head size]."""

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
-from warmline_kernels.reference import attention, rotate, turn
+from warmline_kernels.choose import kernels_for
+from warmline_kernels.reference import turn
 from warmline_kernels.view import View, cos_sin
 
 from .arena import Arena, Rows
@@ -38,6 +39,7 @@ class Sequence:
         self._model = model
         self._rope = model.config.rope
         self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
+        self._kernels = kernels_for(model.device)
         self._slots = SlotTable()
         self._rows = Rows(arena)
 
@@ -94,8 +96,7 @@ class Sequence:
         try:
             logits = self._forward(positions, slots, n_logits)
         except BaseException:
-            self._rows.copy(self._slots.forget(positions))
-            self.n_fresh = min(self.n_fresh, int(positions[0]))
+            self._forget(positions)
             raise
         self.n_encoded += len(positions)
         self._extend_fresh(positions)
@@ -146,7 +147,10 @@ class Sequence:
         return self.encode(np.arange(n_before, len(self.tokens)), len(tokens))
 
     def derive_rotated(self) -> None:
-        """Rotates all keys anew for where they stand, from what was stored unrotated."""
+        """Rotates all keys anew for where they stand, from what was stored unrotated.
+
+        Where that fails, the tokens it was to rotate are pending.
+        """
         table = self._slots
         moved = np.flatnonzero(table.position_of != table.rotated_at)
         if len(moved) == 0:
@@ -154,7 +158,12 @@ class Sequence:
         positions = torch.from_numpy(table.position_of[moved]).to(self._model.device)
         cos, sin = cos_sin(positions, self._frequencies, self._rope.attention_factor)
         slots = torch.from_numpy(moved).to(self._model.device)
-        rotate(self._rows.unrotated, self._rows.rotated, slots, cos, sin)
+        try:
+            self._kernels.rotate(self._rows.unrotated, self._rows.rotated, slots, cos, sin)
+        except BaseException:
+            # some of these keys are turned by now and some are not, and nobody knows which
+            self._forget(np.sort(table.position_of[moved]))
+            raise
         table.mark_rotated(moved)
 
     def drop_cache(self) -> None:
@@ -184,6 +193,10 @@ class Sequence:
         assert len(pending) == 0 or self.n_fresh <= pending[0], (self.n_fresh, pending[0])
         assert self._slots.n_used <= self._rows.n_slots, (self._slots.n_used, self._rows.n_slots)
 
+    def _forget(self, positions: Ints) -> None:
+        self._rows.copy(self._slots.forget(positions))
+        self.n_fresh = min(self.n_fresh, int(positions[0]))
+
     def _extend_fresh(self, positions: Ints) -> None:
         n_before = int(np.searchsorted(positions, self.n_fresh))
         following = positions[n_before:]
@@ -210,7 +223,7 @@ class Sequence:
         )
         cos, sin = cos_sin(at[:, None], self._frequencies, self._rope.attention_factor)
         target = _as_slice_or_index(slots, device)
-        windows = self._model.config.windows
+        windows, attention = self._model.config.windows, self._kernels.attention
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             rows.unrotated[layer, :, target] = k.transpose(0, 1)

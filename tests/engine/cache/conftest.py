@@ -10,6 +10,8 @@ from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 SHAPE: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -28,15 +30,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Transformer:
     """A random model, loud enough that a wrong key is heard."""
     folder = tmp_path_factory.mktemp("model")
     random_checkpoint.write(SHAPE, folder, std=0.2)
-    return checkpoint.load(folder)
+    return checkpoint.load(folder, DEVICE)
 
 
 @pytest.fixture
 def arena(model: Transformer) -> Arena:
     config = model.config
-    shape = RowShape(
-        config.n_layers, config.n_kv_heads, config.head_size, torch.float32, torch.device("cpu")
-    )
+    shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.float32, DEVICE)
     return Arena(shape, 256 * 2**20)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from warmline_engine.cache.arena import Arena, ArenaFull
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
+from warmline_kernels import reference
 from warmline_kernels.view import View
 
 TOLERANCE = 1e-4  # float32, against logits of a spread of about 10
@@ -204,6 +207,104 @@ def test_an_encode_that_fails_leaves_tokens_pending(
             sequence.encode_pending(8)
     sequence.check()
     assert sequence.pending_positions().tolist() == [8, 9]
+
+
+@pytest.mark.parametrize("positions", [[3, 4, 5], [20, 21, 22], [5, 20, 39]])
+def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
+    positions: list[int], sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fresh and stale tokens alike: layer 0 was written anew, layer 1 was not."""
+    sequence.splice(0, 0, [k % 97 for k in range(40)])
+    read_all(sequence)
+    sequence.splice(10, 12, [90, 91])
+    read_all(sequence)
+    n_fresh = sequence.n_fresh
+
+    def fail_in_layer_1(
+        queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *more: Any
+    ) -> torch.Tensor:
+        if keys.data_ptr() == sequence._rows.rotated[1].data_ptr():
+            raise RuntimeError("out of memory")
+        return reference.attention(queries, keys, values, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            sequence,
+            "_kernels",
+            SimpleNamespace(attention=fail_in_layer_1, rotate=reference.rotate),
+        )
+        with pytest.raises(RuntimeError):
+            sequence.encode(np.array(positions))
+    sequence.check()
+    assert sequence.pending_positions().tolist() == positions
+    assert sequence.n_fresh == min(n_fresh, positions[0])
+    read_all(sequence)
+    while sequence.refresh(16):
+        pass
+    assert_equals_cold_read(sequence, model)
+
+
+def test_a_rotation_that_fails_half_way_leaves_its_tokens_pending(
+    sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence.splice(0, 0, [k % 97 for k in range(40)])
+    read_all(sequence)
+    sequence.splice(30, 30, [5, 6])
+    read_all(sequence)
+
+    def fail_after_a_layer(unrotated: torch.Tensor, rotated: torch.Tensor, *more: Any) -> None:
+        reference.rotate(unrotated[:1], rotated[:1], *more)
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        kernels = SimpleNamespace(attention=reference.attention, rotate=fail_after_a_layer)
+        patched.setattr(sequence, "_kernels", kernels)
+        with pytest.raises(RuntimeError):
+            sequence.encode(np.arange(10))
+    sequence.check()
+    assert sequence.pending_positions().tolist() == [*range(10), *range(32, 42)]
+    read_all(sequence)
+    while sequence.refresh(16):
+        pass
+    assert_equals_cold_read(sequence, model)
+
+
+def test_memory_that_is_out_takes_nothing_from_the_budget(
+    sequence: Sequence, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence.splice(0, 0, [k % 97 for k in range(200)])
+    read_all(sequence)
+    before = sequence.next_logits()
+    used, zeros, n_calls = arena.used_bytes, torch.zeros, 0
+
+    def second_fails(*size: Any, **options: Any) -> torch.Tensor:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise RuntimeError("out of memory")
+        return zeros(*size, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "zeros", second_fails)
+        with pytest.raises(RuntimeError):
+            sequence._rows.reserve(1000)
+    assert arena.used_bytes == used
+    torch.testing.assert_close(sequence.next_logits(), before, atol=TOLERANCE, rtol=0)
+
+
+def test_the_triton_kernels_serve_a_sequence_as_the_twins_do(
+    sequence: Sequence, model: Transformer
+) -> None:
+    sequence._kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    sequence.splice(0, 0, [k % 97 for k in range(20)])
+    read_all(sequence)
+    sequence.splice(4, 6, [90, 91, 92])
+    read_all(sequence)
+    sequence.move(12, 15, 2)
+    while sequence.refresh(8):
+        pass
+    sequence.check()
+    assert_equals_cold_read(sequence, model)
 
 
 def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, arena: Arena) -> None:
