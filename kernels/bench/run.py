@@ -23,7 +23,6 @@ import torch
 
 from warmline_kernels import reference
 from warmline_kernels.choose import VERIFIED
-from warmline_kernels.choose import VERIFIED
 from warmline_kernels.view import View, cos_sin
 
 GATE = ("tests/kernels", "tests/engine/cache")  # all tests that run on a GPU where there is one
@@ -162,6 +161,10 @@ def main() -> None:
         "rows": [asdict(row) for row in rows],
     }
     VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
+    out = ROOT / "tests/bench/results/edits-gpu.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    bench = [sys.executable, "-m", "warmline_engine.bench", "edits", "--device", "cuda"]
+    subprocess.run([*bench, "--out", str(out)], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
