@@ -22,6 +22,17 @@ from . import places
 from .errors import ServerError
 from .settings import Settings
 
+# commands that run in a process of their own, which loads torch: their module, and what they are for
+PASSED_ON = {
+    "engine": ("warmline_engine.service", "the engine process; started by the server by itself"),
+    "bench": ("warmline_engine.bench", "measure on this machine what edits cost"),
+    "eval": (
+        "warmline_engine.evaluation.command",
+        "measure what editing the cache costs in quality",
+    ),
+    "models": ("warmline_engine.model.library", "list, show, pull, path"),
+}
+
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -39,11 +50,6 @@ def make_parser() -> argparse.ArgumentParser:
     lsp.add_argument("--tcp", metavar="PORT", type=int, help="listen on this loopback port instead")
     lsp.add_argument("--verbose", action="store_true", help="log more; still none of your text")
 
-    engine = commands.add_parser(
-        "engine", help="the engine process; started by the server by itself", add_help=False
-    )
-    engine.add_argument("arguments", nargs=argparse.REMAINDER)
-
     complete = commands.add_parser(
         "complete",
         help="complete once, at a place in a file",
@@ -60,16 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="text, stop, tokens and times as one object"
     )
 
-    bench = commands.add_parser("bench", help="measure on this machine", add_help=False)
-    bench.add_argument("arguments", nargs=argparse.REMAINDER)
-
-    evaluate = commands.add_parser(
-        "eval", help="measure what editing the cache costs in quality", add_help=False
-    )
-    evaluate.add_argument("arguments", nargs=argparse.REMAINDER)
-
-    models = commands.add_parser("models", help="list, show, pull, path", add_help=False)
-    models.add_argument("arguments", nargs=argparse.REMAINDER)
+    for name, (_, purpose) in PASSED_ON.items():
+        commands.add_parser(name, help=purpose, add_help=False)
 
     cache = commands.add_parser(
         "cache",
@@ -86,26 +84,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in PASSED_ON:
+        module, _ = PASSED_ON[arguments[0]]
+        # its own parser reads the rest, --help included
+        return subprocess.call([sys.executable, "-m", module, *arguments[1:]])
     options = make_parser().parse_args(arguments)
     try:
         match options.command:
             case "lsp":
                 return _lsp(options)
-            case "engine":
-                return subprocess.call(
-                    [sys.executable, "-m", "warmline_engine.service", *options.arguments]
-                )
-            case "bench":
-                return subprocess.call(
-                    [sys.executable, "-m", "warmline_engine.bench", *options.arguments]
-                )
-            case "eval":
-                module = "warmline_engine.evaluation.command"
-                return subprocess.call([sys.executable, "-m", module, *options.arguments])
-            case "models":
-                return subprocess.call(
-                    [sys.executable, "-m", "warmline_engine.model.library", *options.arguments]
-                )
             case "complete":
                 return asyncio.run(_complete(options))
             case "cache":
