@@ -15,6 +15,7 @@ import os
 import platform
 import random
 import statistics
+import subprocess
 import sys
 import sysconfig
 import time
@@ -242,7 +243,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     source = options.file.read_text(encoding="utf-8")
     rows: list[Row] = []
     for n_tokens in options.tokens:
-        longest = model.transformer.config.max_context - 1500
+        longest = model.transformer.config.max_context - 900  # room for a paste
         bench = Bench(model, text_of(model, source, min(n_tokens, longest)), options.seed)
         cold_ms = statistics.median([bench.cold()[1] for _ in range(4)][1:])  # the first warms up
         for kind, make in bench.kinds().items():
@@ -261,6 +262,22 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}"
+
+
+def commit() -> str:
+    """The commit of the checkout that is measured, empty outside of one."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()
 
 
 def show(row: Row) -> None:
@@ -305,6 +322,7 @@ def main() -> None:
     found = {
         "model": options.model,
         "machine": machine(),
+        "commit": commit(),
         "threads": torch.get_num_threads(),
         "seed": options.seed,
         "rows": [asdict(row) for row in rows],
