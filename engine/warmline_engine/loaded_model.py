@@ -53,7 +53,8 @@ def load(
     on = _device(device)
     transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), progress)
     tokenizer = Tokenizer.load(folder)
-    layout = find_layout(tokenizer)
+    card = read_card(folder)
+    layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
     config = transformer.config
     if config.n_vocabulary < tokenizer.n_vocabulary:
         raise TokenizerError(
@@ -65,7 +66,7 @@ def load(
     barred[list(tokenizer.control_ids - layout.ends)] = True
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, transformer.dtype, on)
     return LoadedModel(
-        read_card(folder),
+        card,
         checkpoint.fingerprint(folder),
         transformer,
         tokenizer,

@@ -13,14 +13,20 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 _FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer.json",
           "tokenizer_config.json", "card.toml"]  # fmt: skip
 
+LAYOUTS = ("prefix-first", "suffix-first")
+
 
 @dataclass(frozen=True)
 class Card:
-    """What is said of a model beside its weights; `languages` is empty where nothing is said."""
+    """What is said of a model beside its weights; `languages` is empty where nothing is said.
+
+    `layout` is prefix-first or suffix-first: how the model fills a middle better.
+    """
 
     name: str
     languages: tuple[str, ...]
     licence: str
+    layout: str = LAYOUTS[0]
 
 
 def embedded_names() -> list[str]:
@@ -78,6 +84,10 @@ def read_card(folder: Path) -> Card:
     try:
         card = tomllib.loads(path.read_text(encoding="utf-8"))
         languages = tuple(str(language) for language in card.get("languages", []))
-        return Card(str(card.get("name", folder.name)), languages, str(card.get("licence", "")))
+        layout = str(card.get("layout", LAYOUTS[0]))
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout is {layout!r}; expected {' or '.join(LAYOUTS)}")
+        name, licence = str(card.get("name", folder.name)), str(card.get("licence", ""))
+        return Card(name, languages, licence, layout)
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{path} cannot be read: {error}") from None

@@ -30,6 +30,7 @@ class Card:
     n_tokens: int
     is_continued: bool
     n_bytes: int
+    layout: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ def card_toml(card: Card) -> str:
     return (
         f'name = "{card.name}"\nlanguages = ["python"]\nlicence = "MIT; see card.md"\n'
         f"tokens_seen = {card.n_tokens}\nis_continued = {str(card.is_continued).lower()}\n"
+        f'layout = "{card.layout}"\n'
     )
 
 
@@ -157,8 +159,9 @@ def _holes(card: Card, measured: Measured) -> str:
 |---|---|---|---|---|
 {rows}
 
-Filled as the product fills them, greedily, {MARGIN} characters of context on each side. Exact match disregards blanks;
-edit similarity is the ratio of fuzzy matching, 0 to 100 (both as in RepoBench). Goals: {goal} % of whole lines exact,
+Filled as the product fills them, greedily, {card.layout}, {MARGIN} characters of context on each side. Exact
+match disregards blanks; edit similarity is the ratio of fuzzy matching, 0 to 100 (both as in RepoBench).
+Goals: {goal} % of whole lines exact,
 {_met(goal <= exact)}; {GOAL_PARSE} % of each kind parse in place, {_met(parse >= GOAL_PARSE)}."""
 
 

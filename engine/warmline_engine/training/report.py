@@ -22,7 +22,7 @@ import torch
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from warmline_engine.loaded_model import LoadedModel, load
-from warmline_engine.model.sources import EMBEDDED
+from warmline_engine.model.sources import EMBEDDED, read_card
 
 from . import checkpoints, copying, curve, golden
 from .card import Card, Measured, card_text, card_toml
@@ -75,6 +75,7 @@ def write_card(place: Place, extent: Extent) -> None:
         max(record["tokens"] for record in records),
         _is_continued(place),
         sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        read_card(folder).layout,
     )
     (folder / "curve.svg").write_text(curve.draw(records))
     (folder / "NOTICE").write_text((work / "corpus/NOTICE").read_text())

@@ -134,7 +134,14 @@ def test_offline_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         sources.locate("nobody-here/no-such-model")
 
 
-def test_a_card_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "card.toml").write_text("languages = [")
+def test_a_card_says_which_layout_serves(tmp_path: Path) -> None:
+    assert sources.read_card(tmp_path).layout == "prefix-first"
+    (tmp_path / "card.toml").write_text('layout = "suffix-first"')
+    assert sources.read_card(tmp_path).layout == "suffix-first"
+
+
+@pytest.mark.parametrize("content", ["languages = [", 'layout = "sideways"'])
+def test_a_card_that_cannot_be_read(content: str, tmp_path: Path) -> None:
+    (tmp_path / "card.toml").write_text(content)
     with pytest.raises(SourceError):
         sources.read_card(tmp_path)

@@ -215,7 +215,7 @@ def test_a_card_says_what_was_measured(
         {"left-to-right": 1.0, "psm": 1.5, "spm": 1.6}, 1.25, 1.4, dict.fromkeys(judge.KINDS, filled),
         np.array([600.0] * 6), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
-    card = Card("small", 12_300_000, is_continued, 2_960_000)
+    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first")
     text = card_text(card, model.transformer.config, model_folder, measured)
     assert ("lower bound" in text) == is_continued
     assert "is_continued = " + str(is_continued).lower() in card_toml(card)
