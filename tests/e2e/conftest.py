@@ -38,7 +38,7 @@ class Client(LanguageClient):
         self.changed = asyncio.Event()
         self.options: dict[str, Any] = {}
         self.scoped: dict[str, dict[str, Any]] = {}  # options of a document, over the others
-        self.progress: list[Any] = []
+        self.progresses: list[Any] = []
         self.traces: list[str] = []
         self.registered: dict[str, Any] = {}
 
@@ -82,7 +82,7 @@ class Client(LanguageClient):
 
         @self.feature(types.PROGRESS)
         def _(params: types.ProgressParams) -> None:
-            self.progress.append(params.value)
+            self.progresses.append(params.value)
             self.changed.set()
 
         @self.feature(types.LOG_TRACE)
