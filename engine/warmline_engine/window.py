@@ -80,18 +80,14 @@ class Window:
         for change in changes:
             if isinstance(change, Splice):
                 self.sequence.splice(change.start, change.end, change.tokens)
+                self.n_own_tokens += len(change.tokens) - (change.end - change.start)
                 self.accepted = None
-            else:
-                self.sequence.move(change.start, change.end, change.to)
-                self.accepted = (change.to, change.to + change.end - change.start)
-        self.tail = ()
-        n_after = sum(
-            len(change.tokens) - (change.end - change.start)
-            if isinstance(change, Splice)
-            else change.end - change.start
-            for change in changes
-        )
-        self.n_own_tokens += n_after
+                continue
+            self.sequence.move(change.start, change.end, change.to)
+            n_moved = change.end - change.start
+            if self.n_own_tokens <= change.start:  # out of the tail
+                self.n_own_tokens += n_moved
+            self.accepted = (change.to, change.to + n_moved)
         self.drop_tail()
 
     def n_pending_before_suffix(self) -> int:

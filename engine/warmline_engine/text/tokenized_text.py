@@ -123,10 +123,11 @@ class TokenizedText:
             in_suffix = self._suffix.edit(0, 0, text[cursor:before])
             in_prefix = self._prefix.edit(cursor, before, "")
         if self.layout.is_suffix_first:
-            # the halves change places around the middle, so no token keeps its order: all is encoded anew
-            behind = _splices(_keyed(in_prefix, 0, 0), prefix_begin + in_prefix.start)
-            front = _splices(_keyed(in_suffix, 0, 0), suffix_begin + in_suffix.start)
-            return behind + front
+            keys_a, keys_b = _keyed(in_prefix, 0, 0), _keyed(in_suffix, before, cursor)
+            begins = prefix_begin + in_prefix.start, suffix_begin + in_suffix.start
+            if before < cursor:
+                return _carried_back(keys_a, keys_b, begins)
+            return _carried_front(keys_a, keys_b, begins)
         marker: list[Key] = [(-1, 0, token) for token in self.layout.between]
         # the marker is a new token in its new place: its key differs from before by the cursor
         old_marker = [(-2, 0, token) for _, _, token in marker]
@@ -171,6 +172,48 @@ class TokenizedText:
                 moves.append(Move(n_tokens + first, n_tokens + first + len(run), to))
                 old = old[:n_before] + run + old[n_before:]
         return moves + _splices((old, new), begin + change.start)
+
+
+KeyPair = tuple[list[Key], list[Key]]  # old and new
+
+
+def _carried_back(prefix: KeyPair, suffix: KeyPair, begins: tuple[int, int]) -> list[Change]:
+    """Suffix first, a cursor that went on: what it passed leaves the suffix's front for the prefix's end."""
+    (old_a, new_a), (old_b, new_b) = prefix, suffix
+    at, run = _shared_run(old_b, new_a)
+    begin_a, begin_b = begins[0] - len(run), begins[1]
+    moves: list[Change] = []
+    if run:
+        moves.append(Move(begin_b + at, begin_b + at + len(run), begin_a + len(old_a)))
+    old_b = old_b[:at] + old_b[at + len(run) :]
+    behind = _splices((old_a + run, new_a), begin_a)
+    return moves + behind + _splices((old_b, new_b), begin_b)
+
+
+def _carried_front(prefix: KeyPair, suffix: KeyPair, begins: tuple[int, int]) -> list[Change]:
+    """Suffix first, a cursor that went back: what it passed leaves the prefix's end for the suffix's front."""
+    (old_a, new_a), (old_b, new_b) = prefix, suffix
+    at, run = _shared_run(old_a, new_b)
+    begin_a, begin_b = begins
+    moves: list[Change] = []
+    if run:
+        moves.append(Move(begin_a + at, begin_a + at + len(run), begin_b))
+    old_a = old_a[:at] + old_a[at + len(run) :]
+    behind = _splices((old_a, new_a), begin_a + len(run))
+    return moves + behind + _splices((run + old_b, new_b), begin_b)
+
+
+def _shared_run(old: list[Key], new: list[Key]) -> tuple[int, list[Key]]:
+    """The longest run of keys that both have: where it starts in the old ones, and the keys."""
+    place_of = {key: k for k, key in enumerate(new)}
+    best, best_at, run_at = 0, 0, 0
+    for k, key in enumerate(old):
+        follows = run_at < k and place_of.get(old[k - 1], -2) + 1 == place_of.get(key, -9)
+        if not follows:
+            run_at = k
+        if key in place_of and best < k - run_at + 1:
+            best, best_at = k - run_at + 1, run_at
+    return best_at, old[best_at : best_at + best]
 
 
 def _common_run(
