@@ -4,7 +4,7 @@ import { serverCommand, type Places } from "../src/server_command";
 
 const PLACES: Places = {
   setting: "",
-  interpreter: "/work/.venv/bin/python",
+  interpreter: "/project/.venv/bin/python",
   searchPath: "/empty:/usr/bin",
   isWindows: false,
 };
@@ -16,7 +16,7 @@ function check(name: string, places: Partial<Places>, files: string[], expected:
   });
 }
 
-const beside = "/work/.venv/bin/warmline";
+const beside = "/project/.venv/bin/warmline";
 const onPath = "/usr/bin/warmline";
 check("the setting comes first", { setting: "/mine" }, [beside, onPath], { command: "/mine", from: "setting" });
 check("then the interpreter", {}, [beside, onPath], { command: beside, from: "interpreter" });
