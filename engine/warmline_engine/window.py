@@ -23,7 +23,7 @@ class Window:
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
         self.accepted: tuple[int, int] | None = (
-            None  # positions moved by an accept, not yet repaired
+            None  # positions moved by an accept or a jump, not yet repaired
         )
 
     @property

@@ -206,13 +206,13 @@ def _carried_front(prefix: KeyPair, suffix: KeyPair, begins: tuple[int, int]) ->
 def _shared_run(old: list[Key], new: list[Key]) -> tuple[int, list[Key]]:
     """The longest run of keys that both have: where it starts in the old ones, and the keys."""
     place_of = {key: k for k, key in enumerate(new)}
-    best, best_at, run_at = 0, 0, 0
+    best_at, best, n_run, expected = 0, 0, 0, None
     for k, key in enumerate(old):
-        follows = run_at < k and place_of.get(old[k - 1], -2) + 1 == place_of.get(key, -9)
-        if not follows:
-            run_at = k
-        if key in place_of and best < k - run_at + 1:
-            best, best_at = k - run_at + 1, run_at
+        place = place_of.get(key)
+        n_run = 0 if place is None else n_run + 1 if place == expected else 1
+        expected = None if place is None else place + 1
+        if best < n_run:
+            best_at, best = k + 1 - n_run, n_run
     return best_at, old[best_at : best_at + best]
 
 
