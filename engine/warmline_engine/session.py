@@ -384,7 +384,8 @@ class Session:
         """The first tokens of a tail whose text is the beginning of the assumed text."""
         for n_kept in range(len(tail), 0, -1):
             text = self._model.tokenizer.decode([token for _, token in tail[:n_kept]])
-            if assumed.startswith(text):
+            # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
+            if text and assumed.startswith(text):
                 return list(tail[:n_kept])
         return []
 

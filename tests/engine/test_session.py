@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from warmline_engine.errors import OutOfSync
@@ -67,6 +67,8 @@ steps = st.lists(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=steps)
+@example(steps=[("complete", 0.5)])
+@example(steps=[("edit", 0.0, 2, "x"), ("complete", 0.5)])
 def test_any_session_then_refresh_answers_as_a_cold_read(
     is_suffix_first: bool, steps: list[tuple], model: LoadedModel
 ) -> None:
