@@ -13,7 +13,6 @@ export function clientOptions(
     documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
     outputChannel: log,
     initializationOptions: settings(),
-    synchronize: { configurationSection: "warmline" },
     middleware: {
       // ready is said once VS Code asks us: it does not ask again when a provider comes late
       handleRegisterCapability: async (params, next) => {
@@ -39,10 +38,14 @@ function isCompletion(registration: { method: string }): boolean {
   return registration.method === "textDocument/inlineCompletion";
 }
 
-/** The server's settings in force for a document or the window: ours without those that only the extension uses. */
+/** What only the extension uses; the server is not told of it. */
+const OURS = new Set(["command", "environment", "trace"]);
+
+/** The server's settings in force for a document or the window. */
 function settings(document?: string): Record<string, unknown> {
   const scope = document === undefined ? undefined : vscode.Uri.parse(document);
-  const all = vscode.workspace.getConfiguration(undefined, scope).get<Record<string, unknown>>("warmline") ?? {};
-  const { command: _, ...rest } = all;
-  return rest;
+  const all =
+    vscode.workspace.getConfiguration(undefined, scope).get<Record<string, unknown>>("warmline") ??
+    {};
+  return Object.fromEntries(Object.entries(all).filter(([name]) => !OURS.has(name)));
 }

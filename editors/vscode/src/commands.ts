@@ -9,7 +9,8 @@ export function commands(
   log: vscode.LogOutputChannel,
   snooze: Snooze,
 ): vscode.Disposable[] {
-  const configuration = () => vscode.workspace.getConfiguration("warmline");
+  const configuration = (): vscode.WorkspaceConfiguration =>
+    vscode.workspace.getConfiguration("warmline");
   const register = vscode.commands.registerCommand;
   return [
     register("warmline.menu", showMenu),
@@ -27,9 +28,13 @@ export function commands(
       const isManual = configuration().get("mode") === "onRequest";
       return configuration().update("mode", isManual ? "automatic" : "onRequest", true);
     }),
-    register("warmline.snooze", () => snooze.start()),
+    register("warmline.snooze", () => {
+      snooze.start();
+    }),
     register("warmline.restart", () => ask(client(), "warmline/restart")),
-    register("warmline.showLog", () => log.show()),
+    register("warmline.showLog", () => {
+      log.show();
+    }),
     register("warmline.statistics", async () => {
       const counts = await ask(client(), "warmline/statistics");
       const text = JSON.stringify(counts, undefined, 2);
@@ -39,14 +44,23 @@ export function commands(
     register("warmline.copyDebugInformation", async () => {
       const found = await ask(client(), "warmline/debugInformation");
       await vscode.env.clipboard.writeText(
-        JSON.stringify({ vscode: vscode.version, remote: vscode.env.remoteName, ...found }, undefined, 2),
+        JSON.stringify(
+          { vscode: vscode.version, remote: vscode.env.remoteName, ...found },
+          undefined,
+          2,
+        ),
       );
-      void vscode.window.showInformationMessage("Warmline: copied; there is none of your text in it.");
+      void vscode.window.showInformationMessage(
+        "Warmline: copied; there is none of your text in it.",
+      );
     }),
   ];
 }
 
-async function ask(client: LanguageClient | undefined, method: string): Promise<Record<string, unknown>> {
+async function ask(
+  client: LanguageClient | undefined,
+  method: string,
+): Promise<Record<string, unknown>> {
   if (!client?.isRunning()) {
     throw new Error("Warmline's server does not run; see its log, and warmline.command");
   }

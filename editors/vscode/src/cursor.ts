@@ -21,8 +21,12 @@ export function cursorNotices(client: () => LanguageClient | undefined): vscode.
     timer ??= setTimeout(send, CURSOR_EVERY_MS);
   };
   return [
-    vscode.window.onDidChangeTextEditorSelection((event) => note(event.textEditor)),
+    vscode.window.onDidChangeTextEditorSelection((event) => {
+      note(event.textEditor);
+    }),
     vscode.window.onDidChangeActiveTextEditor(note),
-    new vscode.Disposable(() => clearTimeout(timer)),
+    new vscode.Disposable(() => {
+      clearTimeout(timer);
+    }),
   ];
 }

@@ -15,15 +15,23 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const status = new StatusItem();
   const snooze = new Snooze();
   context.subscriptions.push(log, status, snooze);
-  context.subscriptions.push(...commands(() => client, log, snooze), ...cursorNotices(() => client));
+  context.subscriptions.push(
+    ...commands(() => client, log, snooze),
+    ...cursorNotices(() => client),
+  );
   try {
     const options = clientOptions(log, status, snooze);
     client = new LanguageClient("warmline", "Warmline", await server(log), options);
-    client.onNotification("warmline/status", (sent: Status) => status.show(sent));
+    client.onNotification("warmline/status", (sent: Status) => {
+      status.show(sent);
+    });
     await client.start();
   } catch (error) {
     log.error(String(error));
-    status.show({ state: "error", message: error instanceof Error ? error.message : String(error) });
+    status.show({
+      state: "error",
+      message: error instanceof Error ? error.message : String(error),
+    });
   }
 }
 

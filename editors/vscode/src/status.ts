@@ -61,13 +61,20 @@ export class StatusItem implements vscode.Disposable {
 }
 
 function tooltip(status: Status): string {
-  const lines = [status.message || `Warmline is ${status.state}`];
+  const lines: string[] = [];
+  lines.push(
+    status.message === "" || status.message == null
+      ? `Warmline is ${status.state}`
+      : status.message,
+  );
   if (status.model) lines.push(`Model: ${status.model}`);
   if (status.nTokens != null) {
     lines.push(`In context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
   }
   if (status.p50Ms != null) {
-    lines.push(`Latency: half under ${Math.round(status.p50Ms)} ms, 95 % under ${Math.round(status.p95Ms ?? 0)} ms`);
+    lines.push(
+      `Latency: half under ${Math.round(status.p50Ms)} ms, 95 % under ${Math.round(status.p95Ms ?? 0)} ms`,
+    );
   }
   if (status.acceptedShare != null) {
     lines.push(`Accepted: ${Math.round(100 * status.acceptedShare)} %`);

@@ -18,9 +18,20 @@ function check(name: string, places: Partial<Places>, files: string[], expected:
 
 const beside = "/project/.venv/bin/warmline";
 const onPath = "/usr/bin/warmline";
-check("the setting comes first", { setting: "/mine" }, [beside, onPath], { command: "/mine", from: "setting" });
+check("the setting comes first", { setting: "/mine" }, [beside, onPath], {
+  command: "/mine",
+  from: "setting",
+});
 check("then the interpreter", {}, [beside, onPath], { command: beside, from: "interpreter" });
 check("then the path", {}, [onPath], { command: onPath, from: "path" });
-check("no interpreter is no matter", { interpreter: undefined }, [beside, onPath], { command: onPath, from: "path" });
+check("no interpreter is no matter", { interpreter: undefined }, [beside, onPath], {
+  command: onPath,
+  from: "path",
+});
 check("nothing is said where there is nothing", {}, [], undefined);
-check("an empty entry of the path is not the folder we are in", { searchPath: ":" }, ["warmline"], undefined);
+check(
+  "an empty entry of the path is not the folder we are in",
+  { searchPath: ":" },
+  ["warmline"],
+  undefined,
+);
