@@ -65,6 +65,8 @@ eval: eval-data ## what editing the cache costs in quality: .work/eval/edits-MOD
 vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	$(BIN)/python editors/vscode/write_settings.py
 	cp LICENSE editors/vscode/LICENSE
+	rm -rf editors/vscode/wheels
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir editors/vscode/wheels .
 	cd editors/vscode && npm install --no-audit --no-fund --loglevel=error && npm run package
 
 bench-server: .venv/.runs ## start-up and answers of the language server

@@ -1,0 +1,210 @@
+import type { Outcome } from "./program";
+
+export type Kind =
+  | "cancelled"
+  | "killed"
+  | "no python"
+  | "old python"
+  | "no venv"
+  | "disk full"
+  | "certificate"
+  | "proxy"
+  | "no network"
+  | "no build"
+  | "not in the folder"
+  | "denied"
+  | "no wheel"
+  | "broken"
+  | "unknown";
+
+/** What a button beside a failure does. */
+export type Action =
+  | { does: "copy"; title: string; text: string }
+  | { does: "open"; title: string; address: string }
+  | { does: "settings"; title: string; query: string };
+
+/** Why there is no environment, and what to do; the message names both. */
+export class Failure extends Error {
+  constructor(
+    readonly kind: Kind,
+    what: string,
+    remedy: string,
+    readonly actions: readonly Action[] = [],
+  ) {
+    super(remedy === "" ? what : `${what}. ${remedy}`);
+    this.name = "Failure";
+  }
+}
+
+export const CANCELLED = new Failure(
+  "cancelled",
+  "Making the environment was cancelled",
+  "What is done is kept; it goes on from there when you start it again.",
+);
+
+const PIP_SETTINGS: Action = {
+  does: "settings",
+  title: "Open settings",
+  query: "warmline.environment",
+};
+const PROXY_SETTINGS: Action = { does: "settings", title: "Open settings", query: "http.proxy" };
+
+/** How one kind is known by what pip or Python say, and what to tell. The first that fits counts. */
+interface Sign {
+  pattern: RegExp;
+  failure: (found: RegExpExecArray, where: Where) => Failure;
+}
+
+/** What the text of a failure depends on. */
+export interface Where {
+  /** Of the chosen Python: `3.11`. */
+  pythonVersion: string;
+  isDebian: boolean;
+  /** The setting `warmline.environment.wheelFolder`. */
+  wheelFolder: string;
+}
+
+const SIGNS: readonly Sign[] = [
+  {
+    pattern: /No space left on device|Errno 28\b|ENOSPC|WinError 112\b/,
+    failure: () => diskFull(),
+  },
+  {
+    pattern: /ensurepip is not available|No module named '?(?:ensurepip|venv)\b/,
+    failure: (_, where) => noVenv(where.pythonVersion, where.isDebian),
+  },
+  {
+    pattern: /CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLError/,
+    failure: () =>
+      new Failure(
+        "certificate",
+        "The certificate of the package index is not trusted",
+        "Where a proxy has a certificate of its own, name its file in PIP_CERT, or add --cert FILE to " +
+          "warmline.environment.pipArguments.",
+        [PIP_SETTINGS],
+      ),
+  },
+  {
+    pattern: /ProxyError|Cannot connect to proxy|Tunnel connection failed|\b407\b.*Proxy/,
+    failure: () =>
+      new Failure("proxy", "The proxy did not let pip through", "Correct the setting http.proxy.", [
+        PROXY_SETTINGS,
+      ]),
+  },
+  {
+    pattern:
+      /NewConnectionError|NameResolutionError|Temporary failure in name resolution|Name or service not known|getaddrinfo failed|Network is unreachable|Connection refused|ConnectTimeout|timed out|Max retries exceeded|Connection reset|RemoteDisconnected/i,
+    failure: () =>
+      new Failure(
+        "no network",
+        "The package index cannot be reached",
+        "Check the connection; behind a proxy set http.proxy. Without a network set " +
+          "warmline.environment.wheelFolder to a folder of wheels.",
+        [PIP_SETTINGS],
+      ),
+  },
+  {
+    pattern: /No matching distribution found for (\S+)|satisfies the requirement (\S+)/,
+    failure: (found, where) => {
+      const wanted = found[1] ?? found[2] ?? "a package";
+      if (where.wheelFolder !== "") {
+        return new Failure(
+          "not in the folder",
+          `${wanted} is not in ${where.wheelFolder} for Python ${where.pythonVersion}`,
+          "Fill the folder on a machine like this one: pip download --dest FOLDER warmline-*.whl",
+          [PIP_SETTINGS],
+        );
+      }
+      return new Failure(
+        "no build",
+        `The package index has no build of ${wanted} for Python ${where.pythonVersion} on this machine`,
+        "Name another Python (3.11 to 3.13 suit best) in warmline.environment.python.",
+        [PIP_SETTINGS],
+      );
+    },
+  },
+  {
+    pattern: /requires a different Python|Requires-Python/,
+    failure: (_, where) => oldPython([where.pythonVersion]),
+  },
+  {
+    pattern: /Permission denied|Errno 13\b|Access is denied|WinError (?:5|32)\b/,
+    failure: () =>
+      new Failure(
+        "denied",
+        "Files of the environment cannot be written",
+        "Close other windows that use Warmline, then try again.",
+      ),
+  },
+];
+
+/** The failure that a program's end stands for. */
+export function failureOf(outcome: Outcome, where: Where): Failure {
+  if (outcome.end === "cancelled") return CANCELLED;
+  for (const sign of SIGNS) {
+    const found = sign.pattern.exec(outcome.output);
+    if (found) return sign.failure(found, where);
+  }
+  if (outcome.end === "killed" || outcome.code === 137) {
+    return new Failure(
+      "killed",
+      "Another program ended the installation",
+      "It may be that memory ran out: close other programs, then try again; it goes on from where it was.",
+    );
+  }
+  const errors = outcome.output.split("\n").filter((line) => line.startsWith("ERROR"));
+  const last = errors.at(-1) ?? outcome.output.trimEnd().split("\n").at(-1) ?? "";
+  const said = last === "" ? `exit status ${String(outcome.code)}` : last;
+  return new Failure("unknown", `The installation failed: ${said}`, "The log has all of it.");
+}
+
+export function diskFull(): Failure {
+  return new Failure(
+    "disk full",
+    "There is not enough room on the disk",
+    "Free some space, then try again; it goes on from where it was.",
+  );
+}
+
+export function noVenv(pythonVersion: string, isDebian: boolean): Failure {
+  if (!isDebian) {
+    return new Failure(
+      "no venv",
+      `Python ${pythonVersion} lacks the module venv or ensurepip`,
+      "Install them, or name another Python in warmline.environment.python.",
+      [PIP_SETTINGS],
+    );
+  }
+  const command = `sudo apt install python3-venv python${pythonVersion}-venv`;
+  return new Failure(
+    "no venv",
+    `Python ${pythonVersion} lacks the module venv, which Debian packs apart`,
+    `Run \`${command}\`, then try again.`,
+    [{ does: "copy", title: "Copy the command", text: command }],
+  );
+}
+
+const GET_PYTHON: Action = {
+  does: "open",
+  title: "Get Python",
+  address: "https://www.python.org/downloads/",
+};
+
+export function oldPython(versions: readonly string[]): Failure {
+  return new Failure(
+    "old python",
+    `Python ${versions.join(", ")} is here; Warmline needs 3.11 or newer, 64 bit`,
+    "Install a newer one, or name it in warmline.environment.python.",
+    [GET_PYTHON, PIP_SETTINGS],
+  );
+}
+
+export function noPython(setting: string): Failure {
+  const what = setting === "" ? "No Python was found" : `${setting} is not a Python that runs`;
+  return new Failure(
+    "no python",
+    what,
+    "Install Python 3.11 or newer, or name it in warmline.environment.python.",
+    [GET_PYTHON, PIP_SETTINGS],
+  );
+}

@@ -1,0 +1,82 @@
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { PassThrough } from "node:stream";
+
+/** How a program ended and the last it said, on both of its outputs. */
+export interface Outcome {
+  end: "exit" | "killed" | "cancelled" | "missing";
+  /** Exit status; null where it did not end by itself. */
+  code: number | null;
+  output: string;
+}
+
+export interface Options {
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+  onLine?: (line: string) => void;
+}
+
+export type Run = (command: string, args: readonly string[], options: Options) => Promise<Outcome>;
+
+const KEPT_LINES = 200;
+const GRACE_MS = 3000;
+
+/** Runs a program to its end; cancelling ends it with all that it started. It never rejects. */
+export const run: Run = (command, args, { env, signal, onLine }) => {
+  if (signal.aborted) return Promise.resolve({ end: "cancelled", code: null, output: "" });
+  return new Promise((resolve) => {
+    const isWindows = process.platform === "win32";
+    const child = spawn(command, args, {
+      env,
+      shell: false,
+      windowsHide: true,
+      // a group of its own, so that what pip starts ends with it
+      detached: !isWindows,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const lines: string[] = [];
+    const both = new PassThrough();
+    let open = 2;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("end", () => --open === 0 && both.end());
+      stream.pipe(both, { end: false });
+    }
+    createInterface({ input: both, crlfDelay: Infinity }).on("line", (line) => {
+      lines.push(line);
+      if (lines.length > KEPT_LINES) lines.shift();
+      onLine?.(line);
+    });
+    let forced: NodeJS.Timeout | undefined;
+    const kill = (name: NodeJS.Signals): void => {
+      if (child.pid === undefined) return;
+      if (isWindows) {
+        spawn("taskkill", ["/pid", String(child.pid), "/T", "/F"], { windowsHide: true });
+        return;
+      }
+      try {
+        process.kill(-child.pid, name);
+      } catch {
+        // it has ended meanwhile
+      }
+    };
+    const cancel = (): void => {
+      kill("SIGTERM");
+      forced = setTimeout(() => {
+        kill("SIGKILL");
+      }, GRACE_MS);
+    };
+    signal.addEventListener("abort", cancel, { once: true });
+    const finish = (end: Outcome["end"], code: number | null): void => {
+      clearTimeout(forced);
+      signal.removeEventListener("abort", cancel);
+      resolve({ end, code, output: lines.join("\n") });
+    };
+    child.on("error", () => {
+      finish(signal.aborted ? "cancelled" : "missing", null);
+    });
+    child.on("close", (code, killedBy) => {
+      if (signal.aborted) finish("cancelled", code);
+      else finish(killedBy === null ? "exit" : "killed", code);
+    });
+  });
+};

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { Failure, type Kind } from "../src/environment/failure";
+import { finishedCommand, isCurrent, makeEnvironment, type Report } from "../src/environment/make";
+import { readRecord } from "../src/environment/record";
+import { FakeMachine } from "./machines";
+
+const QUIET: Report = { step: () => undefined, log: () => undefined };
+const STILL = new AbortController().signal;
+
+function make(fake: FakeMachine, report = QUIET, signal = STILL): Promise<string> {
+  return makeEnvironment(fake.wishes, fake.machine, report, signal);
+}
+
+async function failure(made: Promise<string>): Promise<Failure> {
+  const error: unknown = await made.then(
+    () => assert.fail("it was made"),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof Failure, String(error));
+  return error;
+}
+
+test("an environment is made once, and kept", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip('echo "Downloading torch-2.13.0-cp312.whl (190.0 MB)"; echo "Progress 50 of 100"');
+  const steps: [string, number][] = [];
+  const command = await make(fake, { ...QUIET, step: (...step) => steps.push(step) });
+  assert.equal(command, path.join(fake.wishes.folder, "venv/bin/warmline"));
+  assert.equal(finishedCommand(fake.wishes.folder, false), command);
+  const [venv, torch, wheel, needs, ...more] = fake.calls();
+  assert.equal(venv, "venv");
+  assert.match(torch ?? "", /--progress-bar raw torch>=2\.6$/);
+  assert.match(wheel ?? "", /--no-deps --force-reinstall \S+\.whl$/);
+  assert.match(needs ?? "", /raw \S+\.whl$/);
+  assert.deepEqual(more, []);
+  const shares = steps.map(([, share]) => share);
+  assert.ok(steps.some(([message]) => message === "downloading torch (190.0 MB)"));
+  assert.ok(
+    steps.some(([, share]) => Math.abs(share - 0.4) < 1e-9),
+    "half of torch",
+  );
+  assert.equal(shares.at(-1), 1);
+  await make(fake);
+  assert.deepEqual(fake.calls(), []);
+});
+
+test("another wheel is all that another version installs", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("");
+  await make(fake);
+  fake.calls();
+  assert.ok(await isCurrent(fake.wishes.folder, fake.wishes.wheels));
+  fake.wheel("second");
+  assert.ok(!(await isCurrent(fake.wishes.folder, fake.wishes.wheels)));
+  await make(fake);
+  assert.equal(fake.calls().filter((call) => !call.endsWith(".whl")).length, 0);
+  assert.ok(await isCurrent(fake.wishes.folder, fake.wishes.wheels));
+});
+
+test("an interrupted run goes on where it was", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip('case "$*" in *.whl) kill -9 $$ ;; esac');
+  assert.equal((await failure(make(fake))).kind, "killed");
+  assert.equal(finishedCommand(fake.wishes.folder, false), undefined);
+  assert.equal(readRecord(fake.wishes.folder)?.torch, "cpu");
+  fake.calls();
+  fake.pip("");
+  await make(fake);
+  assert.ok(fake.calls().every((call) => call.endsWith(".whl")));
+});
+
+test("an environment whose Python is gone is made anew", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("");
+  await make(fake);
+  fake.calls();
+  writeFileSync(path.join(fake.wishes.folder, "venv/bin/python"), "#!/gone\n");
+  await make(fake);
+  assert.equal(fake.calls()[0], "venv");
+});
+
+test("cancelling ends pip, and says that it can go on", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("echo Collecting torch; exec /bin/sleep 60");
+  const stop = new AbortController();
+  const log = (line: string): void => {
+    if (line === "Collecting torch") stop.abort();
+  };
+  assert.equal((await failure(make(fake, { ...QUIET, log }, stop.signal))).kind, "cancelled");
+  assert.equal(readRecord(fake.wishes.folder)?.state, "cancelled");
+});
+
+test("two windows make one", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("");
+  const [one, other] = await Promise.all([make(fake), make(fake)]);
+  assert.equal(one, other);
+  assert.equal(fake.calls().filter((call) => call === "venv").length, 1);
+});
+
+test("a window that died at it is not waited for", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("");
+  await make(fake);
+  // above the largest id that Linux gives
+  writeFileSync(path.join(fake.wishes.folder, "lock"), "4999999");
+  await make(fake);
+});
+
+function fails(name: string, kind: Kind, says: RegExp, set: (fake: FakeMachine) => void): void {
+  test(`${name} is told as: ${kind}`, async () => {
+    const fake = new FakeMachine();
+    fake.pip("");
+    set(fake);
+    const told = await failure(make(fake));
+    assert.equal(told.kind, kind, told.message);
+    assert.match(told.message, says);
+    assert.equal(finishedCommand(fake.wishes.folder, false), undefined);
+  });
+}
+
+const says = (text: string) => (fake: FakeMachine) => {
+  fake.python("python3", [3, 12]);
+  fake.pip(`echo "${text}" >&2; exit 1`);
+};
+
+fails("no Python", "no python", /Install Python 3\.11/, () => undefined);
+fails("a Python that does not start", "no python", /python3\.9 is not a Python/, (fake) => {
+  fake.wishes.python = "/nowhere/python3.9";
+});
+fails("a shim of a version that is not there", "no python", /No Python/, (fake) => {
+  fake.program("python3", "echo 'python3: command not found' >&2; exit 127");
+});
+fails("only an old Python", "old python", /Python 3\.9 is here.* 3\.11 or newer/, (fake) => {
+  fake.python("python3", [3, 9]);
+});
+fails("Debian's Python", "no venv", /sudo apt install python3-venv python3\.12-venv/, (fake) => {
+  fake.python("python3", [3, 12], false);
+});
+fails("a venv that fails", "no venv", /python3-venv/, (fake) => {
+  const venv = "echo 'because ensurepip is not available.  On Debian/Ubuntu'; exit 1";
+  fake.python("python3", [3, 12], true, venv);
+});
+fails("no venv elsewhere than on Debian", "no venv", /Install them/, (fake) => {
+  fake.machine.isDebian = false;
+  fake.python("python3", [3, 12], false);
+});
+fails("too small a disk", "disk full", /Free some space/, (fake) => {
+  fake.python("python3", [3, 12]);
+  fake.machine.freeBytes = () => Promise.resolve(1e8);
+});
+fails(
+  "a disk that is full at last",
+  "disk full",
+  /goes on from where/,
+  says("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"),
+);
+fails(
+  "no network",
+  "no network",
+  /http\.proxy.*wheelFolder/,
+  says(
+    "WARNING: Retrying: NewConnectionError: Temporary failure in name resolution\n" +
+      "ERROR: No matching distribution found for torch>=2.6",
+  ),
+);
+fails("a proxy", "proxy", /http\.proxy/, says("ProxyError('Cannot connect to proxy.')"));
+fails("a certificate", "certificate", /PIP_CERT/, says("SSLError: CERTIFICATE_VERIFY_FAILED"));
+fails(
+  "a Python too new",
+  "no build",
+  /no build of torch>=2\.6 for Python 3\.12/,
+  says("ERROR: No matching distribution found for torch>=2.6"),
+);
+fails("a folder without it", "not in the folder", /is not in \/wheels/, (fake) => {
+  says("ERROR: No matching distribution found for torch>=2.6")(fake);
+  fake.wishes.sources = { ...fake.wishes.sources, wheelFolder: "/wheels" };
+});
+fails("a locked file", "denied", /Close other windows/, says("[WinError 5] Access is denied"));
+fails("what was killed", "killed", /memory/, (fake) => {
+  fake.python("python3", [3, 12]);
+  fake.pip("kill -9 $$");
+});
+fails("what does not run", "broken", /does not run/, (fake) => {
+  fake.python("python3", [3, 12]);
+  fake.break();
+});
+fails("anything else", "unknown", /failed: ERROR: odd/, says("ERROR: odd"));
+fails("an extension without a wheel", "no wheel", /make vscode/, (fake) => {
+  fake.wishes.wheels = "/nowhere";
+});

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  installArguments,
+  masked,
+  pipEnvironment,
+  progress,
+  torchBuild,
+  type Sources,
+} from "../src/environment/pip";
+import { candidates, findPython } from "../src/environment/python";
+import { FakeMachine } from "./machines";
+
+const PLAIN: Sources = {
+  pipArguments: [],
+  cpuIndex: "",
+  wheelFolder: "",
+  proxy: "",
+  noProxy: [],
+  isStrict: true,
+};
+const CPU = "https://mirror.test/cpu";
+const BARE = ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "2", "--progress-bar"];
+
+function installs(
+  name: string,
+  sources: Partial<Sources>,
+  expected: string[],
+  build?: "cpu" | "cuda",
+): void {
+  test(name, () => {
+    const args = installArguments({ ...PLAIN, ...sources }, ["torch"], build, "24.1");
+    assert.deepEqual(args, [...BARE, "raw", ...expected, "torch"]);
+  });
+}
+
+installs("pip's own index is the default", {}, [], "cpu");
+installs("the CPU index is for the CPU", { cpuIndex: CPU }, ["--index-url", CPU], "cpu");
+installs("and not for a GPU", { cpuIndex: CPU }, [], "cuda");
+installs("and not for the rest", { cpuIndex: CPU }, []);
+installs(
+  "a folder is all that is used",
+  { cpuIndex: CPU, wheelFolder: "/wheels" },
+  ["--no-index", "--find-links", "/wheels"],
+  "cpu",
+);
+installs("the user's arguments come along", { pipArguments: ["--cert", "/ca.pem"] }, [
+  "--cert",
+  "/ca.pem",
+]);
+installs(
+  "a host is trusted blindly only where it was named",
+  { isStrict: false, pipArguments: ["--index-url=https://mirror.test:8443/simple"] },
+  ["--trusted-host", "mirror.test:8443", "--index-url=https://mirror.test:8443/simple"],
+);
+installs("and never the default one", { isStrict: false }, []);
+
+test("an old pip tells no bytes", () => {
+  assert.equal(installArguments(PLAIN, [], undefined, "23.2.1").at(-1), "off");
+  assert.equal(installArguments(PLAIN, [], undefined, "24.0").at(-1), "off");
+  assert.equal(installArguments(PLAIN, [], undefined, "25.0").at(-1), "raw");
+});
+
+test("pip gets VS Code's proxy and none of what leads it elsewhere", () => {
+  const sources = { ...PLAIN, proxy: "http://proxy.test:3128", noProxy: ["a.test", "b.test"] };
+  const before = {
+    PATH: "/bin",
+    https_proxy: "http://old.test",
+    PIP_TARGET: "/x",
+    PIP_CERT: "/ca",
+  };
+  const env = pipEnvironment(before, sources, "/tmp/ours");
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) {
+    assert.equal(env[name], "http://proxy.test:3128");
+  }
+  assert.equal(env["NO_PROXY"], "a.test,b.test");
+  assert.equal(env["PIP_TARGET"], undefined);
+  assert.equal(env["PIP_CERT"], "/ca");
+  assert.equal(before.PIP_TARGET, "/x");
+  assert.equal(pipEnvironment(before, PLAIN, "/t")["https_proxy"], "http://old.test");
+});
+
+test("pip's lines tell of progress", () => {
+  assert.deepEqual(progress("Progress 10 of 40"), { share: 0.25 });
+  assert.deepEqual(
+    progress("  Downloading https://a.test/b/torch-2.13.0%2Bcpu-cp311.whl (190.5 MB)"),
+    {
+      message: "downloading torch (190.5 MB)",
+    },
+  );
+  assert.deepEqual(progress("Installing collected packages: torch"), { message: "unpacking" });
+  assert.equal(progress("  Downloading pygls-2.1.1-py3-none-any.whl.metadata (3 kB)"), undefined);
+  assert.equal(progress("Progress 10 of 0"), undefined);
+  assert.equal(progress("Collecting torch"), undefined);
+});
+
+test("no password is logged", () => {
+  assert.equal(
+    masked("Looking in https://me:secret@a.test/simple"),
+    "Looking in https://****@a.test/simple",
+  );
+  assert.equal(masked("see https://a.test/@scope"), "see https://a.test/@scope");
+});
+
+test("the oldest Python that will do is taken", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 10]);
+  fake.python("python3.12", [3, 12], false);
+  fake.python("python3.13", [3, 13]);
+  const options = { env: fake.machine.env, signal: new AbortController().signal };
+  const found = await findPython(fake.machine.run, "", false, true, options);
+  assert.equal(found.version, "3.13");
+  assert.match(found.executable, /python3\.13$/);
+});
+
+test("Windows is asked by its launcher, a setting by itself", () => {
+  assert.deepEqual(candidates("", true)[0], ["py", "-3.11"]);
+  assert.deepEqual(candidates("", true).at(-1), ["python3"]);
+  assert.deepEqual(candidates("/mine", true), [["/mine"]]);
+});
+
+function builds(name: string, device: string, smi: string | undefined, expected: string): void {
+  test(name, async () => {
+    const fake = new FakeMachine();
+    if (smi !== undefined) fake.program("nvidia-smi", smi);
+    const options = { env: fake.machine.env, signal: new AbortController().signal };
+    assert.equal(await torchBuild(fake.machine.run, device, options), expected);
+  });
+}
+
+builds("no driver is a CPU", "auto", undefined, "cpu");
+builds("a GPU that answers is one", "auto", 'echo "GPU 0: NVIDIA H100 (UUID: GPU-1)"', "cuda");
+builds("a driver without a GPU is a CPU", "auto", 'echo "No devices were found"', "cpu");
+builds("a driver that fails is a CPU", "auto", 'echo "GPU 0: x"; exit 9', "cpu");
+builds("the setting decides", "cpu", 'echo "GPU 0: NVIDIA H100 (UUID: GPU-1)"', "cpu");
