@@ -58,7 +58,7 @@ SETTINGS = (
             "Files whose text the engine never gets. Matched against the name and the whole path."),
 )  # fmt: skip
 # what clients keep beside the server's settings, and send along
-OF_CLIENTS = frozenset(("command", "trace", "editorInfo", "editorPluginInfo"))
+OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 

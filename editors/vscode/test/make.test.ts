@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
@@ -13,6 +15,9 @@ const STILL = new AbortController().signal;
 function make(fake: FakeMachine, report = QUIET, signal = STILL): Promise<string> {
   return makeEnvironment(fake.wishes, fake.machine, report, signal);
 }
+
+// above the largest id that Linux gives
+const NOBODY = "4999999";
 
 async function failure(made: Promise<string>): Promise<Failure> {
   const error: unknown = await made.then(
@@ -33,7 +38,7 @@ test("an environment is made once, and kept", async () => {
   assert.equal(finishedCommand(fake.wishes.folder, false), command);
   const [venv, torch, wheel, needs, ...more] = fake.calls();
   assert.equal(venv, "venv");
-  assert.match(torch ?? "", /--progress-bar raw torch>=2\.6$/);
+  assert.match(torch ?? "", /--progress-bar raw torch==2\.13\.0$/);
   assert.match(wheel ?? "", /--no-deps --force-reinstall \S+\.whl$/);
   assert.match(needs ?? "", /raw \S+\.whl$/);
   assert.deepEqual(more, []);
@@ -112,8 +117,23 @@ test("a window that died at it is not waited for", async () => {
   fake.python("python3", [3, 12]);
   fake.pip("");
   await make(fake);
-  // above the largest id that Linux gives
-  writeFileSync(path.join(fake.wishes.folder, "lock"), "4999999");
+  writeFileSync(path.join(fake.wishes.folder, "lock"), NOBODY);
+  await make(fake);
+});
+
+test("the pip that a killed window left behind is waited for", async () => {
+  const fake = new FakeMachine();
+  fake.python("python3", [3, 12]);
+  fake.pip("");
+  await make(fake);
+  const left = spawn("/bin/cat");
+  const lock = path.join(fake.wishes.folder, "lock");
+  writeFileSync(lock, `${NOBODY} ${String(left.pid)}`);
+  assert.equal((await failure(make(fake, QUIET, AbortSignal.abort()))).kind, "cancelled");
+  // it was not begun, hence nothing is noted
+  assert.equal(readRecord(fake.wishes.folder)?.state, "finished");
+  left.stdin.end();
+  await once(left, "exit");
   await make(fake);
 });
 
@@ -171,7 +191,7 @@ fails(
   /http\.proxy.*wheelFolder/,
   says(
     "WARNING: Retrying: NewConnectionError: Temporary failure in name resolution\n" +
-      "ERROR: No matching distribution found for torch>=2.6",
+      "ERROR: No matching distribution found for torch==2.13.0",
   ),
 );
 fails("a proxy", "proxy", /http\.proxy/, says("ProxyError('Cannot connect to proxy.')"));
@@ -179,11 +199,11 @@ fails("a certificate", "certificate", /PIP_CERT/, says("SSLError: CERTIFICATE_VE
 fails(
   "a Python too new",
   "no build",
-  /no build of torch>=2\.6 for Python 3\.12/,
-  says("ERROR: No matching distribution found for torch>=2.6"),
+  /no build of torch==2\.13\.0 for Python 3\.12/,
+  says("ERROR: No matching distribution found for torch==2.13.0"),
 );
 fails("a folder without it", "not in the folder", /is not in \/wheels/, (fake) => {
-  says("ERROR: No matching distribution found for torch>=2.6")(fake);
+  says("ERROR: No matching distribution found for torch==2.13.0")(fake);
   fake.wishes.sources = { ...fake.wishes.sources, wheelFolder: "/wheels" };
 });
 fails("a locked file", "denied", /Close other windows/, says("[WinError 5] Access is denied"));

@@ -46,7 +46,8 @@ export interface Report {
 
 // room for what is fetched and unpacked; most of it is torch
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
-const TORCH = "torch>=2.6";
+// the one that the extension was tested with: see the Makefile
+const TORCH = "torch==2.13.0";
 const WAIT_FOR_WINDOW_MS = 500;
 
 /** This machine. */
@@ -88,9 +89,9 @@ export async function makeEnvironment(
 ): Promise<string> {
   const { folder } = wishes;
   try {
-    return await alone(folder, signal, WAIT_FOR_WINDOW_MS, async () => {
+    return await alone(folder, signal, WAIT_FOR_WINDOW_MS, async (started) => {
       try {
-        return await new Making(wishes, machine, report, signal).all();
+        return await new Making(wishes, machine, report, { signal, onStart: started }).all();
       } catch (error) {
         const made = readRecord(folder) ?? NOTHING;
         const state = asFailure(error, signal).kind === "cancelled" ? "cancelled" : "failed";
@@ -107,16 +108,16 @@ export async function makeEnvironment(
 class Making {
   private readonly where: Where;
   private record: Made;
-  private options: Options;
+  private readonly options: Options;
 
   constructor(
     private readonly wishes: Wishes,
     private readonly machine: Machine,
     private readonly report: Report,
-    signal: AbortSignal,
+    options: Omit<Options, "env">,
   ) {
     const temporary = path.join(wishes.folder, "tmp");
-    this.options = { env: pipEnvironment(machine.env, wishes.sources, temporary), signal };
+    this.options = { ...options, env: pipEnvironment(machine.env, wishes.sources, temporary) };
     this.record = readRecord(wishes.folder) ?? NOTHING;
     this.where = {
       pythonVersion: this.record.python,

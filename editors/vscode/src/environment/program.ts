@@ -14,6 +14,7 @@ export interface Options {
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;
   onLine?: (line: string) => void;
+  onStart?: (pid: number) => void;
 }
 
 export type Run = (command: string, args: readonly string[], options: Options) => Promise<Outcome>;
@@ -22,7 +23,7 @@ const KEPT_LINES = 200;
 const GRACE_MS = 3000;
 
 /** Runs a program to its end; cancelling ends it with all that it started. It never rejects. */
-export const run: Run = (command, args, { env, signal, onLine }) => {
+export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
   if (signal.aborted) return Promise.resolve({ end: "cancelled", code: null, output: "" });
   return new Promise((resolve) => {
     const isWindows = process.platform === "win32";
@@ -34,6 +35,7 @@ export const run: Run = (command, args, { env, signal, onLine }) => {
       detached: !isWindows,
       stdio: ["ignore", "pipe", "pipe"],
     });
+    if (child.pid !== undefined) onStart?.(child.pid);
     const lines: string[] = [];
     const both = new PassThrough();
     let open = 2;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir, open, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import type { Build } from "./pip";
@@ -34,12 +34,16 @@ export async function writeRecord(folder: string, record: Made): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
-/** Does something while no other window does it: waits for one that is at it. */
+/**
+ * Does something while no other window does it: waits for one that is at it.
+ *
+ * The work names the programs it starts: where a window is killed they go on, and are waited for too.
+ */
 export async function alone<T>(
   folder: string,
   signal: AbortSignal,
   everyMs: number,
-  work: () => Promise<T>,
+  work: (started: (pid: number) => void) => Promise<T>,
 ): Promise<T> {
   await mkdir(folder, { recursive: true });
   const lock = path.join(folder, "lock");
@@ -48,7 +52,9 @@ export async function alone<T>(
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
   try {
-    return await work();
+    return await work((pid) => {
+      writeFileSync(lock, `${process.pid} ${pid}`);
+    });
   } finally {
     await unlink(lock);
   }
@@ -63,9 +69,9 @@ async function take(lock: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  const owner = Number(await readFile(lock, "utf8").catch(() => "0"));
+  const owners = (await readFile(lock, "utf8").catch(() => "")).split(" ").map(Number);
   // empty: it is being written
-  if (owner > 0 && !isAlive(owner)) await unlink(lock).catch(() => undefined);
+  if (owners[0] !== 0 && !owners.some(isAlive)) await unlink(lock).catch(() => undefined);
   return false;
 }
 
