@@ -8,12 +8,41 @@ from pathlib import Path
 from warmline_lsp.settings import SETTINGS, Setting
 
 PACKAGE = Path(__file__).resolve().parent / "package.json"
-COMMAND = {
-    "type": "string",
-    "default": "",
-    "scope": "machine-overridable",
-    "markdownDescription": "The command `warmline`. Empty: the one on the PATH.",
-}
+OWN: dict[str, dict[str, object]] = {
+    "command": {
+        "type": "string",
+        "default": "",
+        "scope": "machine-overridable",
+        "markdownDescription": "The command `warmline`. Empty: the one beside the workspace's interpreter, "
+        "on the PATH, or in an environment that the extension makes.",
+    },
+    "environment.python": {
+        "type": "string",
+        "default": "",
+        "scope": "machine",
+        "markdownDescription": "The Python to make the extension's environment with. Empty: one that is found.",
+    },
+    "environment.wheelFolder": {
+        "type": "string",
+        "default": "",
+        "scope": "machine",
+        "markdownDescription": "A folder of wheels to install from, without a network.",
+    },
+    "environment.cpuIndex": {
+        "type": "string",
+        "default": "",
+        "scope": "machine",
+        "markdownDescription": "The address of a package index with the CPU build of torch, much smaller than the "
+        "usual one. Empty: pip's own index.",
+    },
+    "environment.pipArguments": {
+        "type": "array",
+        "items": {"type": "string"},
+        "default": [],
+        "scope": "machine",
+        "markdownDescription": "More arguments of `pip install`, such as `--index-url` or `--cert`.",
+    },
+}  # fmt: skip
 
 
 def property_of(setting: Setting) -> dict[str, object]:
@@ -39,8 +68,8 @@ def property_of(setting: Setting) -> dict[str, object]:
 
 def properties() -> dict[str, object]:
     """All settings of the extension, the server's and its own."""
-    own = {"warmline.command": COMMAND}
-    return {f"warmline.{setting.name}": property_of(setting) for setting in SETTINGS} | own
+    of_server = {setting.name: property_of(setting) for setting in SETTINGS}
+    return {f"warmline.{name}": described for name, described in (of_server | OWN).items()}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@ import { LanguageClient, type ServerOptions } from "vscode-languageclient/node";
 import { clientOptions } from "./client_options";
 import { commands } from "./commands";
 import { cursorNotices } from "./cursor";
+import { ownCommand } from "./environment/offer";
 import { workspaceInterpreter } from "./interpreter";
 import { NOT_FOUND, serverCommand } from "./server_command";
 import { Snooze } from "./snooze";
@@ -21,7 +22,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   );
   try {
     const options = clientOptions(log, status, snooze);
-    client = new LanguageClient("warmline", "Warmline", await server(log), options);
+    client = new LanguageClient("warmline", "Warmline", await server(context, log), options);
     client.onNotification("warmline/status", (sent: Status) => {
       status.show(sent);
     });
@@ -40,14 +41,18 @@ export async function deactivate(): Promise<void> {
 }
 
 /** An untrusted workspace's own setting and interpreter are not used: see restrictedConfigurations. */
-async function server(log: vscode.LogOutputChannel): Promise<ServerOptions> {
+async function server(
+  context: vscode.ExtensionContext,
+  log: vscode.LogOutputChannel,
+): Promise<ServerOptions> {
   const found = serverCommand({
     setting: vscode.workspace.getConfiguration("warmline").get("command", ""),
     interpreter: vscode.workspace.isTrusted ? await workspaceInterpreter() : undefined,
     searchPath: process.env["PATH"] ?? "",
     isWindows: process.platform === "win32",
   });
-  if (!found) throw new Error(NOT_FOUND);
-  log.info(`the server is ${found.command}, found by the ${found.from}`);
-  return { command: found.command, args: ["lsp"], options: { shell: false } };
+  const command = found?.command ?? (await ownCommand(context, log));
+  if (command === undefined) throw new Error(NOT_FOUND);
+  log.info(`the server is ${command}, found by the ${found?.from ?? "extension's environment"}`);
+  return { command, args: ["lsp"], options: { shell: false } };
 }

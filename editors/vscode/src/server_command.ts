@@ -32,5 +32,5 @@ export function serverCommand(places: Places, exists = existsSync): Found | unde
 
 /** What to say where there is no server. */
 export const NOT_FOUND =
-  "The command warmline was not found. Run `pip install warmline` in the environment that this workspace uses, " +
-  "or set warmline.command to the program.";
+  "The command warmline was not found. Reload the window to have an environment made for it, run " +
+  "`pip install warmline` in the one that this workspace uses, or set warmline.command to the program.";
