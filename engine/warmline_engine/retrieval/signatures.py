@@ -1,0 +1,180 @@
+"""The short kind of chunk: a definition's signature with the first line of its documentation; constants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from .grammars import GRAMMARS
+
+MOST = 400  # characters of a signature
+MOST_VALUE = 120  # characters of a constant's line
+_WRAPPERS = ("definition", "declaration")
+# what may hold definitions of use elsewhere: never the body of a function
+_HOLDERS = re.compile(
+    r"class|module|namespace|impl|trait|interface|struct|enum|object|record|union"
+)
+_CONTAINERS = re.compile(
+    r"^(program|module|source_file|translation_unit|compilation_unit|block|.*body.*|.*_list"
+    r"|statement_block|preproc_.*|linkage_specification|expression_statement|ERROR"
+    r"|.*export.*|template_declaration|if_statement|try_statement)$"
+)
+_DEEPEST = 12
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a definition looks like from outside.
+
+    Units: line from 0.
+    """
+
+    name: str
+    line: int
+    scopes: tuple[str, ...]
+    text: str
+
+
+def signatures(root: Node, source: bytes, language: str) -> list[Signature]:
+    """The signatures of a parsed file, in order: top level, and inside classes and their like."""
+    return sorted(_signatures(root, source, language), key=lambda signature: signature.line)
+
+
+def name_of(node: Node, language: str) -> str:
+    """The name that a definition or constant defines, "" where it has none."""
+    for _ in range(_DEEPEST):
+        if inner := _wrapped(node):
+            node = inner
+            continue
+        found = (
+            node.child_by_field_name("name")
+            or node.child_by_field_name("declarator")
+            or (node.child_by_field_name("left") if "assignment" in node.type else None)
+            or (node.child_by_field_name("type") if node.type == "impl_item" else None)
+            or _first_holding(node)
+        )
+        if found is None:
+            return ""
+        if not found.named_child_count:
+            return (found.text or b"").decode("utf-8", "replace")
+        if found.type in ("qualified_identifier", "qualified_name", "scoped_identifier",
+                          "dotted_name", "nested_identifier", "namespace_name",
+                          "scoped_type_identifier"):  # fmt: skip
+            return (found.text or b"").decode("utf-8", "replace")
+        if found.type in ("generic_type", "template_type", "template_function"):
+            found = found.named_children[0]
+            return (found.text or b"").decode("utf-8", "replace")
+        node = found
+    return ""
+
+
+def _wrapped(node: Node) -> Node | None:
+    """What a decorated, exported or templated definition wraps."""
+    for field in _WRAPPERS:
+        if inner := node.child_by_field_name(field):
+            return inner
+    if node.type == "template_declaration":
+        return node.named_children[-1] if node.named_children else None
+    return None
+
+
+def _first_holding(node: Node) -> Node | None:
+    """The part that names a declaration whose grammar has no field for it."""
+    for child in node.named_children:
+        if child.type.endswith(("_spec", "_declarator", "const_element", "variable_declaration")):
+            return child
+    if node.type in ("const_element", "variable_declaration", "reference_declarator"):
+        return node.named_children[0] if node.named_children else None
+    return None
+
+
+def _signatures(root: Node, source: bytes, language: str) -> Iterator[Signature]:
+    grammar = GRAMMARS[language]
+    stack: list[tuple[Node, tuple[str, ...], int]] = [(root, (), 0)]
+    while stack:
+        node, scopes, depth = stack.pop()
+        if depth > _DEEPEST:
+            continue
+        inner: list[tuple[Node, tuple[str, ...], int]] = []
+        for child in node.named_children:
+            if child.type in grammar.definitions:
+                core = _wrapped(child) or child
+                core = _wrapped(core) or core
+                is_value = core.type not in grammar.definitions
+                if name := name_of(child, language):
+                    yield (
+                        _constant(name, child, scopes)
+                        if is_value
+                        else Signature(
+                            name,
+                            child.start_point.row,
+                            scopes,
+                            _signature(child, core, source, language),
+                        )
+                    )
+                if not is_value and _HOLDERS.search(core.type):
+                    inner.append((core, (*scopes, name) if name else scopes, depth + 1))
+            elif child.type in grammar.constants:
+                if name := name_of(child, language):
+                    yield _constant(name, child, scopes)
+            elif _CONTAINERS.match(child.type):
+                inner.append((child, scopes, depth + 1))
+        stack += reversed(inner)
+
+
+def _constant(name: str, node: Node, scopes: tuple[str, ...]) -> Signature:
+    text = (node.text or b"").decode("utf-8", "replace")
+    first = text.split("\n", 1)[0].rstrip()
+    if len(first) > MOST_VALUE or first != text.rstrip():
+        first = f"{first[:MOST_VALUE]} ..."
+    return Signature(name, node.start_point.row, scopes, first + "\n")
+
+
+def _signature(node: Node, core: Node, source: bytes, language: str) -> str:
+    body = core.child_by_field_name("body")
+    end = body.start_byte if body else node.end_byte
+    head = source[node.start_byte : end].decode("utf-8", "replace").rstrip(" \t\r\n{")
+    if language == "ruby" or (body is None and len(head) > MOST):
+        head = head.split("\n", 1)[0]
+    document = _docstring(body) if language == "python" else _comment_above(node)
+    head = head[:MOST]
+    if not document:
+        return head + "\n"
+    if language == "python":
+        return f'{head}\n    """{document}"""\n'
+    return f"{GRAMMARS[language].comment} {document}\n{head}\n"
+
+
+def _docstring(body: Node | None) -> str:
+    """The first line of a Python docstring."""
+    first = body.named_children[0] if body and body.named_children else None
+    if first is not None and first.type == "expression_statement" and first.named_children:
+        first = first.named_children[0]
+    if first is None or first.type != "string":
+        return ""
+    text = (first.text or b"").decode("utf-8", "replace").lstrip("rRbBuUfF").strip("\"'").strip()
+    return text.split("\n", 1)[0].strip()[:MOST_VALUE]
+
+
+def _comment_above(node: Node) -> str:
+    """The first line that says something of the comment that ends on the line above."""
+    above = node.prev_named_sibling
+    first: Node | None = None
+    row = node.start_point.row
+    while above is not None and row <= above.end_point.row + 1:
+        if "comment" in above.type:
+            first = above
+        elif above.type != "attribute_item":
+            break
+        row = above.start_point.row
+        above = above.prev_named_sibling
+    if first is None:
+        return ""
+    text = (first.text or b"").decode("utf-8", "replace")
+    for line in text.split("\n"):
+        if said := line.strip().strip("/*#! ").strip():
+            return said[:MOST_VALUE]
+    return ""
