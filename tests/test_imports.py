@@ -27,6 +27,7 @@ FLOORS = [
     {"cache", "text"},
     {"decoding"},
     {"loaded_model"},
+    {"retrieval"},
     {"window"},
     {"session"},
     {"worker"},

@@ -6,6 +6,9 @@ EngineError                 every error the engine reports; `code` is stable and
 │   ├── CheckpointError         weights missing, misshapen, truncated or pickled
 │   ├── TokenizerError          a tokenizer.json missing or of no use
 │   └── SourceError             a model that is not where it was looked for
+├── RetrievalError          the index of a workspace cannot be used
+│   ├── IndexBusy               another process holds the database for too long
+│   └── IndexFull               there is no room on the disk
 └── DocumentError           a frame that does not fit the document it names
     ├── UnknownDocument         the document is not open
     └── OutOfSync               an edit or offset outside the text, or a version going back
@@ -36,6 +39,18 @@ class TokenizerError(ModelError):
 
 class SourceError(ModelError):
     code = "model_source"
+
+
+class RetrievalError(EngineError):
+    code = "retrieval"
+
+
+class IndexBusy(RetrievalError):
+    code = "index_busy"
+
+
+class IndexFull(RetrievalError):
+    code = "index_full"
 
 
 class DocumentError(EngineError):

@@ -12,12 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-SECRETS = (
-    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
-    "secrets.*", "*secrets.y*ml", "credentials", "credentials.*", "id_rsa*", "id_dsa*", "id_ecdsa*",
-    "id_ed25519*", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd", "**/.ssh/**",
-    "**/.aws/**", "**/.gnupg/**", "**/.kube/config",
-)  # fmt: skip
+from warmline_engine.wire import SECRETS
 
 
 @dataclass(frozen=True)

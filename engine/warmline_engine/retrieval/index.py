@@ -1,0 +1,311 @@
+"""The index of a workspace: the chunks of its files, found by their words or by the name they define."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from .database import Database
+from .split import split
+from .words import words
+
+log = logging.getLogger(__name__)
+MOST_POSTINGS = 12_000  # chunks that a query looks at: its commonest words are left out above that
+COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
+_COLUMNS = (
+    "chunks.id, files.path, files.language, kind, start, line, scopes, name, text "
+    "FROM chunks JOIN files ON files.id = file"
+)
+
+
+class Kind(enum.IntEnum):
+    BLOCK = 0
+    SIGNATURE = 1
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk as it is kept.
+
+    Units: start counts code points, line counts from 0; a signature has its line only, and start 0.
+    """
+
+    id: int
+    path: str
+    language: str
+    kind: Kind
+    start: int
+    line: int
+    scopes: tuple[str, ...]
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells without reading whether a file changed; an unsaved document has none."""
+
+    size: int
+    mtime_ns: int
+
+
+UNSAVED = Stamp(-1, -1)  # no file on disk looks like this: what is unsaved is read anew some day
+
+
+class Index:
+    """Files in, chunks out. For one thread; other threads and processes open the same file themselves."""
+
+    def __init__(self, path: Path, tell: Callable[[str], None] = log.warning) -> None:
+        self._database = Database(path, tell)
+        # how many chunks have a word, as it was; counting a common one takes milliseconds
+        self._n_chunks_of: dict[str, int] = {}
+        self._n_puts = 0
+
+    @property
+    def n_begun(self) -> int:
+        """How often the database was begun anew since it was opened."""
+        return self._database.n_begun
+
+    def close(self) -> None:
+        self._database.close()
+
+    def put(self, files: Iterable[tuple[str, str, str, Stamp]]) -> int:
+        """Puts texts as (path, language, text, stamp) in one transaction; how many were not there yet.
+
+        Raises: IndexBusy, IndexFull, RetrievalError.
+        """
+        entries = [_Entry.of(*file) for file in files]
+        known = self._database.run(lambda c: [_known(c, entry.path) for entry in entries])
+        for entry, row in zip(entries, known, strict=True):
+            if row is None or row[1:] != (entry.hash, entry.language):
+                entry.rows  # noqa: B018  # split before the transaction, which keeps others waiting
+        n_put = self._database.write(lambda c: sum(_put(c, entry) for entry in entries))
+        self._n_puts += n_put
+        if self._n_puts > COUNTS_LAST:
+            self._n_chunks_of.clear()
+            self._n_puts = 0
+        return n_put
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Forgets files.
+
+        Raises: IndexBusy, IndexFull, RetrievalError.
+        """
+        gone = list(paths)
+
+        def action(connection: sqlite3.Connection) -> None:
+            for path in gone:
+                row = connection.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()
+                if row is not None:
+                    _remove_chunks(connection, row[0])
+                    connection.execute("DELETE FROM files WHERE id = ?", row)
+
+        self._database.write(action)
+
+    def stamps(self) -> dict[str, Stamp]:
+        """The stamp of each file by path."""
+        rows = self._database.run(
+            lambda c: c.execute("SELECT path, size, mtime_ns FROM files").fetchall()
+        )
+        return {path: Stamp(size, mtime_ns) for path, size, mtime_ns in rows}
+
+    def counts(self) -> tuple[int, int]:
+        """How many files and chunks there are."""
+        return self._database.run(
+            lambda c: c.execute(
+                "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM chunks)"
+            ).fetchone()
+        )
+
+    def search(self, wanted: Sequence[str], limit: int) -> list[tuple[int, float]]:
+        """The blocks that words are found in, best first: (id, BM25); a word counts as often as it is given.
+
+        Cost: looks at some MOST_POSTINGS chunks, the rarest words first.
+        """
+        return self._database.run(lambda c: _search(c, wanted, limit, self._n_chunks_of))
+
+    def chunks(self, ids: Iterable[int]) -> dict[int, Chunk]:
+        """Chunks by id; one that is gone is left out."""
+        numbers = list(ids)
+        marks = ",".join("?" * len(numbers))
+        rows = self._database.run(
+            lambda c: c.execute(
+                f"SELECT {_COLUMNS} WHERE chunks.id IN ({marks})", numbers
+            ).fetchall()
+        )
+        return {row[0]: _chunk(row) for row in rows}
+
+    def named(self, name: str, limit: int = 50) -> list[Chunk]:
+        """The chunks that define a name, in any file."""
+        return self._rows("name = ? ORDER BY chunks.id LIMIT ?", (name, limit))
+
+    def of_file(self, path: str) -> list[Chunk]:
+        """The chunks of a file in order."""
+        return self._rows("path = ? ORDER BY kind, line, chunks.id", (path,))
+
+    def has_file(self, path: str) -> bool:
+        return self._database.run(
+            lambda c: (
+                c.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone() is not None
+            )
+        )
+
+    def _rows(self, condition: str, values: tuple[object, ...]) -> list[Chunk]:
+        rows = self._database.run(
+            lambda c: c.execute(f"SELECT {_COLUMNS} WHERE {condition}", values).fetchall()
+        )
+        return [_chunk(row) for row in rows]
+
+
+def content_hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass
+class _Entry:
+    """A file ready to be written."""
+
+    path: str
+    language: str
+    stamp: Stamp
+    hash: bytes
+    text: str
+
+    @classmethod
+    def of(cls, path: str, language: str, text: str, stamp: Stamp) -> _Entry:
+        clean = text.encode("utf-8", "replace").decode()
+        return cls(path, language, stamp, content_hash(clean), clean)
+
+    @functools.cached_property
+    def rows(self) -> list[tuple[Kind, int, int, str, str, str]]:
+        """The file's chunks as (kind, start, line, scopes, name, text)."""
+        parts = split(self.text, self.language)
+        rows = [
+            (Kind.BLOCK, b.start, b.line, _joined(b.scopes), b.name, b.text) for b in parts.blocks
+        ]
+        rows += [
+            (Kind.SIGNATURE, 0, s.line, _joined(s.scopes), s.name, s.text) for s in parts.signatures
+        ]
+        return rows
+
+
+def _known(connection: sqlite3.Connection, path: str) -> tuple[int, bytes, str] | None:
+    return connection.execute(
+        "SELECT id, hash, language FROM files WHERE path = ?", (path,)
+    ).fetchone()
+
+
+def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
+    """Writes a file, and only those of its chunks that are not there already; whether the text is new."""
+    known = _known(connection, entry.path)
+    stamp = (entry.stamp.size, entry.stamp.mtime_ns)
+    if known is not None and known[1:] == (entry.hash, entry.language):
+        connection.execute(
+            "UPDATE files SET size = ?, mtime_ns = ? WHERE id = ?", (*stamp, known[0])
+        )
+        return False
+    if known is None:
+        file = connection.execute(
+            "INSERT INTO files (path, size, mtime_ns, hash, language) VALUES (?, ?, ?, ?, ?)",
+            (entry.path, *stamp, entry.hash, entry.language),
+        ).lastrowid
+        assert file is not None
+        kept: dict[tuple[object, ...], list[int]] = {}
+    else:
+        file = known[0]
+        connection.execute(
+            "UPDATE files SET size = ?, mtime_ns = ?, hash = ?, language = ? WHERE id = ?",
+            (*stamp, entry.hash, entry.language, file),
+        )
+        kept = {}
+        for row in connection.execute(
+            "SELECT kind, scopes, name, text, id FROM chunks WHERE file = ?", (file,)
+        ):
+            kept.setdefault(row[:-1], []).append(row[-1])
+    moved: list[tuple[int, int, int]] = []
+    for kind, start, line, scopes, name, text in entry.rows:
+        if same := kept.get((kind, scopes, name, text)):
+            moved.append((start, line, same.pop()))
+            continue
+        chunk = connection.execute(
+            "INSERT INTO chunks (file, kind, start, line, scopes, name, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (file, kind, start, line, scopes, name, text),
+        ).lastrowid
+        if kind == Kind.BLOCK:
+            connection.execute(
+                "INSERT INTO postings (rowid, names, body) VALUES (?, ?, ?)",
+                (chunk, *_posted(entry.path, scopes, name, text)),
+            )
+    connection.executemany("UPDATE chunks SET start = ?, line = ? WHERE id = ?", moved)
+    for gone in kept.values():
+        for chunk in gone:
+            _remove_chunk(connection, entry.path, chunk)
+    return True
+
+
+def _remove_chunks(connection: sqlite3.Connection, file: int) -> None:
+    (path,) = connection.execute("SELECT path FROM files WHERE id = ?", (file,)).fetchone()
+    for (chunk,) in connection.execute("SELECT id FROM chunks WHERE file = ?", (file,)).fetchall():
+        _remove_chunk(connection, path, chunk)
+
+
+def _remove_chunk(connection: sqlite3.Connection, path: str, chunk: int) -> None:
+    kind, scopes, name, text = connection.execute(
+        "SELECT kind, scopes, name, text FROM chunks WHERE id = ?", (chunk,)
+    ).fetchone()
+    if kind == Kind.BLOCK:
+        # FTS5 keeps no text here: it must be told again what it is to forget
+        connection.execute(
+            "INSERT INTO postings (postings, rowid, names, body) VALUES ('delete', ?, ?, ?)",
+            (chunk, *_posted(path, scopes, name, text)),
+        )
+    connection.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+
+
+def _posted(path: str, scopes: str, name: str, text: str) -> tuple[str, str]:
+    """The words of a block: of its names and its path, and of its text."""
+    return " ".join(words(f"{name} {scopes} {path}")), " ".join(words(text))
+
+
+def _search(
+    connection: sqlite3.Connection, wanted: Sequence[str], limit: int, n_chunks_of: dict[str, int]
+) -> list[tuple[int, float]]:
+    known: list[tuple[int, str]] = []
+    for word in set(wanted):
+        if not n_chunks_of.get(word):
+            row = connection.execute(
+                "SELECT doc FROM vocabulary WHERE term = ?", (word,)
+            ).fetchone()
+            n_chunks_of[word] = row[0] if row else 0
+        if n_chunks_of[word]:
+            known.append((n_chunks_of[word], word))
+    chosen: list[str] = []
+    n_postings = 0
+    for n_chunks, word in sorted(known):
+        n_postings += n_chunks
+        if chosen and n_postings > MOST_POSTINGS:
+            break
+        # a word counts as often as the query has it, up to a point
+        chosen += [f'"{word}"'] * min(3, wanted.count(word))
+    if not chosen:
+        return []
+    found = connection.execute(
+        "SELECT rowid, -rank FROM postings WHERE postings MATCH ? ORDER BY rank LIMIT ?",
+        (" OR ".join(chosen), limit),
+    )
+    return found.fetchall()
+
+
+def _joined(scopes: tuple[str, ...]) -> str:
+    return "\n".join(scopes)
+
+
+def _chunk(row: tuple[int, str, str, int, int, int, str, str, str]) -> Chunk:
+    scopes = tuple(row[6].split("\n")) if row[6] else ()
+    return Chunk(*row[:3], Kind(row[3]), row[4], row[5], scopes, row[7], row[8])
