@@ -22,7 +22,7 @@ from . import places
 from .errors import ServerError
 from .settings import Settings
 
-# commands that run in a process of their own, which loads torch: their module, and what they are for
+# commands that run in a process of their own, with the engine's libraries: their module, and what they are for
 PASSED_ON = {
     "engine": ("warmline_engine.service", "the engine process; started by the server by itself"),
     "bench": ("warmline_engine.bench", "measure on this machine what edits cost"),
@@ -31,6 +31,8 @@ PASSED_ON = {
         "measure what editing the cache costs in quality",
     ),
     "models": ("warmline_engine.model.library", "list, show, pull, path"),
+    "index": ("warmline_engine.retrieval.index_command", "read what is new in a workspace"),
+    "search": ("warmline_engine.retrieval.search_command", "find code in a workspace by words"),
 }
 
 

@@ -31,7 +31,6 @@ _TABLES = """
     CREATE VIRTUAL TABLE postings USING fts5(
         names, body, content='', tokenize="unicode61 remove_diacritics 0 tokenchars '_'"
     );
-    CREATE VIRTUAL TABLE vocabulary USING fts5vocab(postings, row);
     INSERT INTO postings(postings, rank) VALUES ('rank', 'bm25(3.0, 1.0)');
 """
 _T = TypeVar("_T")
@@ -144,7 +143,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         # another process may have been first
         if connection.execute("PRAGMA user_version").fetchone() == (VERSION,):
             return
-        for name in ("vocabulary", "postings", "chunks", "files"):
+        for name in ("postings", "chunks", "files"):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in _TABLES.split(";\n"):
             if statement.strip():

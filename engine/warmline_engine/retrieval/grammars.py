@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tree_sitter import Language, Parser
+from tree_sitter import Language, Node, Parser
 
 LINES_ONLY = "lines"  # the name of a language without grammar: split by lines
 
@@ -139,3 +139,10 @@ def parser(language: str) -> Parser | None:
         return None
     module = importlib.import_module(grammar.module)
     return Parser(Language(getattr(module, grammar.function)()))
+
+
+@functools.lru_cache(maxsize=2)
+def parsed(language: str, source: bytes) -> Node | None:
+    """The root of a text's tree, None in a language without grammar; several ask for the same text."""
+    found = parser(language)
+    return found.parse(source).root_node if found else None

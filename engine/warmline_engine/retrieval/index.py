@@ -16,7 +16,7 @@ from .split import split
 from .words import words
 
 log = logging.getLogger(__name__)
-MOST_POSTINGS = 12_000  # chunks that a query looks at: its commonest words are left out above that
+MOST_POSTINGS = 6_000  # chunks that a query looks at: its commonest words are left out above that
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
 _COLUMNS = (
     "chunks.id, files.path, files.language, kind, start, line, scopes, name, text "
@@ -143,7 +143,7 @@ class Index:
 
     def named(self, name: str, limit: int = 50) -> list[Chunk]:
         """The chunks that define a name, in any file."""
-        return self._rows("name = ? ORDER BY chunks.id LIMIT ?", (name, limit))
+        return self._rows("name = ? AND name != '' ORDER BY chunks.id LIMIT ?", (name, limit))
 
     def of_file(self, path: str) -> list[Chunk]:
         """The chunks of a file in order."""
@@ -279,10 +279,11 @@ def _search(
     known: list[tuple[int, str]] = []
     for word in set(wanted):
         if not n_chunks_of.get(word):
-            row = connection.execute(
-                "SELECT doc FROM vocabulary WHERE term = ?", (word,)
+            # a common word need not be counted to its end: it is left out anyway
+            (n_chunks_of[word],) = connection.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM postings WHERE postings MATCH ? LIMIT ?)",
+                (_quoted(word), MOST_POSTINGS + 1),
             ).fetchone()
-            n_chunks_of[word] = row[0] if row else 0
         if n_chunks_of[word]:
             known.append((n_chunks_of[word], word))
     chosen: list[str] = []
@@ -292,7 +293,7 @@ def _search(
         if chosen and n_postings > MOST_POSTINGS:
             break
         # a word counts as often as the query has it, up to a point
-        chosen += [f'"{word}"'] * min(3, wanted.count(word))
+        chosen += [_quoted(word)] * min(3, wanted.count(word))
     if not chosen:
         return []
     found = connection.execute(
@@ -300,6 +301,11 @@ def _search(
         (" OR ".join(chosen), limit),
     )
     return found.fetchall()
+
+
+def _quoted(word: str) -> str:
+    doubled = word.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _joined(scopes: tuple[str, ...]) -> str:

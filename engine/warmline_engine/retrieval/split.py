@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from .grammars import GRAMMARS, comment_mark, parser
+from .grammars import GRAMMARS, comment_mark, parsed
 from .signatures import Signature, name_of, signatures
 
 BUDGET = 1_000  # UTF-8 bytes of a block: some 250 to 350 tokens
@@ -49,11 +49,10 @@ def split(text: str, language: str, budget: int = BUDGET) -> Parts:
     assert budget > 0, budget
     # a lone surrogate cannot be parsed; one character stands for it, so that counts agree
     source = text.encode("utf-8", "replace")
-    grammar_parser = parser(language)
-    if grammar_parser is None:
+    root = parsed(language, source)
+    if root is None:
         pieces, found = [_Piece(0, len(source), (), "")], list[Signature]()
     else:
-        root = grammar_parser.parse(source).root_node
         pieces = list(_pieces(root, source, language, budget))
         found = signatures(root, source, language)
     cut = [part for piece in _merged(pieces, budget) for part in _within(piece, source, budget)]

@@ -1,0 +1,89 @@
+"""`warmline index`: brings the index of a workspace up to date."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from warmline_engine.errors import EngineError, RetrievalError
+from warmline_engine.wire import SECRETS
+
+from .build import Progress, build
+from .files import Rules
+from .index import Index
+from .places import index_path
+
+
+def opened(folder: Path) -> tuple[Index, Rules]:
+    """The index and the rules of a workspace.
+
+    Raises: RetrievalError, when it is no folder.
+    """
+    if not folder.is_dir():
+        raise RetrievalError(f"{folder} is not a folder; give the folder of a project")
+    root = folder.resolve()
+    try:
+        path = index_path(root)
+    except OSError as error:
+        raise RetrievalError(f"the cache folder cannot be made: {error}") from None
+    return Index(path, say), Rules(root, SECRETS)
+
+
+def say(text: str) -> None:
+    print(f"warmline: {text}", file=sys.stderr)
+
+
+def shown(progress: Progress) -> None:
+    """Progress as a line that is written over; on a terminal only."""
+    if sys.stderr.isatty():
+        end = "\n" if progress.n_done == progress.n_files else ""
+        print(f"\r{progress.n_done}/{progress.n_files} files", end=end, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="warmline index",
+        description="Reads the source files of a workspace that are new or changed; what .gitignore leaves out, "
+        "secrets, generated and huge files stay unread.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", type=Path, nargs="?", default=Path(), help="the workspace (here)"
+    )
+    parser.add_argument("--json", action="store_true", help="what was done as one object")
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        index, rules = opened(options.path)
+        done = build(index, rules, shown)
+        n_files, n_chunks = index.counts()
+        index.close()
+    except EngineError as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130  # what was read is kept
+    elapsed_s = time.monotonic() - start
+    if options.json:
+        result = {
+            "root": str(rules.root),
+            "files": n_files,
+            "chunks": n_chunks,
+            "read": done.n_put,
+            "removed": done.n_removed,
+            "elapsed_s": round(elapsed_s, 3),
+        }
+        print(json.dumps(result))
+    else:
+        print(
+            f"{rules.root}: {n_files} files, {n_chunks} chunks; "
+            f"{done.n_put} read, {done.n_removed} removed in {elapsed_s:.1f} s"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

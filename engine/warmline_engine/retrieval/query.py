@@ -1,0 +1,112 @@
+"""What to look for at a cursor: names used near it that the file does not define, its imports, its last lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .grammars import parsed
+from .imports import Import, imports
+from .split import split
+from .words import words
+
+LINES_BEFORE = 20
+LINES_AFTER = 5
+MOST_NAMES = 32
+_NAME = re.compile(r"[^\W\d]\w*")
+_MEMBER = re.compile(r"([^\W\d]\w*)\s*(?:\.|->|::)\s*([^\W\d]\w*)?")
+# what gives a name a value in most languages: `x =`, `x: T =`, `x :=`, `for x`, `as x`
+_BOUND = re.compile(
+    r"([^\W\d]\w*)\s*(?::[^=\n()]{0,60})?:?=(?![=>])|\b(?:for|as|let|var|const)\s+([^\W\d]\w*)"
+)
+_PARAMETERS = re.compile(r"\b(?:def|function|func|fn|lambda)\b[^(\n:]*\(?([^)]*)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for.
+
+    `names`: used near the cursor and not defined in the file, nearest first. `members`: of each name, what is accessed
+    on it near the cursor, "" for the access that is being typed.
+    """
+
+    path: str
+    language: str
+    names: tuple[str, ...]
+    members: dict[str, tuple[str, ...]]
+    imports: tuple[Import, ...]
+    words: tuple[str, ...]
+
+
+def query(path: str, language: str, text: str, offset: int) -> Query:
+    """The query for a cursor in an open document.
+
+    Units: offset counts code points.
+    """
+    assert 0 <= offset <= len(text), (offset, len(text))
+    before = text[:offset].split("\n")[-LINES_BEFORE:]
+    after = text[offset:].split("\n")[:LINES_AFTER]
+    start = offset - len("\n".join(before))
+    end = offset + len("\n".join(after))
+    bound = imports(path, language, text)
+    own = _defined(text, language) - {one.name for one in bound}
+    names: dict[str, None] = {}
+    # the nearest before the cursor first, then those behind it
+    placed = _names(text, language, start, end)
+    for place, name in sorted(placed, key=lambda p: (p[0] >= offset, abs(p[0] - offset))):
+        if name not in own and not place < offset <= place + len(name):  # that one is being typed
+            names[name] = None
+    members: dict[str, dict[str, None]] = {}
+    for line in reversed(before):
+        for name, member in _MEMBER.findall(line):
+            members.setdefault(name, {})[member] = None
+    chosen = list(names)[:MOST_NAMES]
+    # what stands nearest counts twice
+    near = words("\n".join([*before[-3:], *before, after[0]]))
+    return Query(
+        path,
+        language,
+        tuple(chosen),
+        {name: tuple(accessed) for name, accessed in members.items()},
+        tuple(bound),
+        (*near, *words(" ".join(chosen))),
+    )
+
+
+def text_query(text: str) -> Query:
+    """The query for words that a person typed."""
+    names = tuple(dict.fromkeys(_NAME.findall(text)))
+    return Query("", "", names, {}, (), tuple(words(text)))
+
+
+def _names(text: str, language: str, start: int, end: int) -> list[tuple[int, str]]:
+    """The names in a stretch with their offsets; neither keywords, comments nor strings where there is a grammar."""
+    source = text.encode("utf-8", "replace")
+    root = parsed(language, source)
+    if root is None:
+        return [(m.start() + start, m[0]) for m in _NAME.finditer(text[start:end])]
+    first = len(text[:start].encode("utf-8", "replace"))
+    last = first + len(text[start:end].encode("utf-8", "replace"))
+    found: list[tuple[int, str]] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.end_byte <= first or last <= node.start_byte:
+            continue
+        if node.child_count:
+            stack += reversed(node.children)
+        elif node.type.endswith("identifier") or node.type in ("constant", "name"):
+            place = start + len(source[first : node.start_byte].decode("utf-8", "replace"))
+            found.append((place, (node.text or b"").decode("utf-8", "replace")))
+    return found
+
+
+def _defined(text: str, language: str) -> set[str]:
+    """The names that a file gives a meaning to by itself."""
+    found = {signature.name for signature in split(text, language).signatures}
+    for one, other in _BOUND.findall(text):
+        found.add(one or other)
+    for inside in _PARAMETERS.findall(text):
+        parameters = (_NAME.match(part.strip(" *&\n\t")) for part in inside.split(","))
+        found |= {match[0] for match in parameters if match}
+    return found

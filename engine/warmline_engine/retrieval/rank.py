@@ -1,0 +1,178 @@
+"""From a query to the chunks worth reading, each with the reason why: imported definitions first, then fused ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .imports import MODULE
+from .index import Chunk, Index, Kind
+from .query import Query
+from .split import header
+
+RRF_RANKS = 60  # of reciprocal-rank fusion: how little the first places differ
+DEFINED = 2  # what the place among the definitions of a name weighs against one by words
+N_BLOCKS = 40  # of BM25 that take part
+MOST_DEFINITIONS = 6  # a name defined more often says little about which one is meant
+SHORT = 600  # characters up to which a definition is shown whole, else by its signature
+RECENT = 0.5  # what the file edited last gains; the one before gains half of it, and so on
+SAME_LINES = 0.8  # share of a chunk's lines in the open file that makes it one that is known
+
+
+@dataclass(frozen=True)
+class Found:
+    """A piece of another file, with the line that says where it is from, and why it was chosen."""
+
+    path: str
+    line: int
+    name: str
+    text: str
+    score: float
+    why: str
+
+
+def ranked(
+    index: Index,
+    query: Query,
+    open_text: str = "",
+    recent: Sequence[str] = (),
+    visible: tuple[int, int] | None = None,
+    limit: int = 20,
+    most_characters: int = 8_000,
+    more: Iterable[tuple[str, list[int]]] = (),
+) -> list[Found]:
+    """What to read for a query, best first, within a budget of characters.
+
+    `open_text` is what the model sees of the file being completed, `visible` which part of that file (None: all of it);
+    `recent` are paths edited lately, the last one first; `more` are other rankings to fuse, as (why, chunk ids).
+    """
+    scores: dict[int, _Score] = {}
+    chunks: dict[int, Chunk] = {}
+    # definitions first: where two rankings agree, that is the reason given
+    for tier, why, list_of in _definitions(index, query):
+        for rank, chunk in enumerate(list_of):
+            chunks[chunk.id] = chunk
+            scores.setdefault(chunk.id, _Score(tier, why)).add(rank, DEFINED)
+    hits = index.search(query.words, N_BLOCKS)
+    for why, ids in [("similar words", [id for id, _ in hits]), *more]:
+        chunks |= index.chunks(id for id in ids if id not in chunks)
+        for rank, id in enumerate(ids):
+            if id in chunks:
+                scores.setdefault(id, _Score(2, why)).add(rank)
+    for rank, path in enumerate(recent):
+        for id, chunk in chunks.items():
+            if chunk.path == path:
+                scores[id].value *= 1 + RECENT / 2**rank
+    order = sorted(scores, key=lambda id: (scores[id].tier > 0, -scores[id].value, id))
+    known = _Known(open_text)
+    found: list[Found] = []
+    for id in order:
+        chunk = chunks[id]
+        if chunk.path == query.path and _overlaps(chunk, visible):
+            continue
+        text = header(chunk.path, chunk.language, chunk.scopes) + chunk.text
+        if len(text) > most_characters or known.has(chunk):
+            continue
+        known.add(chunk)
+        most_characters -= len(text)
+        found.append(
+            Found(chunk.path, chunk.line, chunk.name, text, scores[id].value, scores[id].why)
+        )
+        if len(found) == limit:
+            break
+    return found
+
+
+@dataclass
+class _Score:
+    tier: int
+    why: str
+    value: float = 0.0
+
+    def add(self, rank: int, weight: float = 1) -> None:
+        self.value += weight / (RRF_RANKS + rank + 1)
+
+
+def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Chunk]]]:
+    """Rankings of definitions as (0 imported or 1 of the name alone, why, chunks)."""
+    imported: list[Chunk] = []
+    bound = {one.name: one for one in query.imports}
+    wanted = [bound[name] for name in query.names if name in bound]
+    for one in wanted:
+        names = [one.original] if one.original != MODULE else list(query.members.get(one.name, ()))
+        # a name imported may be a module too
+        if one.original != MODULE:
+            names += query.members.get(one.name, ())
+        for name in filter(None, names):
+            imported += _shown(_reached(index.named(name), one.sources))
+    # everything a header defines is at hand where it is included
+    includes = [one for one in query.imports if one.original == MODULE and "." in one.name]
+    for name in query.names:
+        for one in includes:
+            imported += _shown([c for c in index.named(name) if c.path in one.sources])
+    yield 0, "imported", imported
+    by_name: list[Chunk] = []
+    for name in query.names:
+        if name not in bound:
+            chunks = _shown(index.named(name))
+            if len(chunks) <= MOST_DEFINITIONS:
+                by_name += chunks
+    yield 1, "defines a name used here", by_name
+
+
+def _reached(chunks: list[Chunk], sources: tuple[str, ...]) -> list[Chunk]:
+    """The chunks in an import's files; of a package that passes names on, those in its folder."""
+    direct = [chunk for chunk in chunks if chunk.path in sources]
+    if direct:
+        return direct
+    folders = tuple(
+        source.removesuffix("__init__.py") for source in sources if source.endswith("/__init__.py")
+    )
+    return [chunk for chunk in chunks if chunk.path.startswith(folders)] if folders else []
+
+
+def _shown(chunks: list[Chunk]) -> list[Chunk]:
+    """One chunk a definition: whole where it is short, else its signature."""
+    best: dict[tuple[str, tuple[str, ...], str, int], Chunk] = {}
+    short = {
+        (c.path, c.scopes, c.name) for c in chunks if c.kind == Kind.BLOCK and len(c.text) <= SHORT
+    }
+    for chunk in chunks:
+        is_whole = chunk.kind == Kind.BLOCK
+        if is_whole == ((chunk.path, chunk.scopes, chunk.name) in short) and (
+            not is_whole or len(chunk.text) <= SHORT
+        ):
+            best.setdefault((chunk.path, chunk.scopes, chunk.name, chunk.line), chunk)
+    return list(best.values())
+
+
+def _overlaps(chunk: Chunk, visible: tuple[int, int] | None) -> bool:
+    if visible is None or chunk.kind == Kind.SIGNATURE:
+        return True
+    return chunk.start < visible[1] and visible[0] < chunk.start + len(chunk.text)
+
+
+class _Known:
+    """What the model reads already: the open file, and what was chosen."""
+
+    def __init__(self, open_text: str) -> None:
+        self._open = set(_lines(open_text))
+        self._chosen: set[str] = set()
+        self._texts: set[str] = set()
+
+    def has(self, chunk: Chunk) -> bool:
+        lines = _lines(chunk.text)
+        if not lines or "\n".join(lines) in self._texts:
+            return True
+        if chunk.kind == Kind.SIGNATURE and self._chosen.issuperset(lines):
+            return True
+        return sum(line in self._open for line in lines) >= SAME_LINES * len(lines)
+
+    def add(self, chunk: Chunk) -> None:
+        lines = _lines(chunk.text)
+        self._texts.add("\n".join(lines))
+        self._chosen.update(lines)
+
+
+def _lines(text: str) -> list[str]:
+    return [stripped for line in text.split("\n") if (stripped := line.strip())]

@@ -1,0 +1,59 @@
+"""`warmline search`: what the index finds for words, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from warmline_engine.errors import EngineError, RetrievalError
+
+from .build import build
+from .index_command import opened, say, shown
+from .query import text_query
+from .rank import ranked
+
+MOST = 100
+_ANY = 1 << 30  # characters: a person may read as much as was found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 1 also where nothing was found, as grep's."""
+    parser = argparse.ArgumentParser(
+        prog="warmline search",
+        description="Searches a workspace for names and words; reads first what changed since the last time.",
+    )
+    parser.add_argument("words", metavar="WORDS", nargs="+", help="names, parts of names, words")
+    parser.add_argument("--path", type=Path, default=Path(), help="the workspace (here)")
+    parser.add_argument("--limit", type=int, default=10, metavar="N", help=f"1 to {MOST} (10)")
+    parser.add_argument("--json", action="store_true", help="one list of objects")
+    options = parser.parse_args(arguments)
+    try:
+        if not 1 <= options.limit <= MOST:
+            raise RetrievalError(f"--limit takes 1 to {MOST}, got {options.limit}")
+        index, rules = opened(options.path)
+        build(index, rules, shown)
+        found = ranked(
+            index, text_query(" ".join(options.words)), limit=options.limit, most_characters=_ANY
+        )
+        index.close()
+    except EngineError as error:
+        say(str(error))
+        return 1
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        rows = [asdict(one) | {"line": one.line + 1, "score": round(one.score, 5)} for one in found]
+        print(json.dumps(rows))
+    else:
+        for one in found:
+            print(f"{one.path}:{one.line + 1}: {one.name or '...'} ({one.why})")
+            print("".join(f"    {line}\n" for line in one.text.split("\n")[1:9] if line.strip()))
+    return 0 if found else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

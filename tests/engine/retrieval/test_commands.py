@@ -1,0 +1,87 @@
+"""`warmline index` and `warmline search`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from warmline_engine.retrieval import index_command, places, search_command
+from warmline_lsp.cli import PASSED_ON, make_parser
+
+JSON_FIELDS = {"root", "files", "chunks", "read", "removed", "elapsed_s"}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "a.py").write_text("def readConfig(path):\n    return path\n")
+    (folder / "secrets.py").write_text("def readConfig(path):\n    return 'key'\n")
+    return folder
+
+
+def test_index_then_search(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert index_command.main([str(root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == JSON_FIELDS
+    assert (told["files"], told["read"]) == (1, 1)
+    assert index_command.main([str(root)]) == 0
+    assert "0 read, 0 removed" in capsys.readouterr().out
+    assert search_command.main(["config", "--path", str(root), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["path"], found["line"], found["name"]) == ("a.py", 1, "readConfig")
+    assert search_command.main(["readConfig", "--path", str(root)]) == 0
+    assert capsys.readouterr().out.startswith("a.py:1: readConfig (")
+
+
+def test_search_sees_what_changed_and_finds_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search_command.main(["added", "--path", str(root)]) == 1
+    (root / "b.py").write_text("def added(path):\n    return path\n")
+    assert search_command.main(["added", "--path", str(root)]) == 0
+    assert "b.py:1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["x", "--limit", "0"], "1 to 100"),
+        (["x", "--path", "not/there"], "is not a folder"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search_command.main(arguments) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_damaged_index_is_told_on_standard_error(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places.index_path(root).write_bytes(b"\xff" * 9_000)
+    assert index_command.main([str(root)]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("was damaged") == 1
+    assert "1 read" in out
+
+
+def test_both_are_commands_that_start_without_torch() -> None:
+    assert {"index", "search"} <= set(PASSED_ON)
+    assert "search" in make_parser().format_help()
+    for name in ("index", "search"):
+        code = f"import sys, {PASSED_ON[name][0]}; print('torch' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "False"
