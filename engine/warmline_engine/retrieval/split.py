@@ -17,6 +17,7 @@ from .signatures import Signature, name_of, signatures
 BUDGET = 1_000  # UTF-8 bytes of a block: some 250 to 350 tokens
 LEAST = 160  # a smaller definition shares its block with its neighbours
 TINY = 80  # a header no longer than this goes with what stands below it
+_DEEPEST = 64  # nodes inside each other that are opened; below that, lines
 _HEADS = {"decorator", "attribute_item", "attribute_list", "marker_annotation", "annotation"}
 
 
@@ -94,12 +95,13 @@ class _Open:
     end: int
     nodes: list[Node]
     scopes: tuple[str, ...]
+    depth: int
 
 
 def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_Piece]:
     """Stretches of the source in order, cut as deep as the budget asks; leaves may be larger."""
     definitions = GRAMMARS[language].definitions
-    stack: list[_Open | _Piece] = [_Open(0, len(source), root.children, ())]
+    stack: list[_Open | _Piece] = [_Open(0, len(source), root.children, (), 0)]
     while stack:
         item = stack.pop()
         if isinstance(item, _Piece):
@@ -109,14 +111,14 @@ def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_
         groups = _groups(item, source)
         ends = [start for start, _ in groups[1:]] + [item.end]
         for (start, nodes), end in zip(groups, ends, strict=True):
-            if end - start <= budget or not any(node.child_count for node in nodes):
+            if end - start <= budget or not nodes:
                 named = (name_of(node, language) for node in nodes if node.type in definitions)
                 name = next((name for name in named if name), "")
                 inner.append(_Piece(start, end, item.scopes, name))
                 continue
             # the largest node is replaced by its children: one level deeper, so this comes to an end
             widest = max(range(len(nodes)), key=lambda k: nodes[k].end_byte - nodes[k].start_byte)
-            if not nodes[widest].child_count:
+            if not nodes[widest].child_count or item.depth == _DEEPEST:
                 inner.append(_Piece(start, end, item.scopes, ""))
                 continue
             name = name_of(nodes[widest], language) if nodes[widest].type in definitions else ""
@@ -124,7 +126,7 @@ def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_
             if name and scopes[-1:] != (name,):  # a wrapper has the name of what it wraps
                 scopes = (*scopes, name)
             opened = [*nodes[:widest], *nodes[widest].children, *nodes[widest + 1 :]]
-            inner.append(_Open(start, end, opened, scopes))
+            inner.append(_Open(start, end, opened, scopes, item.depth + 1))
         stack += reversed(inner)
 
 
@@ -133,8 +135,12 @@ def _groups(stretch: _Open, source: bytes) -> list[tuple[int, list[Node]]]:
     groups: list[tuple[int, list[Node]]] = [(stretch.start, [])]
     above: Node | None = None
     for node in stretch.nodes:
-        start = source.rfind(b"\n", 0, node.start_byte) + 1
-        is_first = not source[start : node.start_byte].strip()
+        behind = stretch.start if above is None else above.end_byte
+        # between two nodes there is nothing but space
+        start = source.rfind(b"\n", behind, node.start_byte) + 1 or behind
+        is_first = (
+            source[start - 1 : start] == b"\n" and not source[start : node.start_byte].strip()
+        )
         # a comment or decorator belongs to what stands on the next line
         is_held = (
             above is not None
