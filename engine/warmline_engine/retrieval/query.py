@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from .grammars import parsed
@@ -27,7 +28,7 @@ class Query:
     """What is looked for.
 
     `names`: used near the cursor and not defined in the file, nearest first. `members`: of each name, what is accessed
-    on it near the cursor, "" for the access that is being typed.
+    on it near the cursor, "" for the access that is being typed. `unused`: names imported and not used in the file yet.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Query:
     members: dict[str, tuple[str, ...]]
     imports: tuple[Import, ...]
     words: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
 
 def query(path: str, language: str, text: str, offset: int) -> Query:
@@ -60,6 +62,7 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
     for line in reversed(before):
         for name, member in _MEMBER.findall(line):
             members.setdefault(name, {})[member] = None
+    n_uses = Counter(_NAME.findall(text))
     chosen = list(names)[:MOST_NAMES]
     # what stands nearest counts twice
     near = words("\n".join([*before[-3:], *before, after[0]]))
@@ -70,6 +73,7 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
         {name: tuple(accessed) for name, accessed in members.items()},
         tuple(bound),
         (*near, *words(" ".join(chosen))),
+        tuple(one.name for one in bound if n_uses[one.name] < 2),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .imports import MODULE
+from .imports import MODULE, Import
 from .index import Chunk, Index, Kind
 from .query import Query
 from .split import header
@@ -95,22 +95,23 @@ class _Score:
 
 def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Chunk]]]:
     """Rankings of definitions as (0 imported or 1 of the name alone, why, chunks)."""
-    imported: list[Chunk] = []
     bound = {one.name: one for one in query.imports}
-    wanted = [bound[name] for name in query.names if name in bound]
-    for one in wanted:
-        names = [one.original] if one.original != MODULE else list(query.members.get(one.name, ()))
-        # a name imported may be a module too
-        if one.original != MODULE:
-            names += query.members.get(one.name, ())
-        for name in filter(None, names):
-            imported += _shown(_reached(index.named(name), one.sources))
+    imported = [
+        c for name in query.names if name in bound for c in _bound_to(index, query, bound[name])
+    ]
     # everything a header defines is at hand where it is included
     includes = [one for one in query.imports if one.original == MODULE and "." in one.name]
     for name in query.names:
         for one in includes:
             imported += _shown([c for c in index.named(name) if c.path in one.sources])
     yield 0, "imported", imported
+    # what was imported and is not used yet is likely wanted soon
+    unused = [name for name in query.unused if name not in query.names]
+    yield (
+        1,
+        "imported, not used yet",
+        [c for n in unused for c in _bound_to(index, query, bound[n])],
+    )
     by_name: list[Chunk] = []
     for name in query.names:
         if name not in bound:
@@ -118,6 +119,13 @@ def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Ch
             if len(chunks) <= MOST_DEFINITIONS:
                 by_name += chunks
     yield 1, "defines a name used here", by_name
+
+
+def _bound_to(index: Index, query: Query, one: Import) -> list[Chunk]:
+    """The definitions that an imported name stands for, or that are reached through it near the cursor."""
+    members = query.members.get(one.name, ())
+    names = members if one.original == MODULE else (one.original, *members)
+    return [c for name in names if name for c in _shown(_reached(index.named(name), one.sources))]
 
 
 def _reached(chunks: list[Chunk], sources: tuple[str, ...]) -> list[Chunk]:

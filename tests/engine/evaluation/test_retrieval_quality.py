@@ -1,0 +1,98 @@
+"""Ranks and measures by hand; what is asked and what is hidden."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warmline_engine.evaluation import retrieval_quality as quality
+
+TEXT = '''class Box:
+    def get(self, key):
+        """Looks a key up.
+
+        And more."""
+        return self.items[key]
+
+async def bare(): return 1
+'''
+STORE = "def open_store(path):\n    return path\n"
+USES = "from .store import open_store\n\nx = 1\ny = open_store(x)\nz = [open_store(y)]\n"
+
+
+def test_measures_by_hand() -> None:
+    row = quality.row("t", "m", "all", [1, 2, 10, None])
+    assert (row.n, row.mrr) == (4, round((1 + 0.5 + 0.1) / 4, 4))
+    assert (row.recall_1, row.recall_5, row.recall_10) == (0.25, 0.5, 0.75)
+    assert math.isnan(quality.row("t", "m", "all", []).mrr)
+
+
+def test_every_function_loses_its_docstring() -> None:
+    found = {one.said: one.code for one in quality.functions(TEXT)}
+    assert found == {
+        "Looks a key up.": "def get(self, key):\n    return self.items[key]\n",
+        "": "async def bare(): return 1\n",
+    }
+
+
+_part = st.lists(st.sampled_from("abcd"), min_size=1, max_size=6)
+_documents = st.lists(st.lists(_part, min_size=1, max_size=3), min_size=1, max_size=6)
+
+
+def _slow_rank(documents: list[list[list[str]]], wanted: list[str], owner: int) -> int | None:
+    parts = [Counter(part) for document in documents for part in document]
+    mean = sum(part.total() for part in parts) / len(parts)
+
+    def score(words: list[str]) -> float:
+        part, total = Counter(words), 0.0
+        for word in set(wanted):
+            having = sum(other[word] > 0 for other in parts)
+            idf = max(math.log((len(parts) - having + 0.5) / (having + 0.5)), 1e-6)
+            total += idf * part[word] * 2.2 / (part[word] + 1.2 * (0.25 + 0.75 * len(words) / mean))
+        return total
+
+    scores = [round(max(map(score, document)), 9) for document in documents]
+    if not scores[owner]:
+        return None
+    ranks = [k for k, s in enumerate(sorted(scores, reverse=True), 1) if s == scores[owner]]
+    return math.ceil(sum(ranks) / len(ranks))
+
+
+@given(_documents, _part, st.data())
+def test_ranks_are_those_of_bm25_by_hand(
+    documents: list[list[list[str]]], wanted: list[str], data: st.DataObject
+) -> None:
+    owner = data.draw(st.integers(0, len(documents) - 1))
+    index = quality.Bm25(documents)
+    assert index.rank(wanted, owner) == _slow_rank(documents, wanted, owner)
+
+
+def test_a_rank_by_hand() -> None:
+    index = quality.Bm25([[["a", "b"]], [["a", "c"], ["d", "d"]], [["e", "e"]], [["f", "g"]]])
+    assert index.rank(["d"], 1) == 1
+    assert index.rank(["a", "d"], 0) == 2
+    assert index.rank(["a"], 0) == index.rank(["a"], 1) == 2
+    assert index.rank(["a"], 2) is None
+
+
+def test_uses_stand_behind_imports_and_know_their_file() -> None:
+    files = {"p/__init__.py": "", "p/store.py": STORE, "p/use.py": USES}
+    found = list(quality._uses(files, "p/use.py"))  # pyright: ignore[reportPrivateUsage]
+    assert found == [
+        ("first use", "open_store", "p/store.py", USES.index("y = open")),
+        ("second use", "open_store", "p/store.py", USES.index("z = [")),
+    ]
+
+
+def test_a_package_is_measured() -> None:
+    files = {"p/__init__.py": "", "p/store.py": STORE, "p/use.py": USES}
+    rows = {(row.subset, row.method): row for row in quality.from_uses([files])}
+    assert rows["first use", "as served"].recall_1 == 1
+    assert rows["first use", "names"].n == 1
+    said = [row for row in quality.from_docstrings([TEXT]) if row.subset == "all"]
+    assert len(said) == 4
+    report = quality.report([*rows.values(), *said], "command")
+    assert report.count("\n| ") == len(rows) + 4 + 1
