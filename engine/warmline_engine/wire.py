@@ -17,13 +17,6 @@ from cattrs.preconf.msgpack import make_converter
 
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
-# files whose text no model gets to see by default: the server's setting and the index's
-SECRETS = (
-    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
-    "secrets.*", "*secrets.y*ml", "credentials", "credentials.*", "id_rsa*", "id_dsa*", "id_ecdsa*",
-    "id_ed25519*", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".htpasswd", "**/.ssh/**",
-    "**/.aws/**", "**/.gnupg/**", "**/.kube/config",
-)  # fmt: skip
 
 _LENGTH = struct.Struct("<I")
 

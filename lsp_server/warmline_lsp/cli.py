@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from warmline_engine import wire
+from warmline_engine.places import cache_folder
 
 from . import places
 from .errors import ServerError
@@ -205,7 +206,7 @@ def _parse_place(place: str) -> tuple[Path, int, int]:
 
 
 def _cache(action: str) -> int:
-    folder = places.cache_folder()
+    folder = cache_folder()
     files = _files_in(folder)
     n_bytes = sum(files.values())
     if action == "show":
@@ -259,16 +260,14 @@ def _doctor() -> int:
     for title, folder in (
         ("models in the package", models),
         ("downloaded models", hub / "hub"),
-        ("cache and logs", places.cache_folder()),
+        ("cache and logs", cache_folder()),
         ("sockets", places.runtime_folder()),
     ):
         size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
         print(f"  {title}: {folder}, {size}")
     for path in sorted(places.runtime_folder().glob("*.sock")):
         state = "running" if _is_answered(path) else "gone; its socket is removed by the next one"
-        print(
-            f"engine {path.stem}: {state}; log {places.cache_folder() / f'engine-{path.stem}.log'}"
-        )
+        print(f"engine {path.stem}: {state}; log {cache_folder() / f'engine-{path.stem}.log'}")
     for remedy in missing:
         print(f"to do: {remedy}")
     print("something is missing" if missing else "all is well")

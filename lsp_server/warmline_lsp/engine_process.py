@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from warmline_engine import wire
+from warmline_engine.places import cache_folder
 
 from . import places
 from .errors import EngineError
@@ -27,7 +28,7 @@ Command = Callable[[Settings, Path], list[str]]
 def engine_command(settings: Settings, path: Path) -> list[str]:
     """How the engine is started for `path`, a socket; on Windows a file for port and token."""
     where = "--port-file" if sys.platform == "win32" else "--socket"
-    log = places.cache_folder() / f"engine-{path.stem}.log"
+    log = cache_folder() / f"engine-{path.stem}.log"
     return [
         sys.executable, "-m", "warmline_engine.service", where, str(path),
         "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
@@ -82,7 +83,7 @@ async def _start(path: Path, command: list[str]) -> Streams:
                 if process.poll() is not None:
                     raise EngineError(
                         f"the engine ended at once with code {process.returncode}; see its log in "
-                        f"{places.cache_folder()}"
+                        f"{cache_folder()}"
                     )
                 await asyncio.sleep(0.05)
         return streams

@@ -1,4 +1,4 @@
-"""Where things are on this machine: the engine's sockets and logs, and the cache folder."""
+"""Where engines are met on this machine: their folder and sockets."""
 
 from __future__ import annotations
 
@@ -38,18 +38,6 @@ def runtime_folder() -> Path:
             )
         if found.st_mode & 0o077:
             folder.chmod(0o700)
-    return folder
-
-
-def cache_folder() -> Path:
-    """The folder for logs and what is kept between runs, mode 0700."""
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "warmline/cache"
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library/Caches/warmline"
-    else:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "warmline"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 

@@ -5,14 +5,12 @@ SETTINGS is the one table of them; package.json and README are compared with it 
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from warmline_engine.wire import SECRETS
+from warmline_engine.exclusion import SECRETS, is_excluded
 
 
 @dataclass(frozen=True)
@@ -88,13 +86,7 @@ class Settings:
 
     def is_excluded(self, uri: str) -> bool:
         """Whether a document's text must stay out of the engine."""
-        path = unquote(urlsplit(uri).path) or uri
-        name = PurePosixPath(path).name.lower()
-        lowered = path.lower()
-        return any(
-            fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(lowered, glob)
-            for glob in map(str.lower, self.excluded_globs)
-        )
+        return is_excluded(unquote(urlsplit(uri).path) or uri, self.excluded_globs)
 
 
 def resolve(options: object) -> tuple[Settings, list[str]]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from warmline_engine import wire
+from warmline_engine.places import cache_folder
 
-from . import places
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Reporter:
             "model": wire_fields(model),
             "documents": len(server.documents),
             "cacheBytes": engine.cache_bytes if engine else None,
-            "cacheFolder": str(places.cache_folder()),
+            "cacheFolder": str(cache_folder()),
             "settings": _changed(server.scopes.window),
             "statistics": self.statistics(),
         }

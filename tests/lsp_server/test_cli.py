@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from warmline_engine.places import cache_folder
 from warmline_lsp import places
 from warmline_lsp.cli import main
 
@@ -45,7 +46,7 @@ def test_secrets_are_not_completed(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_the_cache_is_shown_and_cleared_and_links_are_not_followed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, outside = places.cache_folder(), tmp_path / "mine"
+    folder, outside = cache_folder(), tmp_path / "mine"
     outside.mkdir()
     (outside / "kept").write_text("x")
     (folder / "engine-1.log").write_bytes(b"x" * 2048)
@@ -61,7 +62,7 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
     (places.runtime_folder() / "abc.sock").touch()
     main(["doctor"])
     out = capsys.readouterr().out
-    for folder in (places.cache_folder(), places.runtime_folder()):
+    for folder in (cache_folder(), places.runtime_folder()):
         assert f"{folder}, " in out
     assert "engine abc: gone" in out
 

@@ -68,9 +68,9 @@ def tasks_of(
 ) -> list[CrossTask]:
     """One task of each setting that a file has a line for."""
     text = files[path]
-    bound = _names_from_package(files, path)
+    bound = names_from_package(files, path)
     lines = lines_of(text)
-    first_code = _line_behind_imports(text)
+    first_code = line_behind_imports(text)
     uses: dict[int, str] = {}
     seen: set[str] = set()
     first_uses: list[int] = []
@@ -98,7 +98,7 @@ def tasks_of(
     return tasks
 
 
-def _parsed(text: str) -> ast.Module | None:
+def parsed_module(text: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -107,8 +107,8 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def _line_behind_imports(text: str) -> int:
-    tree = _parsed(text)
+def line_behind_imports(text: str) -> int:
+    tree = parsed_module(text)
     imports = [
         node.end_lineno or 0
         for node in (tree.body if tree else [])
@@ -117,10 +117,10 @@ def _line_behind_imports(text: str) -> int:
     return max(imports, default=0)
 
 
-def _names_from_package(files: dict[str, str], path: str) -> dict[str, Snippet]:
+def names_from_package(files: dict[str, str], path: str) -> dict[str, Snippet]:
     """Names that a file imports from other modules of its package, with where they are defined."""
     found: dict[str, Snippet] = {}
-    tree, here = _parsed(files[path]), PurePosixPath(path)
+    tree, here = parsed_module(files[path]), PurePosixPath(path)
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.ImportFrom):
             continue

@@ -24,7 +24,7 @@ from warmline_engine.retrieval.rank import ranked
 from warmline_engine.retrieval.split import split
 from warmline_engine.retrieval.words import words
 
-from .cross_file import _line_behind_imports, _names_from_package, _parsed
+from .cross_file import line_behind_imports, names_from_package, parsed_module
 from .edits import lines_of
 from .releases import FOLDER, PINS, DataError, read_pins, sources
 from .traces import is_code
@@ -68,7 +68,7 @@ class Function:
 
 def functions(text: str) -> Iterator[Function]:
     """The functions of a file, methods too, inner ones not."""
-    tree = _parsed(text)
+    tree = parsed_module(text)
     lines = lines_of(text)
     stack: list[ast.AST] = [tree] if tree else []
     while stack:
@@ -204,11 +204,11 @@ def from_uses(packages: Sequence[dict[str, str]]) -> list[Row]:
 
 def _uses(files: dict[str, str], path: str) -> Iterator[tuple[str, str, str, int]]:
     """First and second uses of names from the package: (which, name, its file, where the line's code begins)."""
-    bound = _names_from_package(files, path)
+    bound = names_from_package(files, path)
     lines = lines_of(files[path])
     counts: Counter[str] = Counter()
     start = 0
-    first = _line_behind_imports(files[path])
+    first = line_behind_imports(files[path])
     for k, line in enumerate(lines):
         if k >= first and is_code(line.strip()):
             names = dict.fromkeys(name for name in re.findall(r"\w+", line) if name in bound)

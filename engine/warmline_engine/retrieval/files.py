@@ -5,13 +5,14 @@ Links are never followed, so nothing outside the workspace is read and nothing i
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from warmline_engine.exclusion import is_excluded
 
 from .grammars import language_of
 from .ignoring import Pattern, is_ignored, patterns
@@ -53,11 +54,9 @@ class Rules:
     The .gitignore files above the root count too, up to the folder that holds .git.
     """
 
-    def __init__(self, root: Path, excluded: Sequence[str]) -> None:
+    def __init__(self, root: Path, excluded: tuple[str, ...]) -> None:
         self.root = root
-        self._excluded = re.compile(
-            "|".join(fnmatch.translate(glob.lower()) for glob in excluded) or r"(?!)"
-        )
+        self._excluded = excluded
         self._patterns: dict[Path, list[Pattern]] = {}
         self._top = next(
             (above for above in (root, *root.parents) if (above / ".git").exists()), root
@@ -68,9 +67,7 @@ class Rules:
         whole = self.root / path
         if is_folder and (whole.name in _FOLDERS or (whole / "pyvenv.cfg").exists()):
             return False
-        if self._excluded.match(whole.name.lower()) or self._excluded.match(
-            whole.as_posix().lower()
-        ):
+        if is_excluded(whole.as_posix(), self._excluded):
             return False
         folder = whole.parent
         while True:

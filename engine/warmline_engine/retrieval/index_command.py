@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
-from warmline_engine.wire import SECRETS
+from warmline_engine.exclusion import SECRETS
+from warmline_engine.places import index_path
 
 from .build import Progress, build
 from .files import Rules
 from .index import Index
-from .places import index_path
 
 
 def opened(folder: Path) -> tuple[Index, Rules]:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.errors import IndexBusy, IndexFull
-from warmline_engine.retrieval import database, places
+from warmline_engine.places import cache_folder, index_path
+from warmline_engine.retrieval import database
 from warmline_engine.retrieval.build import build
 from warmline_engine.retrieval.files import Rules
 from warmline_engine.retrieval.index import UNSAVED, Index
-from warmline_lsp import places as of_server
 
 N_FILES = 400
 
@@ -234,15 +234,14 @@ def test_a_file_that_vanishes_while_it_is_read(
     check(path, N_FILES - 10)
 
 
-def test_the_index_lies_where_the_server_keeps_its_cache(
+def test_the_index_lies_in_the_users_cache_for_this_user_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert places.cache_folder() == of_server.cache_folder()
-    one, other = places.index_path(tmp_path / "a"), places.index_path(tmp_path / "b")
+    one, other = index_path(tmp_path / "a"), index_path(tmp_path / "b")
     assert one != other
-    assert one.parent == other.parent == places.cache_folder() / "index"
+    assert one.parent == other.parent == cache_folder() / "index"
     if os.name != "nt":
         assert one.parent.stat().st_mode & 0o077 == 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine import wire
+from warmline_engine.exclusion import SECRETS
 from warmline_engine.retrieval.files import MOST_BYTES, Rules, read
 
 
@@ -22,7 +22,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 
 def walked(root: Path) -> list[str]:
-    return [seen.path for seen in Rules(root, wire.SECRETS).walk()]
+    return [seen.path for seen in Rules(root, SECRETS).walk()]
 
 
 _patterns = st.lists(
@@ -73,7 +73,7 @@ def test_left_out(tmp_path: Path) -> None:
     )  # fmt: skip
     write(tmp_path, {"huge.py": "x = 1\n" * MOST_BYTES, "kept.py": "x = 1\n"})
     assert walked(tmp_path) == ["kept.py"]
-    rules = Rules(tmp_path, wire.SECRETS)
+    rules = Rules(tmp_path, SECRETS)
     assert rules.seen("env/lib/a.py") is None
     assert rules.seen("../kept.py") is None
     assert rules.seen("kept.py") is not None
