@@ -46,6 +46,7 @@ class Database:
         self.path, self.n_begun = path, 0
         self._tell, self._wait_s = tell, wait_s
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that is open
         self.run(lambda connection: None)
 
     def run(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -104,7 +105,7 @@ class Database:
         return connection
 
     def _begin_anew(self) -> None:
-        before = getattr(self, "_identity", None)
+        before = self._identity
         self.close()
         with FileLock(f"{self.path}.lock"):
             if before is None or _identity(self.path) == before:

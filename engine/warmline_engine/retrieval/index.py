@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -11,13 +10,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from . import postings
 from .database import Database
+from .postings import Postings
 from .split import split
-from .words import words
 
 log = logging.getLogger(__name__)
-MOST_POSTINGS = 6_000  # chunks that a query looks at: its commonest words are left out above that
-COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
 _COLUMNS = (
     "chunks.id, files.path, files.language, kind, start, line, scopes, name, text "
     "FROM chunks JOIN files ON files.id = file"
@@ -63,9 +61,7 @@ class Index:
 
     def __init__(self, path: Path, tell: Callable[[str], None] = log.warning) -> None:
         self._database = Database(path, tell)
-        # how many chunks have a word, as it was; counting a common one takes milliseconds
-        self._n_chunks_of: dict[str, int] = {}
-        self._n_puts = 0
+        self._postings = Postings()
 
     @property
     def n_begun(self) -> int:
@@ -84,12 +80,9 @@ class Index:
         known = self._database.run(lambda c: [_known(c, entry.path) for entry in entries])
         for entry, row in zip(entries, known, strict=True):
             if row is None or row[1:] != (entry.hash, entry.language):
-                entry.rows  # noqa: B018  # split before the transaction, which keeps others waiting
+                entry.split()  # before the transaction, which keeps others waiting
         n_put = self._database.write(lambda c: sum(_put(c, entry) for entry in entries))
-        self._n_puts += n_put
-        if self._n_puts > COUNTS_LAST:
-            self._n_chunks_of.clear()
-            self._n_puts = 0
+        self._postings.changed(n_put)
         return n_put
 
     def remove(self, paths: Iterable[str]) -> None:
@@ -128,7 +121,7 @@ class Index:
 
         Cost: looks at some MOST_POSTINGS chunks, the rarest words first.
         """
-        return self._database.run(lambda c: _search(c, wanted, limit, self._n_chunks_of))
+        return self._database.run(lambda c: self._postings.search(c, wanted, limit))
 
     def chunks(self, ids: Iterable[int]) -> dict[int, Chunk]:
         """Chunks by id; one that is gone is left out."""
@@ -148,13 +141,6 @@ class Index:
     def of_file(self, path: str) -> list[Chunk]:
         """The chunks of a file in order."""
         return self._rows("path = ? ORDER BY kind, line, chunks.id", (path,))
-
-    def has_file(self, path: str) -> bool:
-        return self._database.run(
-            lambda c: (
-                c.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone() is not None
-            )
-        )
 
     def _rows(self, condition: str, values: tuple[object, ...]) -> list[Chunk]:
         rows = self._database.run(
@@ -176,15 +162,17 @@ class _Entry:
     stamp: Stamp
     hash: bytes
     text: str
+    _rows: list[tuple[Kind, int, int, str, str, str]] | None = None
 
     @classmethod
     def of(cls, path: str, language: str, text: str, stamp: Stamp) -> _Entry:
         clean = text.encode("utf-8", "replace").decode()
         return cls(path, language, stamp, content_hash(clean), clean)
 
-    @functools.cached_property
-    def rows(self) -> list[tuple[Kind, int, int, str, str, str]]:
-        """The file's chunks as (kind, start, line, scopes, name, text)."""
+    def split(self) -> list[tuple[Kind, int, int, str, str, str]]:
+        """The file's chunks as (kind, start, line, scopes, name, text); made once."""
+        if self._rows is not None:
+            return self._rows
         parts = split(self.text, self.language)
         rows = [
             (Kind.BLOCK, b.start, b.line, _joined(b.scopes), b.name, b.text) for b in parts.blocks
@@ -192,6 +180,7 @@ class _Entry:
         rows += [
             (Kind.SIGNATURE, 0, s.line, _joined(s.scopes), s.name, s.text) for s in parts.signatures
         ]
+        self._rows = rows
         return rows
 
 
@@ -229,7 +218,7 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
         ):
             kept.setdefault(row[:-1], []).append(row[-1])
     moved: list[tuple[int, int, int]] = []
-    for kind, start, line, scopes, name, text in entry.rows:
+    for kind, start, line, scopes, name, text in entry.split():
         if same := kept.get((kind, scopes, name, text)):
             moved.append((start, line, same.pop()))
             continue
@@ -238,10 +227,7 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
             (file, kind, start, line, scopes, name, text),
         ).lastrowid
         if kind == Kind.BLOCK:
-            connection.execute(
-                "INSERT INTO postings (rowid, names, body) VALUES (?, ?, ?)",
-                (chunk, *_posted(entry.path, scopes, name, text)),
-            )
+            postings.add(connection, chunk, f"{name} {scopes} {entry.path}", text)
     connection.executemany("UPDATE chunks SET start = ?, line = ? WHERE id = ?", moved)
     for gone in kept.values():
         for chunk in gone:
@@ -260,52 +246,8 @@ def _remove_chunk(connection: sqlite3.Connection, path: str, chunk: int) -> None
         "SELECT kind, scopes, name, text FROM chunks WHERE id = ?", (chunk,)
     ).fetchone()
     if kind == Kind.BLOCK:
-        # FTS5 keeps no text here: it must be told again what it is to forget
-        connection.execute(
-            "INSERT INTO postings (postings, rowid, names, body) VALUES ('delete', ?, ?, ?)",
-            (chunk, *_posted(path, scopes, name, text)),
-        )
+        postings.remove(connection, chunk, f"{name} {scopes} {path}", text)
     connection.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-
-
-def _posted(path: str, scopes: str, name: str, text: str) -> tuple[str, str]:
-    """The words of a block: of its names and its path, and of its text."""
-    return " ".join(words(f"{name} {scopes} {path}")), " ".join(words(text))
-
-
-def _search(
-    connection: sqlite3.Connection, wanted: Sequence[str], limit: int, n_chunks_of: dict[str, int]
-) -> list[tuple[int, float]]:
-    known: list[tuple[int, str]] = []
-    for word in set(wanted):
-        if not n_chunks_of.get(word):
-            # a common word need not be counted to its end: it is left out anyway
-            (n_chunks_of[word],) = connection.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM postings WHERE postings MATCH ? LIMIT ?)",
-                (_quoted(word), MOST_POSTINGS + 1),
-            ).fetchone()
-        if n_chunks_of[word]:
-            known.append((n_chunks_of[word], word))
-    chosen: list[str] = []
-    n_postings = 0
-    for n_chunks, word in sorted(known):
-        n_postings += n_chunks
-        if chosen and n_postings > MOST_POSTINGS:
-            break
-        # a word counts as often as the query has it, up to a point
-        chosen += [_quoted(word)] * min(3, wanted.count(word))
-    if not chosen:
-        return []
-    found = connection.execute(
-        "SELECT rowid, -rank FROM postings WHERE postings MATCH ? ORDER BY rank LIMIT ?",
-        (" OR ".join(chosen), limit),
-    )
-    return found.fetchall()
-
-
-def _quoted(word: str) -> str:
-    doubled = word.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def _joined(scopes: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .grammars import parsed
 from .imports import Import, imports
-from .split import split
+from .signatures import signatures
 from .words import words
 
 LINES_BEFORE = 20
@@ -51,10 +51,11 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
     start = offset - len("\n".join(before))
     end = offset + len("\n".join(after))
     bound = imports(path, language, text)
-    own = _defined(text, language) - {one.name for one in bound}
+    source = text.encode("utf-8", "replace")
+    own = _defined(text, source, language) - {one.name for one in bound}
     names: dict[str, None] = {}
     # the nearest before the cursor first, then those behind it
-    placed = _names(text, language, start, end)
+    placed = _names(text, source, language, start, end)
     for place, name in sorted(placed, key=lambda p: (p[0] >= offset, abs(p[0] - offset))):
         if name not in own and not place < offset <= place + len(name):  # that one is being typed
             names[name] = None
@@ -83,9 +84,8 @@ def text_query(text: str) -> Query:
     return Query("", "", names, {}, (), tuple(words(text)))
 
 
-def _names(text: str, language: str, start: int, end: int) -> list[tuple[int, str]]:
+def _names(text: str, source: bytes, language: str, start: int, end: int) -> list[tuple[int, str]]:
     """The names in a stretch with their offsets; neither keywords, comments nor strings where there is a grammar."""
-    source = text.encode("utf-8", "replace")
     root = parsed(language, source)
     if root is None:
         return [(m.start() + start, m[0]) for m in _NAME.finditer(text[start:end])]
@@ -105,9 +105,10 @@ def _names(text: str, language: str, start: int, end: int) -> list[tuple[int, st
     return found
 
 
-def _defined(text: str, language: str) -> set[str]:
+def _defined(text: str, source: bytes, language: str) -> set[str]:
     """The names that a file gives a meaning to by itself."""
-    found = {signature.name for signature in split(text, language).signatures}
+    root = parsed(language, source)
+    found = {one.name for one in signatures(root, source, language)} if root else set[str]()
     for one, other in _BOUND.findall(text):
         found.add(one or other)
     for inside in _PARAMETERS.findall(text):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.retrieval import index_command, places, search_command
+from warmline_engine.places import index_path
+from warmline_engine.retrieval import index_command, search_command
 from warmline_lsp.cli import PASSED_ON, make_parser
 
 JSON_FIELDS = {"root", "files", "chunks", "read", "removed", "elapsed_s"}
@@ -69,7 +70,7 @@ def test_what_is_wrong_is_told(
 def test_a_damaged_index_is_told_on_standard_error(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places.index_path(root).write_bytes(b"\xff" * 9_000)
+    index_path(root).write_bytes(b"\xff" * 9_000)
     assert index_command.main([str(root)]) == 0
     out, err = capsys.readouterr()
     assert err.count("was damaged") == 1

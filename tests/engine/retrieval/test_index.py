@@ -202,6 +202,6 @@ def test_common_words_are_left_out_of_a_query(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(index, {f"m{k}.py": function("common", "rare" if k == 3 else "usual") for k in range(9)})
-    monkeypatch.setattr("warmline_engine.retrieval.index.MOST_POSTINGS", 5)
+    monkeypatch.setattr("warmline_engine.retrieval.postings.MOST_POSTINGS", 5)
     found = index.search(["common", "rare"], 20)
     assert [index.chunks([id])[id].path for id, _ in found] == ["m3.py"]
