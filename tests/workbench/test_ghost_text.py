@@ -172,12 +172,12 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
     workbench.show("off.py")
     workbench.command(toggle)
     workbench.wait_for_status("Warmline language")
-    n_asked = trace.count("engine.complete") + trace.count("engine.prefetch")
+    n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("zebra_area = mea")
     workbench.save("off.py")
     assert not workbench.has_ghost()
-    assert trace.count("engine.complete") + trace.count("engine.prefetch") == n_asked
+    assert trace.n_asked() == n_asked
     workbench.command(toggle)
     workbench.wait_for_status("Warmline")
     workbench.type("s")
@@ -188,12 +188,12 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
 def test_env_asks_nothing(workbench: Workbench, trace: Trace) -> None:
     workbench.show(".env")
     workbench.wait_for_status("Warmline excluded")
-    n_asked = trace.count("engine.complete") + trace.count("engine.prefetch")
+    n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("SECRET=2")
     workbench.save(".env")
     assert not workbench.has_ghost()
-    assert trace.count("engine.complete") + trace.count("engine.prefetch") == n_asked
+    assert trace.n_asked() == n_asked
 
 
 def test_a_closed_window_leaves_the_other_served(

@@ -41,6 +41,10 @@ class Trace:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
+    def n_asked(self) -> int:
+        """How much was asked of the engine by now."""
+        return sum(e["event"].startswith("engine.") for e in self.events())
+
     def count(self, event: str, source: str | None = None) -> int:
         """How many events there were by now."""
         return sum(

@@ -86,6 +86,8 @@ class CodeServer:
             "HOME": str(root / "home"),
             "XDG_RUNTIME_DIR": str(root / "run"),
             "LANG": "C.UTF-8",
+            # where this machine gets packages from
+            **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
             # no gallery, so that nothing beyond loopback is asked for
             "EXTENSIONS_GALLERY": '{"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": ""}',
         }
@@ -176,20 +178,20 @@ class Workbench:
         self.page = context.new_page()
         self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
 
-    def open(self, file: str) -> None:
-        """Opens a file and waits until completions can come."""
+    def open(self, file: str, status: str = "Warmline") -> None:
+        """Opens a file and waits for a status: by default until completions can come."""
         self.page.goto(self._server.url(file))
         self.page.wait_for_selector(".editor-instance .view-line", timeout=WITHIN_S * 1000)
-        self.wait_for_status("Warmline")
+        self.wait_for_status(status)
         self.page.locator(".editor-instance .view-lines").first.click()
 
-    def wait_for_status(self, status: str) -> None:
+    def wait_for_status(self, status: str, within_s: float = WITHIN_S) -> None:
         """Waits until an item of the status bar says just this."""
         self.page.wait_for_function(
             "(status) => [...document.querySelectorAll('.statusbar-item')].some((e) =>"
             " e.textContent.trim() === status)",
             arg=status,
-            timeout=WITHIN_S * 1000,
+            timeout=within_s * 1000,
         )
 
     def show(self, file: str) -> None:
@@ -200,6 +202,10 @@ class Workbench:
         self.press("Enter")
         self.page.wait_for_selector(f'.tab.active[data-resource-name="{file}"]')
         self.page.locator(".editor-instance .view-lines").first.click()
+
+    def answer(self, button: str) -> None:
+        """Presses a button of a notification."""
+        self.page.locator(f'.notifications-toasts a.monaco-button:has-text("{button}")').click()
 
     def command(self, title: str) -> None:
         """Runs a command by its title."""

@@ -1,11 +1,11 @@
 import * as vscode from "vscode";
-import type { LanguageClient } from "vscode-languageclient/node";
 import { showMenu } from "./menu";
+import type { Server } from "./server";
 import type { Snooze } from "./snooze";
 
 /** The commands of package.json. */
 export function commands(
-  client: () => LanguageClient | undefined,
+  server: Server,
   log: vscode.LogOutputChannel,
   snooze: Snooze,
 ): vscode.Disposable[] {
@@ -31,18 +31,21 @@ export function commands(
     register("warmline.snooze", () => {
       snooze.start();
     }),
-    register("warmline.restart", () => ask(client(), "warmline/restart")),
+    register("warmline.restart", () =>
+      server.client?.isRunning() ? ask(server, "warmline/restart") : server.start(),
+    ),
+    register("warmline.makeEnvironment", () => server.remake()),
     register("warmline.showLog", () => {
       log.show();
     }),
     register("warmline.statistics", async () => {
-      const counts = await ask(client(), "warmline/statistics");
+      const counts = await ask(server, "warmline/statistics");
       const text = JSON.stringify(counts, undefined, 2);
       const document = await vscode.workspace.openTextDocument({ content: text, language: "json" });
       await vscode.window.showTextDocument(document, { preview: true });
     }),
     register("warmline.copyDebugInformation", async () => {
-      const found = await ask(client(), "warmline/debugInformation");
+      const found = await ask(server, "warmline/debugInformation");
       await vscode.env.clipboard.writeText(
         JSON.stringify(
           { vscode: vscode.version, remote: vscode.env.remoteName, ...found },
@@ -57,10 +60,7 @@ export function commands(
   ];
 }
 
-async function ask(
-  client: LanguageClient | undefined,
-  method: string,
-): Promise<Record<string, unknown>> {
+async function ask({ client }: Server, method: string): Promise<Record<string, unknown>> {
   if (!client?.isRunning()) {
     throw new Error("Warmline's server does not run; see its log, and warmline.command");
   }

@@ -33,6 +33,10 @@ function entries(): Entry[] {
     },
     { label: "$(bell-slash) Snooze for five minutes", command: "warmline.snooze" },
     { label: "$(debug-restart) Restart the engine", command: "warmline.restart" },
+    {
+      label: "$(package) Make the extension's environment anew",
+      command: "warmline.makeEnvironment",
+    },
     { label: "$(graph) Show statistics", command: "warmline.statistics" },
     { label: "$(output) Show the log", command: "warmline.showLog" },
     { label: "$(copy) Copy debug information", command: "warmline.copyDebugInformation" },

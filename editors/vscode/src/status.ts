@@ -17,6 +17,8 @@ export interface Status {
 const ICONS: Record<string, string> = {
   starting: "$(loading~spin)",
   loading: "$(loading~spin)",
+  "not installed": "$(warning)",
+  installing: "$(loading~spin)",
   ready: "$(sparkle)",
   error: "$(warning)",
 };
@@ -51,13 +53,18 @@ export class StatusItem implements vscode.Disposable {
     const status = isEarly ? { ...sent, state: "starting" } : sent;
     const percent = status.percent == null ? "" : ` ${status.percent} %`;
     const quiet = status.state === "ready" ? "" : ` ${status.state}`;
-    this.item.text = `${ICONS[status.state] ?? "$(circle-slash)"} Warmline${quiet}${percent}`;
+    this.item.text = `${icon(status)} Warmline${quiet}${percent}`;
     this.item.tooltip = tooltip(status);
   }
 
   dispose(): void {
     this.item.dispose();
   }
+}
+
+function icon(status: Status): string {
+  if (status.state === "ready" && status.working) return "$(loading~spin)";
+  return ICONS[status.state] ?? "$(circle-slash)";
 }
 
 function tooltip(status: Status): string {

@@ -10,9 +10,11 @@ import {
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { Machine, Wishes } from "../src/environment/make";
+import type { Sources } from "../src/environment/pip";
 import { run } from "../src/environment/program";
 
-const SOURCES = {
+/** The settings as they are when nobody set them. */
+export const SOURCES: Sources = {
   pipArguments: [],
   cpuIndex: "",
   wheelFolder: "",
@@ -50,6 +52,14 @@ export class FakeMachine {
     mkdirSync(this.bin);
     mkdirSync(this.wishes.wheels);
     this.wheel("first");
+  }
+
+  /** One on which everything goes well. */
+  static good(): FakeMachine {
+    const fake = new FakeMachine();
+    fake.python("python3", [3, 12]);
+    fake.pip("");
+    return fake;
   }
 
   /** Another wheel of the same name. */

@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { Failure, type Kind } from "../src/environment/failure";
-import { finishedCommand, isCurrent, makeEnvironment, type Report } from "../src/environment/make";
-import { readRecord } from "../src/environment/record";
+import {
+  finishedCommand,
+  forget,
+  isCurrent,
+  isUnfinished,
+  makeEnvironment,
+  TORCH,
+  type Report,
+} from "../src/environment/make";
+import { readRecord, writeRecord } from "../src/environment/record";
 import { FakeMachine } from "./machines";
 
 const QUIET: Report = { step: () => undefined, log: () => undefined };
@@ -54,9 +62,7 @@ test("an environment is made once, and kept", async () => {
 });
 
 test("another wheel is all that another version installs", async () => {
-  const fake = new FakeMachine();
-  fake.python("python3", [3, 12]);
-  fake.pip("");
+  const fake = FakeMachine.good();
   await make(fake);
   fake.calls();
   assert.ok(await isCurrent(fake.wishes.folder, fake.wishes.wheels));
@@ -80,10 +86,35 @@ test("an interrupted run goes on where it was", async () => {
   assert.ok(fake.calls().every((call) => call.endsWith(".whl")));
 });
 
+test("a window closed in the middle needs no new consent, a failure does", async () => {
+  const fake = FakeMachine.good();
+  assert.ok(!isUnfinished(fake.wishes.folder));
+  await make(fake);
+  const made = readRecord(fake.wishes.folder);
+  assert.ok(made && !isUnfinished(fake.wishes.folder));
+  await writeRecord(fake.wishes.folder, { ...made, state: "unfinished", wheel: "" });
+  assert.ok(isUnfinished(fake.wishes.folder));
+  fake.pip("exit 1");
+  await failure(make(fake));
+  assert.ok(!isUnfinished(fake.wishes.folder));
+});
+
+test("one that is forgotten is made from the start", async () => {
+  const fake = FakeMachine.good();
+  await make(fake);
+  fake.calls();
+  await forget(fake.wishes.folder);
+  assert.equal(finishedCommand(fake.wishes.folder, false), undefined);
+  await make(fake);
+  assert.equal(fake.calls()[0], "venv");
+});
+
+test("torch is the one that the project is tested with", () => {
+  assert.ok(readFileSync("../../Makefile", "utf8").includes(` ${TORCH}\n`));
+});
+
 test("an environment whose Python is gone is made anew", async () => {
-  const fake = new FakeMachine();
-  fake.python("python3", [3, 12]);
-  fake.pip("");
+  const fake = FakeMachine.good();
   await make(fake);
   fake.calls();
   writeFileSync(path.join(fake.wishes.folder, "venv/bin/python"), "#!/gone\n");
@@ -104,27 +135,21 @@ test("cancelling ends pip, and says that it can go on", async () => {
 });
 
 test("two windows make one", async () => {
-  const fake = new FakeMachine();
-  fake.python("python3", [3, 12]);
-  fake.pip("");
+  const fake = FakeMachine.good();
   const [one, other] = await Promise.all([make(fake), make(fake)]);
   assert.equal(one, other);
   assert.equal(fake.calls().filter((call) => call === "venv").length, 1);
 });
 
 test("a window that died at it is not waited for", async () => {
-  const fake = new FakeMachine();
-  fake.python("python3", [3, 12]);
-  fake.pip("");
+  const fake = FakeMachine.good();
   await make(fake);
   writeFileSync(path.join(fake.wishes.folder, "lock"), NOBODY);
   await make(fake);
 });
 
 test("the pip that a killed window left behind is waited for", async () => {
-  const fake = new FakeMachine();
-  fake.python("python3", [3, 12]);
-  fake.pip("");
+  const fake = FakeMachine.good();
   await make(fake);
   const left = spawn("/bin/cat");
   const lock = path.join(fake.wishes.folder, "lock");

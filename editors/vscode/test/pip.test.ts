@@ -9,16 +9,8 @@ import {
   type Sources,
 } from "../src/environment/pip";
 import { candidates, findPython } from "../src/environment/python";
-import { FakeMachine } from "./machines";
+import { FakeMachine, SOURCES } from "./machines";
 
-const PLAIN: Sources = {
-  pipArguments: [],
-  cpuIndex: "",
-  wheelFolder: "",
-  proxy: "",
-  noProxy: [],
-  isStrict: true,
-};
 const CPU = "https://mirror.test/cpu";
 const BARE = ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "2", "--progress-bar"];
 
@@ -29,7 +21,7 @@ function installs(
   build?: "cpu" | "cuda",
 ): void {
   test(name, () => {
-    const args = installArguments({ ...PLAIN, ...sources }, ["torch"], build, "24.1");
+    const args = installArguments({ ...SOURCES, ...sources }, ["torch"], build, "24.1");
     assert.deepEqual(args, [...BARE, "raw", ...expected, "torch"]);
   });
 }
@@ -56,13 +48,13 @@ installs(
 installs("and never the default one", { isStrict: false }, []);
 
 test("an old pip tells no bytes", () => {
-  assert.equal(installArguments(PLAIN, [], undefined, "23.2.1").at(-1), "off");
-  assert.equal(installArguments(PLAIN, [], undefined, "24.0").at(-1), "off");
-  assert.equal(installArguments(PLAIN, [], undefined, "25.0").at(-1), "raw");
+  assert.equal(installArguments(SOURCES, [], undefined, "23.2.1").at(-1), "off");
+  assert.equal(installArguments(SOURCES, [], undefined, "24.0").at(-1), "off");
+  assert.equal(installArguments(SOURCES, [], undefined, "25.0").at(-1), "raw");
 });
 
 test("pip gets VS Code's proxy and none of what leads it elsewhere", () => {
-  const sources = { ...PLAIN, proxy: "http://proxy.test:3128", noProxy: ["a.test", "b.test"] };
+  const sources = { ...SOURCES, proxy: "http://proxy.test:3128", noProxy: ["a.test", "b.test"] };
   const before = {
     PATH: "/bin",
     https_proxy: "http://old.test",
@@ -77,7 +69,7 @@ test("pip gets VS Code's proxy and none of what leads it elsewhere", () => {
   assert.equal(env["PIP_TARGET"], undefined);
   assert.equal(env["PIP_CERT"], "/ca");
   assert.equal(before.PIP_TARGET, "/x");
-  assert.equal(pipEnvironment(before, PLAIN, "/t")["https_proxy"], "http://old.test");
+  assert.equal(pipEnvironment(before, SOURCES, "/t")["https_proxy"], "http://old.test");
 });
 
 test("pip's lines tell of progress", () => {

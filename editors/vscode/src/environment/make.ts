@@ -47,7 +47,7 @@ export interface Report {
 // room for what is fetched and unpacked; most of it is torch
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
 // the one that the extension was tested with: see the Makefile
-const TORCH = "torch==2.13.0";
+export const TORCH = "torch==2.13.0";
 const WAIT_FOR_WINDOW_MS = 500;
 
 /** This machine. */
@@ -74,6 +74,16 @@ export function finishedCommand(folder: string, isWindows: boolean): string | un
 export async function isCurrent(folder: string, wheels: string): Promise<boolean> {
   const wheel = await findWheel(wheels);
   return readRecord(folder)?.wheel === wheel.digest;
+}
+
+/** Whether a window was closed while it was being made: consent was given, and it can go on. */
+export function isUnfinished(folder: string): boolean {
+  return readRecord(folder)?.state === "unfinished";
+}
+
+/** Has the next making begin from the start. */
+export async function forget(folder: string): Promise<void> {
+  await writeRecord(folder, NOTHING);
 }
 
 /**

@@ -3,7 +3,9 @@ import * as vscode from "vscode";
 import { Failure, type Action } from "./failure";
 import {
   finishedCommand,
+  forget,
   isCurrent,
+  isUnfinished,
   machine,
   makeEnvironment,
   type Report,
@@ -15,27 +17,59 @@ const MAKE = "Make it";
 const AGAIN = "Try again";
 const LOG = "Show the log";
 
-/**
- * The command of the environment that the extension makes: the one there is, or a new one where the user consents.
- *
- * Undefined where the user declines, or it failed and was not tried again.
- */
-export async function ownCommand(
-  context: vscode.ExtensionContext,
-  log: vscode.LogOutputChannel,
-): Promise<string | undefined> {
-  const wishes = wishesOf(context);
-  const finished = finishedCommand(wishes.folder, process.platform === "win32");
-  // a new extension brings a new wheel: consent was given, and only the wheel is put in
-  if (finished !== undefined && (await isCurrent(wishes.folder, wishes.wheels))) return finished;
-  if (finished === undefined && !(await consents())) return undefined;
-  for (;;) {
-    try {
-      return await withProgress(wishesOf(context), log);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      log.error(error.message);
-      if (!(await isTriedAgain(error, log))) return finished;
+/** The environment that the extension makes for the server, with what the user is asked and told. */
+export class OwnEnvironment implements vscode.Disposable {
+  private readonly closing = new AbortController();
+  // asked once a window
+  private isDeclined = false;
+
+  constructor(
+    private readonly context: vscode.ExtensionContext,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  /** Ends an installation; what is done is kept. */
+  dispose(): void {
+    this.closing.abort();
+  }
+
+  /** The command in it, of whichever version; undefined where there is none. */
+  finished(): string | undefined {
+    return finishedCommand(wishesOf(this.context).folder, process.platform === "win32");
+  }
+
+  /** The command in it as this version of the extension wants it; undefined where the user declines or gives up. */
+  async command(begun: () => void): Promise<string | undefined> {
+    const { folder, wheels } = wishesOf(this.context);
+    const finished = this.finished();
+    // a new extension brings a new wheel: consent was given, and only the wheel is put in
+    if (finished !== undefined && (await isCurrent(folder, wheels))) return finished;
+    if (this.isDeclined) return finished;
+    if (finished === undefined && !isUnfinished(folder)) {
+      this.isDeclined = !(await consents());
+      if (this.isDeclined) return undefined;
+    }
+    begun();
+    return (await this.make()) ?? finished;
+  }
+
+  /** Makes it from the start. */
+  async remake(): Promise<void> {
+    await forget(wishesOf(this.context).folder);
+    await this.make();
+  }
+
+  private async make(): Promise<string | undefined> {
+    for (;;) {
+      try {
+        return await withProgress(wishesOf(this.context), this.log, this.closing);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        this.log.error(error.message);
+        if (this.closing.signal.aborted) return undefined;
+        this.isDeclined = !(await isTriedAgain(error, this.log));
+        if (this.isDeclined) return undefined;
+      }
     }
   }
 }
@@ -62,23 +96,28 @@ function wishesOf(context: vscode.ExtensionContext): Wishes {
 async function consents(): Promise<boolean> {
   const answer = await vscode.window.showInformationMessage(
     "Warmline needs a Python environment of its own. Make one in the extension's storage? " +
-      "It fetches torch, the largest part, and takes some minutes and 2 GB, with a GPU 9 GB.",
+      "It fetches torch, the largest part: some minutes, and 2 to 9 GB.",
     MAKE,
   );
   return answer === MAKE;
 }
 
-async function withProgress(wishes: Wishes, log: vscode.LogOutputChannel): Promise<string> {
+async function withProgress(
+  wishes: Wishes,
+  log: vscode.LogOutputChannel,
+  closing: AbortController,
+): Promise<string> {
   const options = {
     location: vscode.ProgressLocation.Notification,
     title: "Warmline",
     cancellable: true,
   };
   return vscode.window.withProgress(options, (progress, token) => {
-    const stop = new AbortController();
+    const cancelled = new AbortController();
     token.onCancellationRequested(() => {
-      stop.abort();
+      cancelled.abort();
     });
+    const stop = AbortSignal.any([cancelled.signal, closing.signal]);
     let told = 0;
     const report: Report = {
       step: (message, share) => {
@@ -89,7 +128,7 @@ async function withProgress(wishes: Wishes, log: vscode.LogOutputChannel): Promi
         log.info(line);
       },
     };
-    return makeEnvironment(wishes, machine(run), report, stop.signal);
+    return makeEnvironment(wishes, machine(run), report, stop);
   });
 }
 

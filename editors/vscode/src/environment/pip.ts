@@ -1,4 +1,5 @@
 import type { Options, Run } from "./program";
+import { isBefore } from "./python";
 
 /** The settings that say where packages come from. */
 export interface Sources {
@@ -34,7 +35,7 @@ export function installArguments(
 ): string[] {
   const args = ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "2"];
   // since 24.1 pip tells bytes in lines
-  args.push("--progress-bar", isBefore(pipVersion, [24, 1]) ? "off" : "raw");
+  args.push("--progress-bar", isBefore(majorMinor(pipVersion), [24, 1]) ? "off" : "raw");
   if (sources.wheelFolder !== "") args.push("--no-index", "--find-links", sources.wheelFolder);
   else if (build === "cpu" && sources.cpuIndex !== "") args.push("--index-url", sources.cpuIndex);
   args.push(...trustedHosts(sources), ...sources.pipArguments);
@@ -107,7 +108,7 @@ function trustedHosts(sources: Sources): string[] {
   });
 }
 
-function isBefore(version: string, [major, minor]: readonly [number, number]): boolean {
-  const [first = 0, second = 0] = version.split(".").map(Number);
-  return first < major || (first === major && second < minor);
+function majorMinor(version: string): [number, number] {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return [major, minor];
 }

@@ -75,6 +75,10 @@ function parse(output: string): Probed | undefined {
   }
 }
 
-function isBefore(one: readonly [number, number], other: readonly [number, number]): boolean {
+/** Whether a version, as (major, minor), is older than another. */
+export function isBefore(
+  one: readonly [number, number],
+  other: readonly [number, number],
+): boolean {
   return one[0] < other[0] || (one[0] === other[0] && one[1] < other[1]);
 }

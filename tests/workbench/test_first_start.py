@@ -1,0 +1,63 @@
+"""Nothing but Python and the extension: one consent, no terminal, ghost text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from workbench import CodeServer, Workbench, launch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+INSTALLED_WITHIN_S = 600
+LINE = "zebra_area = measure_zebra(width, height)\n"
+
+
+def test_first_start(tmp_path: Path) -> None:
+    settings = {"warmline.idleExitMinutes": 0.1}
+    server = CodeServer(tmp_path / "code", ROOT / "editors/vscode/warmline.vsix", settings)
+    (server.workspace / "first.py").write_text(LINE * 4)
+    try:
+        with sync_playwright() as playwright:
+            context = launch(playwright, tmp_path / "profile")
+            bench = Workbench(context, server)
+            bench.open("first.py", "Warmline not installed")
+            bench.answer("Make it")
+            bench.wait_for_status("Warmline installing")
+            bench.page.screenshot(path=str(_picture("installing")))
+            bench.wait_for_status("Warmline", INSTALLED_WITHIN_S)
+            bench.press("Control+End")
+            bench.type("zebra_area = mea")
+            assert bench.ghost().strip()
+            bench.page.screenshot(path=str(_picture("first-start")))
+            context.close()
+    finally:
+        server.stop()
+
+
+def test_without_python_it_says_what_to_do(tmp_path: Path) -> None:
+    settings = {"warmline.environment.python": str(tmp_path / "no-python")}
+    server = CodeServer(tmp_path / "code", ROOT / "editors/vscode/warmline.vsix", settings)
+    (server.workspace / "first.py").write_text(LINE)
+    try:
+        with sync_playwright() as playwright:
+            context = launch(playwright, tmp_path / "profile")
+            bench = Workbench(context, server)
+            bench.open("first.py", "Warmline not installed")
+            bench.answer("Make it")
+            text = ".notifications-toasts .notification-list-item-message"
+            bench.page.wait_for_selector(f'{text}:has-text("is not a Python that runs")')
+            bench.page.screenshot(path=str(_picture("no-python")))
+            bench.answer("Open settings")
+            bench.page.wait_for_selector(".settings-editor")
+            context.close()
+    finally:
+        server.stop()
+
+
+def _picture(name: str) -> Path:
+    folder = ROOT / ".work/pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.png"
