@@ -42,6 +42,14 @@ OWN: dict[str, dict[str, object]] = {
         "scope": "machine",
         "markdownDescription": "More arguments of `pip install`, such as `--index-url` or `--cert`.",
     },
+    # the client library reads it by this name
+    "trace.server": {
+        "type": "string",
+        "enum": ["off", "messages", "verbose"],
+        "default": "off",
+        "scope": "window",
+        "markdownDescription": "What is said between VS Code and the server, in the log. It has text of your files.",
+    },
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ export class StatusItem implements vscode.Disposable {
 
   private last: Status = { state: "starting" };
   private isRegistered = false;
+  private wasReady = false;
 
   constructor() {
     this.item.name = "Warmline";
@@ -55,6 +56,11 @@ export class StatusItem implements vscode.Disposable {
     const quiet = status.state === "ready" ? "" : ` ${status.state}`;
     this.item.text = `${icon(status)} Warmline${quiet}${percent}`;
     this.item.tooltip = tooltip(status);
+    if (status.state === "ready" && !this.wasReady) {
+      this.wasReady = true;
+      // the walkthrough's first step is done
+      void vscode.commands.executeCommand("setContext", "warmline.ready", true);
+    }
   }
 
   dispose(): void {
