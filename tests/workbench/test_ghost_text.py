@@ -196,6 +196,19 @@ def test_env_asks_nothing(workbench: Workbench, trace: Trace) -> None:
     assert trace.n_asked() == n_asked
 
 
+def test_models_are_shown_with_size_and_licence(workbench: Workbench) -> None:
+    workbench.show("accept.py")
+    workbench.command("Warmline: Choose a model")
+    row = ".quick-input-list .monaco-list-row"
+    workbench.page.wait_for_selector(f'{row}:has-text("small"):has-text("here, in use")')
+    found = workbench.page.locator(f'{row}:has-text("Qwen/Qwen2.5-Coder-3B")').first.text_content()
+    assert found is not None
+    assert "6.2 GB" in found
+    assert "not for commercial use" in found
+    workbench.page.screenshot(path=str(PICTURES / "models.png"))
+    workbench.press("Escape")
+
+
 def test_a_closed_window_leaves_the_other_served(
     workbench: Workbench, browser: Any, server: CodeServer, trace: Trace
 ) -> None:

@@ -1,4 +1,5 @@
 import * as vscode from "vscode";
+import { chooseModel } from "./choose_model";
 import { showMenu } from "./menu";
 import type { Server } from "./server";
 import type { Snooze } from "./snooze";
@@ -35,6 +36,7 @@ export function commands(
       server.client?.isRunning() ? ask(server, "warmline/restart") : server.start(),
     ),
     register("warmline.makeEnvironment", () => server.remake()),
+    register("warmline.chooseModel", () => chooseModel(server.command, log)),
     register("warmline.showLog", () => {
       log.show();
     }),

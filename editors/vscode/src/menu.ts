@@ -31,6 +31,7 @@ function entries(): Entry[] {
       label: isManual ? "$(zap) Complete while I type" : "$(zap) Complete only when I ask",
       command: "warmline.toggleMode",
     },
+    { label: "$(chip) Choose a model", command: "warmline.chooseModel" },
     { label: "$(bell-slash) Snooze for five minutes", command: "warmline.snooze" },
     { label: "$(debug-restart) Restart the engine", command: "warmline.restart" },
     {

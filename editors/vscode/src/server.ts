@@ -10,7 +10,8 @@ import type { Status, StatusItem } from "./status";
 /** The server of this window: found, started, and started anew where it may be another one. */
 export class Server {
   client: LanguageClient | undefined;
-  private command: string | undefined;
+  /** The program that runs, or was to run. */
+  command: string | undefined;
   // one change after another
   private changes: Promise<void> = Promise.resolve();
 

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import type { Machine, Wishes } from "../src/environment/make";
 import type { Sources } from "../src/environment/pip";
-import { run } from "../src/environment/program";
+import { run } from "../src/program";
 
 /** The settings as they are when nobody set them. */
 export const SOURCES: Sources = {

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ class Entry:
     n_bytes: int | None
     memory_bytes: int | None
     folder: Path | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        folder = None if self.folder is None else str(self.folder)
+        return asdict(self) | {"folder": folder}
 
     def line(self) -> str:
         here = "here" if self.folder else "-"
@@ -164,7 +169,10 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="warmline models", description="models to complete with")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="models that are here, and known ones that can be fetched")
+    listing = actions.add_parser(
+        "list", help="models that are here, and known ones that can be fetched"
+    )
+    listing.add_argument("--json", action="store_true", help="one list of objects")
     for action, text in (
         ("show", "licence, size and memory of a model"),
         ("pull", "fetch a model, after showing its licence and asking"),
@@ -176,7 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
             one.add_argument("--yes", action="store_true", help="agree to the licence, do not ask")
     options = parser.parse_args(arguments)
     try:
-        if options.action == "list":
+        if options.action == "list" and options.json:
+            print(json.dumps([said.as_json() for said in entries()]))
+        elif options.action == "list":
             print(f"{'model':<38} {'':<5} {'weights':>9} {'memory':>9}  licence")
             print("\n".join(said.line() for said in entries()))
         elif options.action == "show":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,18 @@ def test_list_marks_what_is_here_and_what_is_restricted(
     assert " here " not in lines[OPEN]
     assert "RESTRICTED" not in lines[OPEN]
     assert "RESTRICTED: not for commercial use" in lines[RESTRICTED]
+
+
+def test_list_as_json_says_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, out, _ = run(capsys, "list", "--json")
+    told = {one["model"]: one for one in json.loads(out)}
+    assert status == 0
+    assert told["tiny"]["folder"] == str(tmp_path / "models/tiny")
+    assert told[OPEN] == {
+        "model": OPEN, "licence": "Apache-2.0", "restriction": "", "folder": None,
+        "n_bytes": KNOWN[OPEN].n_bytes, "memory_bytes": KNOWN[OPEN].memory_bytes,
+    }  # fmt: skip
+    assert told[RESTRICTED]["restriction"] == "not for commercial use"
 
 
 def test_show_tells_licence_and_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

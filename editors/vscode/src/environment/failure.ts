@@ -1,4 +1,4 @@
-import type { Outcome } from "./program";
+import type { Outcome } from "../program";
 
 export type Kind =
   | "cancelled"

@@ -12,7 +12,7 @@ import {
   type Build,
   type Sources,
 } from "./pip";
-import type { Options, Outcome, Run } from "./program";
+import type { Options, Outcome, Run } from "../program";
 import { findPython } from "./python";
 import { alone, NOTHING, readRecord, writeRecord, type Made } from "./record";
 

@@ -11,7 +11,7 @@ import {
   type Report,
   type Wishes,
 } from "./make";
-import { run } from "./program";
+import { run } from "../program";
 
 const MAKE = "Make it";
 const AGAIN = "Try again";

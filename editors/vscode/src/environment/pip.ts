@@ -1,4 +1,4 @@
-import type { Options, Run } from "./program";
+import type { Options, Run } from "../program";
 import { isBefore } from "./python";
 
 /** The settings that say where packages come from. */

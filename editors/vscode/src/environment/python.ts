@@ -1,5 +1,5 @@
 import { noPython, noVenv, oldPython } from "./failure";
-import type { Options, Run } from "./program";
+import type { Options, Run } from "../program";
 
 /** A Python that an environment can be made with. */
 export interface Python {
