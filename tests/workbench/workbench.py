@@ -198,8 +198,7 @@ class Workbench:
         """Goes to another file in this window."""
         self.press("Control+p")
         self.page.locator(".quick-input-widget input").first.fill(file)
-        self.page.wait_for_selector(f'.quick-input-list .monaco-list-row:has-text("{file}")')
-        self.press("Enter")
+        self.page.locator(f'.quick-input-list .monaco-list-row:has-text("{file}")').first.click()
         self.page.wait_for_selector(f'.tab.active[data-resource-name="{file}"]')
         self.page.locator(".editor-instance .view-lines").first.click()
 
@@ -241,12 +240,19 @@ class Workbench:
         )
 
     def save(self, file: str) -> str:
-        """Saves; the file's text on disk."""
+        """Saves what was changed; the file's text on disk."""
+        path = self._server.workspace / file
+        before = path.stat().st_mtime_ns
         self.press("Control+s")
+        # the tab tells of changes, and of their being saved, some time later
+        end = time.monotonic() + WITHIN_S
+        while path.stat().st_mtime_ns == before:
+            assert time.monotonic() < end, f"{file} was not saved"
+            time.sleep(0.02)
         self.page.wait_for_selector(
             f'.tab.active:not(.dirty)[data-resource-name="{file}"]', timeout=WITHIN_S * 1000
         )
-        return (self._server.workspace / file).read_text()
+        return path.read_text()
 
     def close(self) -> None:
         self.page.close()
