@@ -16,6 +16,7 @@ from .model import checkpoint
 from .model.sources import Card, locate, read_card
 from .model.transformer import Transformer
 from .text.fim import Layout, find_layout
+from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
 
 MEBIBYTE = 2**20
@@ -32,6 +33,7 @@ class LoadedModel:
     fingerprint: str
     transformer: Transformer
     tokenizer: Tokenizer
+    spellings: Spellings
     layout: Layout
     barred: Tensor
     arena: Arena
@@ -70,6 +72,7 @@ def load(
         checkpoint.fingerprint(folder),
         transformer,
         tokenizer,
+        Spellings(tokenizer),
         layout,
         barred,
         Arena(shape, cache_mebibytes * MEBIBYTE),

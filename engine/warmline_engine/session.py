@@ -10,14 +10,11 @@ from torch import Tensor
 
 from .cache.sequence import Sequence
 from .cache.slots import Ints
-from .decoding.agreement import Around
-from .decoding.drafts import Speculation, copying
-from .decoding.greedy import Decoded, Limits, decode
-from .decoding.recall import Recall
+from .completion import completing
+from .decoding.greedy import Decoded, Limits
 from .decoding.stopping import Stopping
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
-from .text.tokenized_text import TailToken
 from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
@@ -83,7 +80,8 @@ class Session:
 
     @property
     def n_pending(self) -> int:
-        return self._full.sequence.n_pending
+        """Tokens of the document that are still to be encoded ahead of a completion."""
+        return len(self._full.pending_ahead())
 
     @property
     def n_encoded(self) -> int:
@@ -132,9 +130,9 @@ class Session:
             return False
         if self._needs_local():
             self._open_local()
-        if self._local is not None and self._local.sequence.encode_pending(limit):
+        if self._local is not None and self._local.encode_ahead(limit):
             return True
-        did = self._full.sequence.encode_pending(limit) > 0
+        did = self._full.encode_ahead(limit) > 0
         if self._local is not None and self._full.n_pending_before_suffix() == 0:
             self._close_local()
         return did
@@ -142,7 +140,7 @@ class Session:
     def repair_some(self, limit: int) -> bool:
         """Encodes accepted tokens again, which saw the text behind the cursor when they were made."""
         window = self._serving()
-        if window.accepted is None or window.sequence.n_pending:
+        if window.accepted is None or len(window.pending_ahead()):
             return False
         start, end = window.accepted
         window.accepted = None
@@ -152,7 +150,7 @@ class Session:
 
     def refresh_some(self, limit: int) -> bool:
         """Makes some more tokens fresh; whether there was work. Generated tokens stay as they are."""
-        if not self.has_cursor or self._full.sequence.n_pending:
+        if not self.has_cursor or self.n_pending:
             return False
         return self._full.sequence.refresh(limit, before=self._full.n_own_tokens) > 0
 
@@ -166,10 +164,6 @@ class Session:
         if window is None:
             n_encoded = self.n_encoded - encoded_before
             return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
-        sequence = window.sequence
-        logits = sequence.next_logits(self._needed(window))
-        n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
-        n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
         stopping = Stopping(
             self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
         )
@@ -178,53 +172,17 @@ class Session:
             ask.is_cancelled,
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
         )
-        around = self._around(window)
-        items: list[Decoded] = []
-        # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
-        for rank in reversed(range(max(1, ask.n_alternatives))):
-            sequence.truncate(n_context)
-            items.append(self._decode(window, logits, around, stopping, limits, rank))
+        with completing(self._model, window) as completion:
+            sequence = window.sequence
+            logits = sequence.next_logits(self._needed(window))
+            n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
+            n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
+            # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
+            ranks = reversed(range(max(1, ask.n_alternatives)))
+            items = [completion.decode(logits, stopping, limits, rank) for rank in ranks]
         items.reverse()
-        self._note_tail(window)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
-
-    def _around(self, window: Window) -> Around:
-        """The window's text before and behind the cursor, what is assumed counted to what is before."""
-        tokens, n_own = window.sequence.tokens, window.n_own_tokens
-        spans = window.tokenized.prefix_span, window.tokenized.suffix_span
-        prefix, suffix = (tokens[slice(*span)] for span in spans)
-        return Around([*prefix, *tokens[n_own:]], suffix, self._model.barred)
-
-    def _decode(
-        self,
-        window: Window,
-        logits: Tensor,
-        around: Around,
-        stopping: Stopping,
-        limits: Limits,
-        rank: int,
-    ) -> Decoded:
-        """One completion behind the sequence, which afterwards carries its tokens."""
-        model, speculation = self._model, Speculation(window.sequence, copying(around))
-        recall = Recall(model.recall, around) if model.recall else None
-
-        def expect(logits: Tensor) -> Tensor:
-            return recall.mix(logits, speculation.taken) if recall else logits
-
-        try:
-            return decode(
-                expect(logits),
-                lambda token: expect(speculation.append(token)),
-                model.tokenizer,
-                model.barred,
-                model.layout.ends,
-                stopping,
-                limits,
-                rank,
-            )
-        finally:
-            speculation.close()
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.
@@ -356,7 +314,7 @@ class Session:
         if self._needs_local():
             self._open_local()
         window = self._serving()
-        self._put_tail(window, assumed)
+        window.put_tail(assumed)
         while len(pending := self._needed(window)) > chunk:
             if is_cancelled():
                 return None
@@ -370,29 +328,6 @@ class Session:
             limit = window.n_own_tokens
         pending = window.sequence.pending_positions()
         return pending[(pending < limit) | (window.n_own_tokens <= pending)]
-
-    def _put_tail(self, window: Window, assumed: str) -> None:
-        """Makes the sequence carry the assumed text behind its own tokens, keeping what it carries already."""
-        kept = self._agreeing(window.tail, assumed)
-        window.sequence.truncate(window.n_own_tokens + len(kept))
-        n_covered = len(self._model.tokenizer.decode([token for _, token in kept])) if kept else 0
-        rest = self._model.tokenizer.encode(assumed[n_covered:]).ids
-        n = len(window.sequence)
-        window.sequence.splice(n, n, rest)
-
-    def _agreeing(self, tail: tuple[TailToken, ...], assumed: str) -> list[TailToken]:
-        """The first tokens of a tail whose text is the beginning of the assumed text."""
-        for n_kept in range(len(tail), 0, -1):
-            text = self._model.tokenizer.decode([token for _, token in tail[:n_kept]])
-            # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
-            if text and assumed.startswith(text):
-                return list(tail[:n_kept])
-        return []
-
-    def _note_tail(self, window: Window) -> None:
-        tokens = window.sequence.tokens[window.n_own_tokens :]
-        decoded = self._model.tokenizer.decode
-        window.add_to_tail([(len(decoded(tokens[:k])), token) for k, token in enumerate(tokens)])
 
 
 def _clean(text: str) -> str:

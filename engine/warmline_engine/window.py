@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
 from .cache.sequence import Sequence
+from .cache.slots import Ints
 from .loaded_model import LoadedModel
 from .text.tokenized_text import Change, Splice, TailToken, TokenizedText
 
 CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
 SHARE_BEFORE = 0.75
+MOST_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
 
 
 class Window:
     """The code points [start, end) of a document. The sequence may carry a tail of generated tokens."""
 
     def __init__(self, model: LoadedModel, text: str, start: int, end: int, cursor: int) -> None:
+        self._model = model
         self.start = start
         self.tokenized = TokenizedText(
             model.tokenizer, model.layout, text[start:end], cursor - start
@@ -22,6 +30,7 @@ class Window:
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
+        self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
         self.accepted: tuple[int, int] | None = (
             None  # positions moved by an accept or a jump, not yet repaired
         )
@@ -66,13 +75,98 @@ class Window:
         self._apply(self.tokenized.edit(at, at, added))
         self._apply(self.tokenized.move_cursor(cursor))
 
-    def add_to_tail(self, tokens: list[TailToken]) -> None:
-        """Notes the generated tokens that the sequence now carries behind its own."""
-        self.tail = tuple(tokens)
+    def carried(self) -> list[int]:
+        """The tokens that the sequence carries behind its own."""
+        return self.sequence.tokens[self.n_own_tokens :]
+
+    def note_tail(self, n_respelled: int = 0) -> None:
+        """Makes a tail of what the sequence carries, which spells the last tokens of the prefix anew."""
+        tokens, decode = self.carried(), self._model.tokenizer.decode
+        self.n_respelled = n_respelled if tokens else 0
+        n_known = len(self.respelled())
+        self.tail = tuple((len(decode(tokens[:k])) - n_known, t) for k, t in enumerate(tokens))
+
+    def respelled(self) -> str:
+        """The text before the cursor that the tail begins with."""
+        ids = self.tokenized.prefix_ids
+        return self._model.tokenizer.decode(ids[len(ids) - self.n_respelled :])
+
+    def put_tail(self, text: str) -> None:
+        """Makes the sequence carry a text behind its own tokens, keeping what it carries already."""
+        tokenizer, whole = self._model.tokenizer, self.respelled() + text
+        n_kept, n_covered = self._agreeing(whole)
+        if n_kept == 0:
+            self.n_respelled, whole = 0, text
+        self.sequence.truncate(self.n_own_tokens + n_kept)
+        n = len(self.sequence)
+        self.sequence.splice(n, n, tokenizer.encode(whole[n_covered:]).ids)
+        self.note_tail(self.n_respelled)
+
+    def _agreeing(self, text: str) -> tuple[int, int]:
+        """How many tokens of the tail are the beginning of a text, and how many of its characters they are."""
+        for n_kept in range(len(self.tail), 0, -1):
+            spelled = self._model.tokenizer.decode([token for _, token in self.tail[:n_kept]])
+            # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
+            if len(self.respelled()) < len(spelled) and text.startswith(spelled):
+                return n_kept, len(spelled)
+        return 0, 0
+
+    def begun(self) -> list[int]:
+        """The last tokens of the prefix that a completion chooses anew: those of a piece begun at the cursor."""
+        line = self.tokenized.line_before
+        # at a line's start a model knows what it does: it was trained on cuts there
+        if not line.strip():
+            return []
+        tokens = self.tokenized.last_piece[-MOST_HEALED:]
+        is_all = len(tokens) == self.n_own_tokens  # a model expects nothing behind nothing
+        return [] if is_all or not self._can_spell(tokens) else tokens
+
+    def begun_in_tail(self) -> list[int]:
+        """The last tokens carried that a completion chooses anew."""
+        carried, tokenizer = self.carried(), self._model.tokenizer
+        encoded = tokenizer.encode(tokenizer.decode(carried))
+        begins = np.flatnonzero(encoded.begins_piece)
+        piece = encoded.ids[int(begins[-1]) :][-MOST_HEALED:] if len(begins) else []
+        # where a carried token goes across the border, nothing is
+        return piece if piece and carried[-len(piece) :] == piece and self._can_spell(piece) else []
+
+    def _can_spell(self, tokens: list[int]) -> bool:
+        return self._model.spellings.can_spell(self._model.tokenizer.decode(tokens))
+
+    def pending_ahead(self) -> Ints:
+        """The pending positions that are worth encoding ahead: what a completion chooses anew is not."""
+        pending, end = self.sequence.pending_positions(), self.tokenized.prefix_span[1]
+        begin = end - len(self.begun())  # whether or not a tail spells it already
+        return pending[(pending < begin) | (end <= pending)]
+
+    def encode_ahead(self, limit: int) -> int:
+        """Encodes the first pending tokens, at most `limit`; how many."""
+        pending = self.pending_ahead()[:limit]
+        if len(pending):
+            self.sequence.encode(pending)
+        return len(pending)
+
+    @contextmanager
+    def without(self, n_tokens: int) -> Iterator[None]:
+        """The sequence without the last tokens of the prefix, which come back afterwards, pending."""
+        sequence = self.sequence
+        if n_tokens == 0:
+            yield
+            return
+        end = self.tokenized.prefix_span[1]
+        begin = end - n_tokens
+        taken_out = sequence.tokens[begin:end]
+        sequence.splice(begin, end, ())
+        self.n_own_tokens -= n_tokens
+        try:
+            yield
+        finally:
+            sequence.splice(begin, begin, taken_out)
+            self.n_own_tokens += n_tokens
 
     def drop_tail(self) -> None:
         """Drops what the sequence carries behind its own tokens."""
-        self.tail = ()
+        self.tail, self.n_respelled = (), 0
         if self.n_own_tokens < len(self.sequence):
             self.sequence.truncate(self.n_own_tokens)
 
@@ -81,7 +175,7 @@ class Window:
             if isinstance(change, Splice):
                 self.sequence.splice(change.start, change.end, change.tokens)
                 self.n_own_tokens += len(change.tokens) - (change.end - change.start)
-                self.accepted = None
+                self.accepted = _after(change, self.accepted)
                 continue
             self.sequence.move(change.start, change.end, change.to)
             n_moved = change.end - change.start
@@ -97,6 +191,14 @@ class Window:
             return self.sequence.n_pending
         limit = self.tokenized.suffix_span[0]
         return int((self.sequence.pending_positions() < limit).sum())
+
+
+def _after(splice: Splice, span: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Where a span of positions stands after a splice; None where the splice goes into it."""
+    if span is None or span[1] <= splice.start:
+        return span
+    shift = len(splice.tokens) - (splice.end - splice.start)
+    return (span[0] + shift, span[1] + shift) if splice.end <= span[0] else None
 
 
 def choose_stretch(text: str, cursor: int, n_tokens: int) -> tuple[int, int]:

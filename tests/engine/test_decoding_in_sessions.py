@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from warmline_engine import session as session_module
+from warmline_engine import completion
 from warmline_engine.decoding.agreement import LONGEST
 from warmline_engine.decoding.drafts import Drafter
 from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
@@ -59,5 +59,5 @@ def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPa
         ]
 
     drafted = all_texts()
-    monkeypatch.setattr(session_module, "copying", no_drafts)
+    monkeypatch.setattr(completion, "copying", no_drafts)
     assert all_texts() == drafted

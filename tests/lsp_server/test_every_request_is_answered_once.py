@@ -93,7 +93,8 @@ class Play:
     async def finish(self) -> None:
         """The engine answers what is open until nothing is."""
         while any(not self.client.answers[asked] for asked in self.asked):
-            while self.open_ids:
+            # one that was asked on a connection that has ended waits for the next
+            while self.open_ids and self.engine.writers:
                 self.answer(0, "x")
             self.client.changed.clear()
             self.engine.changed.clear()

@@ -33,8 +33,12 @@ class Around:
         # in this order the prefix runs on into what is generated
         self._tokens = np.array([*suffix, BORDER, *prefix], np.int64)
 
-    def agreement(self, generated: Sequence[int]) -> Agreement | None:
+    def agreement(
+        self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
+    ) -> Agreement | None:
         """The longest agreement behind the prefix and the generated tokens, None where the last stands nowhere else.
+
+        Only where one of the allowed tokens followed, if those are given.
 
         Cost: one pass over the tokens, 10 to 20 microseconds at 8,000.
         """
@@ -43,6 +47,8 @@ class Around:
             return None
         following = np.flatnonzero(tokens[:-1] == tokens[-1]) + 1
         following = following[self._may_follow(tokens[following])]
+        if allowed is not None:
+            following = following[np.isin(tokens[following], allowed)]
         n_agreeing, longest = 0, following
         while len(following) and n_agreeing < LONGEST:
             n_agreeing, longest = n_agreeing + 1, following

@@ -41,11 +41,12 @@ def decode(
     stopping: Stopping,
     limits: Limits,
     rank: int = 0,
+    n_known: int = 0,
 ) -> Decoded:
     """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
 
     `rank` chooses the first token: 0 the likeliest, 1 the second, and so on; those that follow are the
-    likeliest.
+    likeliest. The first `n_known` characters stand before the cursor already and are not offered.
     """
     tokens: list[int] = []
     logprobs: list[float] = []
@@ -64,7 +65,7 @@ def decode(
             reason = "end"
             break
         tokens.append(token)
-        text = tokenizer.decode(tokens)
+        text = tokenizer.decode(tokens)[n_known:]
         stop = stopping.find(text)
         if stop is not None:
             text, reason = text[: stop.n_characters], stop.reason

@@ -79,9 +79,11 @@ class Recall:
         self._shares = shares
         self._around = around
 
-    def mix(self, logits: Tensor, generated: Sequence[int]) -> Tensor:
+    def mix(
+        self, logits: Tensor, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
+    ) -> Tensor:
         """Logits of the mixture behind the generated tokens. Shapes: [V] float32 → [V] float32."""
-        found = self.find(generated)
+        found = self.find(generated, allowed)
         if found is None:
             return logits
         expected = logits.softmax(-1)
@@ -93,9 +95,11 @@ class Recall:
         mixed[ids] += torch.from_numpy(found.probabilities * share).to(mixed)
         return mixed.log()
 
-    def find(self, generated: Sequence[int]) -> Recalled | None:
-        """What followed the longest run of tokens that the text ends with, None where nothing did."""
-        found = self._around.agreement(generated)
+    def find(
+        self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
+    ) -> Recalled | None:
+        """What followed the longest run of tokens that the text ends with, None where nothing allowed did."""
+        found = self._around.agreement(generated, allowed)
         if found is None:
             return None
         ids, counts = np.unique(found.tokens[found.following], return_counts=True)

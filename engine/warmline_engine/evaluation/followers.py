@@ -61,7 +61,7 @@ class Follower:
         if self.accepts == "encoded again":
             self.change([edit])
             return
-        sequence, decode = self.window.sequence, self._model.tokenizer.decode
+        sequence = self.window.sequence
         ids = self._model.tokenizer.encode(edit.text).ids
         before = sequence.n_encoded
         self.window.drop_tail()
@@ -69,7 +69,7 @@ class Follower:
         sequence.splice(n_own, n_own, ids)
         read_all(self.window)
         self._n_unasked += sequence.n_encoded - before
-        self.window.add_to_tail([(len(decode(ids[:k])), token) for k, token in enumerate(ids)])
+        self.window.note_tail()
         # as a session does it: the edit leaves the cursor behind what was accepted
         self.window.edit(edit.start, edit.end, edit.text)
         accepted = self.window.accepted

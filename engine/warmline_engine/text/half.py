@@ -55,6 +55,11 @@ class Half:
         """Where a token starts; the text's length for the one past the last."""
         return int(self._starts[token_idx]) if token_idx < len(self.ids) else len(self.text)
 
+    def n_in_last_piece(self) -> int:
+        """How many tokens the last piece has."""
+        begins = np.flatnonzero(self._begins)
+        return len(self.ids) - int(begins[-1]) if len(begins) else 0
+
     def edit(self, start: int, end: int, replacement: str) -> Retokenized:
         """Replaces the characters [start, end)."""
         text = self.text[:start] + replacement + self.text[end:]

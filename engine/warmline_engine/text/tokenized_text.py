@@ -80,6 +80,25 @@ class TokenizedText:
         begin = self._begin_of_suffix()
         return begin, begin + len(self._suffix)
 
+    @property
+    def prefix_ids(self) -> list[int]:
+        return self._prefix.ids
+
+    @property
+    def suffix_ids(self) -> list[int]:
+        return self._suffix.ids
+
+    @property
+    def line_before(self) -> str:
+        """The line that the cursor is in, up to the cursor."""
+        prefix = self._prefix.text
+        return prefix[prefix.rfind("\n") + 1 :]
+
+    @property
+    def last_piece(self) -> list[int]:
+        """The tokens of the piece that the prefix ends with."""
+        return self._prefix.ids[len(self._prefix) - self._prefix.n_in_last_piece() :]
+
     def edit(
         self, start: int, end: int, replacement: str, tail: tuple[TailToken, ...] = ()
     ) -> list[Change]:

@@ -83,6 +83,16 @@ class Tokenizer:
         begins[1:] = words[1:] != words[:-1]
         return Encoded(ids, np.maximum.accumulate(starts) if len(ids) else starts, begins)
 
+    def texts(self) -> dict[int, str]:
+        """The text of each text token that by itself is whole characters."""
+        ids = sorted(set(self._text.get_vocab().values()) - self.control_ids)
+        anchor = self._text.decode(self._anchor) if self._anchor else ""
+        texts = self._text.decode_batch(
+            [[*self._anchor, token] for token in ids], skip_special_tokens=False
+        )
+        pairs = zip(ids, (text[len(anchor) :] for text in texts), strict=True)
+        return {token: text for token, text in pairs if text and "\ufffd" not in text}
+
     def decode(self, ids: list[int]) -> str:
         """The text of tokens; bytes that are no whole character at the end are left out."""
         text = self._text.decode([*self._anchor, *ids], skip_special_tokens=False)
