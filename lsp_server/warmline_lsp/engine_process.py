@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from warmline_engine import wire
@@ -19,7 +20,7 @@ from . import places
 from .errors import EngineError
 from .settings import Settings
 
-START_WITHIN_S = 60.0
+START_WITHIN_S, LOOKED_AGAIN_S = 60.0, 0.05
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Command = Callable[[Settings, Path], list[str]]
@@ -47,30 +48,51 @@ async def reach(settings: Settings, client: str, command: Command = engine_comma
     streams = await _connect(path)
     if streams is None:
         streams = await _start(path, command(settings, path))
-    reader, writer = streams
     try:
-        writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, _token(path), client)))
-        async with asyncio.timeout(START_WITHIN_S):
-            answer = await wire.read(reader)
-    except (wire.WireError, asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
-        writer.close()
-        raise EngineError(f"the engine did not say welcome: {type(error).__name__}") from None
-    if not isinstance(answer, wire.Welcome):
-        writer.close()
-        reason = answer.message if isinstance(answer, wire.Failure) else type(answer).__name__
-        raise EngineError(f"the engine refused us: {reason}")
+        await _greet(streams, _token(path), client)
+    except BaseException:  # a cancel too: nobody else knows of this connection
+        streams[1].close()
+        raise
     return streams
 
 
-async def _start(path: Path, command: list[str]) -> Streams:
+async def _greet(streams: Streams, token: str, client: str) -> None:
+    reader, writer = streams
+    try:
+        writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, token, client)))
+        async with asyncio.timeout(START_WITHIN_S):
+            answer = await wire.read(reader)
+    except (wire.WireError, asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+        raise EngineError(f"the engine did not say welcome: {type(error).__name__}") from None
+    if not isinstance(answer, wire.Welcome):
+        reason = answer.message if isinstance(answer, wire.Failure) else type(answer).__name__
+        raise EngineError(f"the engine refused us: {reason}")
+
+
+@asynccontextmanager
+async def _locked(path: Path) -> AsyncGenerator[None]:
+    """Holds a lock between processes.
+
+    Raises: EngineError, when another holds it for too long.
+    """
     from filelock import FileLock, Timeout
 
-    # it is taken in one thread and given back in another
-    lock = FileLock(path.with_suffix(".lock"), thread_local=False)
-    try:
-        await asyncio.to_thread(lock.acquire, timeout=START_WITHIN_S)
-    except Timeout:
-        raise EngineError("another window is starting the engine and does not finish") from None
+    lock = FileLock(path)
+    for _ in range(round(START_WITHIN_S / LOOKED_AGAIN_S)):
+        # asked again and again, not waited for in a thread: a thread would take it though nobody wants it any more
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            yield
+            return
+        await asyncio.sleep(LOOKED_AGAIN_S)
+    raise EngineError("another window is starting the engine and does not finish")
+
+
+async def _start(path: Path, command: list[str]) -> Streams:
+    async with _locked(path.with_suffix(".lock")):
+        return await _start_alone(path, command)
+
+
+async def _start_alone(path: Path, command: list[str]) -> Streams:
     try:
         # who held the lock before us may have started it
         streams = await _connect(path)
@@ -85,12 +107,10 @@ async def _start(path: Path, command: list[str]) -> Streams:
                         f"the engine ended at once with code {process.returncode}; see its log in "
                         f"{cache_folder()}"
                     )
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(LOOKED_AGAIN_S)
         return streams
     except TimeoutError:
         raise EngineError(f"the engine did not start within {START_WITHIN_S:.0f} s") from None
-    finally:
-        lock.release()
 
 
 def _spawn(command: list[str]) -> subprocess.Popen[bytes]:

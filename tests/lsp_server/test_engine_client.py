@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from tests.lsp_server.fake_engine import READY, WITHIN_S, FakeEngine, Waiting, fake_engine
 from warmline_engine import wire
@@ -170,6 +172,29 @@ async def test_an_engine_that_is_none_is_told_and_left(said: bytes, words: str) 
         engine.react = react
         with pytest.raises(EngineError, match=words):
             await reach(Settings(), "test", lambda *_: ["false"])
+
+
+async def test_who_stops_before_the_welcome_leaves_no_connection() -> None:
+    async with fake_engine() as engine:
+        engine.react = lambda frame, writer: None
+        async with Client():
+            await engine.next(wire.Hello)
+        await engine.until(lambda: not engine.writers)
+
+
+async def test_who_stops_while_another_starts_the_engine_does_not_keep_the_lock() -> None:
+    lock = FileLock(places.socket_path(Settings().engine_options()).with_suffix(".lock"))
+    lock.acquire()
+    async with Client():
+        await asyncio.sleep(
+            0.1
+        )  # it waits for the lock by now, in a thread; if it does not yet, all is well too
+    lock.release()
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+                break
 
 
 async def test_noise_in_the_middle_ends_one_life_only() -> None:
