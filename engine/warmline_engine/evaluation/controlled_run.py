@@ -9,13 +9,13 @@ import numpy as np
 
 from warmline_engine.cache.slots import Ints
 from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.text.fim import find_layout
 from warmline_engine.window import Window
 
 from . import repair
 from .controlled import IGNORED_FROM, Case, Target, cases_of
 from .edits import Replacement, inverse, line_number, moved
 from .forks import deviations, forked, key_error, leave_unrotated, take_layers
+from .layouts import in_other_layout
 from .records import Judge, Record, Request
 from .scoring import Scored, read_all, refresh_all, score
 
@@ -45,9 +45,9 @@ class TargetTask:
 def run(model: LoadedModel, task: TargetTask) -> list[Record]:
     """All records of a task."""
     records = _run_layout(model, task, task.number % EXTRA == 0)
-    other = find_layout(model.tokenizer, suffix_first=True)
-    if task.number % EXTRA == 0 and other.is_suffix_first and not model.layout.is_suffix_first:
-        records += _run_layout(replace(model, layout=other), task, None)
+    other = in_other_layout(model)
+    if task.number % EXTRA == 0 and other is not None:
+        records += _run_layout(other, task, None)
     return records
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.text.fim import find_layout
 from warmline_engine.window import Window, choose_stretch
 
 from .edits import lines_of
+from .layouts import in_other_layout
 from .records import Judge, Record, Request
 from .scoring import read_all, score
 from .traces import is_code
@@ -87,20 +87,16 @@ def task_of(
 
 def run(model: LoadedModel, task: HoleTask) -> list[Record]:
     """Each layout that the model knows, and the prefix alone."""
-    layouts = {"cold read": model.layout}
-    other = find_layout(model.tokenizer, suffix_first=True)
-    if other != model.layout and other.is_suffix_first:
-        layouts["cold read, suffix first"] = other
+    ways = [("cold read", task.text, model)]
+    if (other := in_other_layout(model)) is not None:
+        first = "suffix" if other.layout.is_suffix_first else "prefix"
+        ways.append((f"cold read, {first} first", task.text, other))
     without = task.text[: task.cursor]
     records: list[Record] = []
     truth = model.tokenizer.encode(task.truth).ids
     judge: Judge | None = None
-    for name, text, layout in [
-        *((name, task.text, layout) for name, layout in layouts.items()),
-        ("without the suffix", without, model.layout),
-    ]:
+    for name, text, served in [*ways, ("without the suffix", without, model)]:
         begin = time.perf_counter()
-        served = replace(model, layout=layout)
         window = Window(served, text, 0, len(text), task.cursor)
         read_all(window)
         scored = score(window, truth)

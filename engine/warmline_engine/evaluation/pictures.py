@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from .layouts import served_layout
 from .records import Record
 from .tables import lost, paired
 
@@ -16,9 +17,10 @@ RIGHT, BOTTOM = 560, 400  # of the plot
 
 def quality_against_cost(records: list[Record], suite: str) -> str:
     """Loss in nats a token with its interval over mean tokens encoded, the latter on a log scale."""
+    served = served_layout(records)
     points: list[tuple[str, float, float, float, float]] = []
     for (its, layout, method), pairs in sorted(paired(records).items()):
-        if its == suite and layout == "psm" and "oracle" not in method:
+        if its == suite and layout == served and "oracle" not in method:
             change = lost(pairs)
             cost = float(np.mean([a.n_encoded for a, _ in pairs]))
             points.append((method, max(cost, 1.0), change.mean, change.low, change.high))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .layouts import OTHER, served_layout
 from .records import Record
 from .statistics import Interval, mcnemar, ratio_interval
 
@@ -68,7 +69,7 @@ def faults(records: list[Record], dtype: str) -> list[str]:
 
 def report(records: list[Record], run: dict[str, Any]) -> str:
     """All tables."""
-    groups = paired(records)
+    groups, served = paired(records), served_layout(records)
     parts = [
         f"# Evaluation: {run['suite']}, model {run['model']}",
         f"Made by `{run['command']}` with weights {run['weights'][:16]}, seed {run['seed']}, {run['dtype']}. "
@@ -84,7 +85,7 @@ def report(records: list[Record], run: dict[str, Any]) -> str:
         if suite in ("traces", "controlled"):
             by += [("place of the edit", lambda r: r.place or "none far")]
             by += [("tokens of context", lambda r: _bucket(r.n_context))]
-        parts += [f"### By {title}\n\n" + _split(groups, suite, of) for title, of in by]
+        parts += [f"### By {title}\n\n" + _split(groups, suite, served, of) for title, of in by]
     if run["suite"] == "edits":
         parts.append("## What repair closes\n\n" + _closing(records))
         parts.append("## Goals\n\n" + _goals(records, groups))
@@ -129,14 +130,14 @@ def _exactness(pairs: Pairs) -> tuple[str, str, str]:
 
 
 def _split(
-    groups: dict[tuple[str, str, str], Pairs], suite: str, of: Callable[[Record], str]
+    groups: dict[tuple[str, str, str], Pairs], suite: str, served: str, of: Callable[[Record], str]
 ) -> str:
     shown = ("PIE", "PIE, settled", "reuse", "conflict", "accepted, moved", "accepted, encoded again",
              "accepted, moved and repaired", "without the suffix", "cold read, in file")  # fmt: skip
     found: dict[str, dict[str, Pairs]] = defaultdict(lambda: defaultdict(list))
     names: list[str] = []
     for (its, layout, method), pairs in sorted(groups.items()):
-        if its == suite and layout == "psm" and method in shown:
+        if its == suite and layout == served and method in shown:
             names.append(method)
             for pair in pairs:
                 found[of(pair[0])][method].append(pair)
@@ -160,8 +161,9 @@ class Closing:
 
     def __init__(self, records: list[Record]) -> None:
         by_key: dict[str, dict[str, Record]] = defaultdict(dict)
+        served = served_layout(records)
         for record in records:
-            if record.layout == "psm" and record.suite in ("traces", "controlled"):
+            if record.layout == served and record.suite in ("traces", "controlled"):
                 by_key[record.key][record.method] = record
         self.judged = [
             m
@@ -209,8 +211,9 @@ def _closing(records: list[Record]) -> str:
 
 def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> str:
     rows: list[str] = []
+    served = served_layout(records)
     for method in ("PIE", "PIE, settled"):
-        pairs = groups.get(("traces", "psm", method), [])
+        pairs = groups.get(("traces", served, method), [])
         if not pairs:
             continue
         change = lost(pairs)
@@ -241,19 +244,19 @@ def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> 
 def decide(records: list[Record]) -> dict[str, Any]:
     """The defaults that the measurements pick: the layout, and the repair that is worth its cost.
 
-    The layout with the lower loss on settled traces; the cheapest repair that reaches the goal, which may
-    be none at all (`PIE`), and null where nothing tried does.
+    The layout served, unless the other one has the lower loss on settled traces; the cheapest repair that
+    reaches the goal, which may be none at all (`PIE`), and null where nothing tried does.
     """
-    groups = paired(records)
-    by_layout: dict[str, dict[str, Record]] = defaultdict(dict)
-    for layout in ("psm", "spm"):
-        for record, _ in groups.get(("traces", layout, "PIE, settled"), []):
-            by_layout[layout][record.key] = record
-    shared = sorted(by_layout["psm"].keys() & by_layout["spm"].keys())
+    groups, layout = paired(records), served_layout(records)
+    served, other = (
+        {r.key: r for r, _ in groups.get(("traces", its, "PIE, settled"), [])}
+        for its in (layout, OTHER[layout])
+    )
+    shared = sorted(served.keys() & other.keys())
     change = ratio_interval(
-        np.array([by_layout["spm"][k].nats - by_layout["psm"][k].nats for k in shared]),
-        np.array([by_layout["psm"][k].n_truth for k in shared], np.float64),
-        [by_layout["psm"][k].group for k in shared],
+        np.array([other[k].nats - served[k].nats for k in shared]),
+        np.array([served[k].n_truth for k in shared], np.float64),
+        [served[k].group for k in shared],
     )
     closing, best = Closing(records), None
     for method in closing.methods():
@@ -266,12 +269,11 @@ def decide(records: list[Record]) -> dict[str, Any]:
             and (best is None or cost < best["cost"])
         ):
             best = {"method": method, "requests": count, "closed": closed.mean, "cost": cost}
-    served = closing.of("PIE")[1].mean if closing.judged else None
     return {
-        "layout": "spm" if shared and change.high < 0 else "psm",
-        "suffix_first_loses": [change.low, change.mean, change.high] if shared else None,
+        "layout": OTHER[layout] if shared and change.high < 0 else layout,
+        "other_layout_loses": [change.low, change.mean, change.high] if shared else None,
         "requests_in_both_layouts": len(shared),
         "repair": best,
-        "closed_as_served": served,
+        "closed_as_served": closing.of("PIE")[1].mean if closing.judged else None,
         "requests_with_a_gap": len(closing.judged),
     }

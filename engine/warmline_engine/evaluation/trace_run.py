@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.text.fim import find_layout
 from warmline_engine.window import Window
 
 from . import repair
 from .edits import apply, differences
 from .followers import Conflict, Follower, Settled, SettledElsewhere
 from .forks import fork, forked, key_error
+from .layouts import in_other_layout
 from .records import Judge, Record, Request
 from .scoring import Scored, read_all, refresh_all, score
 from .traces import Ask, Change, Jump, script
@@ -64,23 +64,22 @@ class Trace:
             "PIE, settled": Settled(model, task.old, 0),
         }
         self._extra = task.number % EXTRA == 0
-        self._suffix_first: LoadedModel | None = None
-        self._suffix_first_followers: dict[str, Follower] = {}
+        self._other: LoadedModel | None = None
+        self._other_followers: dict[str, Follower] = {}
         if self._extra:
             self._followers["PIE, settled, cursor unknown"] = SettledElsewhere(model, task.old, 0)
             self._followers["conflict"] = Conflict(model, task.old, 0)
-            other = find_layout(model.tokenizer, suffix_first=True)
-            if other.is_suffix_first and not model.layout.is_suffix_first:
-                self._suffix_first = replace(model, layout=other)
-                self._suffix_first_followers = {
-                    "PIE": Follower(self._suffix_first, task.old, 0),
-                    "PIE, settled": Settled(self._suffix_first, task.old, 0),
+            self._other = in_other_layout(model)
+            if self._other is not None:
+                self._other_followers = {
+                    "PIE": Follower(self._other, task.old, 0),
+                    "PIE, settled": Settled(self._other, task.old, 0),
                 }
 
     def run(self) -> list[Record]:
         """All records of the session."""
         records: list[Record] = []
-        everybody = [*self._followers.values(), *self._suffix_first_followers.values()]
+        everybody = [*self._followers.values(), *self._other_followers.values()]
         for action in self._task.actions():
             if isinstance(action, Ask):
                 records += self._ask(action)
@@ -120,10 +119,8 @@ class Trace:
         self._n_asked += 1
         records = self._judge_all(self._model, self._followers, request, text, cursor)
         records[1:1] = [self._reuse(request, records[0], text, cursor)] if ignored else []
-        if self._suffix_first is not None:
-            records += self._judge_all(
-                self._suffix_first, self._suffix_first_followers, request, text, cursor
-            )
+        if self._other is not None:
+            records += self._judge_all(self._other, self._other_followers, request, text, cursor)
         return records
 
     def _judge_all(
@@ -142,7 +139,7 @@ class Trace:
         cold_ms = (time.perf_counter() - begin) * 1000
         judge = Judge(model, replace(request, n_context=cold.n_own_tokens), scored)
         self._judge = judge
-        is_main = not model.layout.is_suffix_first or model is self._model
+        is_main = model is self._model
         offered = judge.offered(cold, scored) if is_main else None
         records = [judge.record("cold read", scored, cold.n_own_tokens, cold_ms, offered)]
         for name, follower in followers.items():

@@ -83,6 +83,20 @@ def test_tables_by_hand() -> None:
     assert "repair 40 both" in picture
 
 
+@pytest.mark.parametrize(("lost", "picked"), [(-4.0, "psm"), (4.0, "spm")])
+def test_the_other_layout_is_picked_where_it_loses_less(lost: float, picked: str) -> None:
+    served = [replace(ONE, key=f"k/{n}", layout="spm", group=f"p/{n}") for n in range(9)]
+    records = [
+        *served,
+        *(replace(r, method="PIE, settled") for r in served),
+        *(replace(r, layout="psm") for r in served[:6]),
+        *(replace(r, layout="psm", method="PIE, settled", nats=r.nats + lost) for r in served[:6]),
+    ]
+    decided = tables.decide(records)
+    assert (decided["layout"], decided["requests_in_both_layouts"]) == (picked, 6)
+    assert decided["other_layout_loses"] == [lost / 4] * 3
+
+
 def write(path: Path, row: dict[str, Any]) -> Path:
     path.write_text(json.dumps(row) + "\n")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from warmline_engine.cache.slots import SlotTable
 from warmline_engine.evaluation import accepts, controlled_run, cross_file, holes, tables, trace_run
 from warmline_engine.evaluation.controlled import choose_target
 from warmline_engine.evaluation.forks import fork
+from warmline_engine.evaluation.layouts import in_other_layout, served_layout
 from warmline_engine.evaluation.records import Record
 from warmline_engine.evaluation.repair import ORDERS, lines_near, stale
 from warmline_engine.evaluation.scoring import read_all, refresh_all, score
@@ -101,6 +103,32 @@ def test_repair_orders_rank_each_stale_token_once(model: LoadedModel) -> None:
     line = suffix.text[:start].rsplit("\n", 1)[-1] + suffix.text[start:].split("\n")[0]
     assert "width" in line
     assert 0 < len(lines_near(window, changed, 1)) < len(lines_near(window, changed, 4))
+
+
+def test_the_layout_served_is_measured_in_full_and_the_other_in_part(model: LoadedModel) -> None:
+    other = in_other_layout(model)
+    assert other is not None
+    assert other.layout.is_suffix_first
+    back = in_other_layout(other)
+    assert back is not None
+    assert back.layout == model.layout
+    records = trace_run.run(other, trace_task())
+    n = trace_task().n_requests()
+    assert len(of(records, "refreshed", "spm")) == n
+    assert all(r.exact is not None for r in of(records, "PIE", "spm"))
+    assert len(of(records, "PIE, settled", "psm")) == n
+    assert of(records, "refreshed", "psm") == []
+    assert served_layout(records) == "spm"
+    assert tables.Closing(records).judged
+    assert tables.faults(records, "float32") == []
+    assert "| spm | PIE, settled |" in tables.report(records, RUN)
+    assert {r.layout for r in controlled_run.run(other, target_task())} == {"psm", "spm"}
+
+
+def test_a_model_that_knows_one_layout_is_measured_in_one(model: LoadedModel) -> None:
+    plain = replace(model.layout, front=(), between=(), behind=(), has_suffix=False)
+    model.tokenizer._control_id_of.clear()
+    assert in_other_layout(replace(model, layout=plain)) is None
 
 
 def test_a_trace_in_all_methods(model: LoadedModel) -> None:
