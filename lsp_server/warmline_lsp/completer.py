@@ -197,7 +197,8 @@ class Completer:
         document = ask.document
         start = document.text.rfind("\n", 0, ask.offset) + 1
         is_line_start = not document.text[start : ask.offset].strip()
-        return typing.rhythm.wait_s(ask.settings.debounce_ms / 1000, is_line_start)
+        most_s = ask.settings.debounce_ms / 1000
+        return typing.rhythm.wait_s(most_s, is_line_start, self._clock())
 
     async def _ask(self, ask: Ask, assumed: str, wait_s: float, purpose: str) -> list[str]:
         if wait_s:

@@ -22,12 +22,14 @@ class Rhythm:
             return
         self.interval_s = (1 - _WEIGHT) * self.interval_s + _WEIGHT * (now - before)
 
-    def wait_s(self, most_s: float, is_line_start: bool) -> float:
+    def wait_s(self, most_s: float, is_line_start: bool, now: float) -> float:
         """How long to wait before asking: all of it at speed, little for slow keys, nothing on a new line.
 
-        At a line's start people stop to think, and it is where a block is offered.
+        At a line's start people stop to think, and it is where a block is offered. The wait begins with the last
+        key: an editor that waits itself before it asks has waited for us.
         """
         if is_line_start:
             return 0.0
         slowness = (self.interval_s - _FAST_S) / (_SLOW_S - _FAST_S)
-        return most_s * max(_LEAST_SHARE, min(1.0, 1.0 - slowness))
+        wait_s = most_s * max(_LEAST_SHARE, min(1.0, 1.0 - slowness))
+        return wait_s if self._at is None else max(0.0, wait_s - (now - self._at))

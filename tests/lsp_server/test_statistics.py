@@ -160,7 +160,11 @@ def test_the_wait_follows_the_typing() -> None:
     for k in range(40):
         fast.note(0.08 * k)
         slow.note(1.2 * k)
-    assert fast.wait_s(0.04, False) == 0.04
-    assert slow.wait_s(0.04, False) == pytest.approx(0.008)
-    assert fast.wait_s(0.04, True) == 0.0
-    assert Rhythm().wait_s(0.04, False) < 0.04
+    last_fast, last_slow = 0.08 * 39, 1.2 * 39
+    assert fast.wait_s(0.04, False, last_fast) == pytest.approx(0.04)
+    assert slow.wait_s(0.04, False, last_slow) == pytest.approx(0.008)
+    assert fast.wait_s(0.04, True, last_fast) == 0.0
+    # who asks later has waited already
+    assert fast.wait_s(0.04, False, last_fast + 0.03) == pytest.approx(0.01)
+    assert fast.wait_s(0.04, False, last_fast + 0.05) == 0.0
+    assert Rhythm().wait_s(0.04, False, 0.0) < 0.04
