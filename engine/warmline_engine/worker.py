@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -257,6 +257,7 @@ class Worker(threading.Thread):
         document = self._find(client, frame.document)
         if frame.version <= document.version:
             raise OutOfSync(f"version {frame.version} after version {document.version}")
+        _check(frame.edits, len(document.session.text))
         if document.edited_at is None:
             document.edited_at = time.monotonic()
             document.n_encoded_at_edit = document.session.n_encoded
@@ -411,6 +412,19 @@ class Worker(threading.Thread):
             cache_bytes=model.arena.used_bytes if model else 0,
             cache_budget_bytes=model.arena.budget_bytes if model else 0,
         )
+
+
+def _check(edits: Iterable[wire.TextEdit], n_characters: int) -> None:
+    """All edits of a frame lie within the text, or none is applied.
+
+    Raises: OutOfSync.
+    """
+    for edit in edits:
+        if not 0 <= edit.start <= edit.end <= n_characters:
+            raise OutOfSync(
+                f"an edit of [{edit.start}, {edit.end}) in a text of {n_characters} characters"
+            )
+        n_characters += len(edit.text) - (edit.end - edit.start)
 
 
 def _empty(request_id: int, arrived: float) -> wire.Completion:

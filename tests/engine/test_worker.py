@@ -1,0 +1,172 @@
+"""The worker's order of work, its cancels and its memory, one step at a time and without its thread."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from warmline_engine import loaded_model, wire
+from warmline_engine.cache.arena import Arena
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.worker import Worker
+
+TEXT = inspect.getsource(textwrap.wrap)
+F = TypeVar("F", bound=wire.ToServer)
+
+
+class Client:
+    """A connection that remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[wire.ToServer] = []
+
+    def send(self, frame: wire.ToServer) -> None:
+        self.frames.append(frame)
+
+    def of(self, kind: type[F]) -> list[F]:
+        return [frame for frame in self.frames if isinstance(frame, kind)]
+
+
+def worker_of(model: LoadedModel) -> Worker:
+    """A worker whose thread never starts."""
+    worker = Worker(lambda progress: model, 4096, lambda frame: None)
+    worker._model = model
+    return worker
+
+
+@pytest.fixture
+def worker(model: LoadedModel) -> Worker:
+    return worker_of(model)
+
+
+def ask(request_id: int, document: str = "a", version: int = 1, offset: int = 80) -> wire.Complete:
+    return wire.Complete(request_id, document, version, offset, max_tokens=3)
+
+
+def opened(worker: Worker, *names: str, text: str = TEXT) -> Client:
+    client = Client()
+    for name in names:
+        worker.submit(client, wire.Open(name, "python", 1, text, 80))
+        worker._step()
+    return client
+
+
+def edit(version: int, *edits: tuple[int, int, str], document: str = "a") -> wire.Edit:
+    return wire.Edit(document, version, tuple(wire.TextEdit(*e) for e in edits))
+
+
+def test_a_text_comes_before_a_completion_that_was_asked_before_it(worker: Worker) -> None:
+    client = opened(worker, "a")
+    worker.submit(client, ask(1, version=2))
+    worker.submit(client, edit(2, (0, 0, "x")))
+    worker._step()
+    assert client.of(wire.Completion) == []
+    worker._step()
+    (answer,) = client.of(wire.Completion)
+    assert answer.id == 1
+    assert answer.stop != "cancelled"
+
+
+def test_a_completion_comes_before_reading_ahead(worker: Worker) -> None:
+    client = opened(worker, "a", text=TEXT * 3)
+    worker.submit(client, ask(1))
+    worker._step()
+    assert len(client.of(wire.Completion)) == 1
+    (document,) = worker._documents.values()
+    # it encoded what it needed: what is far behind the cursor is left
+    assert document.session.n_pending > 0
+    while worker._step():
+        pass
+    assert document.session.n_pending == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: Worker, when: str) -> None:
+    client = opened(worker, "a")
+    if when == "before":
+        worker.submit(client, wire.Cancel(1))
+    worker.submit(client, ask(1))
+    if when == "after":
+        worker.submit(client, wire.Cancel(1))
+    worker._step()
+    (answer,) = client.of(wire.Completion)
+    # an id that nobody has asked under is free to be asked under
+    assert (answer.stop == "cancelled") is (when == "after")
+    assert worker._inbox.cancelled == set()
+    worker.submit(client, wire.Cancel(1))
+    assert worker._inbox.cancelled == set()
+
+
+def test_ids_of_two_connections_do_not_mix(worker: Worker) -> None:
+    one, other = opened(worker, "a"), opened(worker, "a")
+    worker.submit(one, ask(1))
+    worker.submit(other, ask(1))
+    worker.submit(other, wire.Cancel(1))
+    worker._step()
+    worker._step()
+    assert [client.of(wire.Completion)[0].stop == "cancelled" for client in (one, other)] == [
+        False,
+        True,
+    ]
+
+
+def test_a_frame_of_edits_is_applied_whole_or_not_at_all(worker: Worker) -> None:
+    client = opened(worker, "a")
+    (document,) = worker._documents.values()
+    for bad in ((0, 10**6, "y"), (5, 4, "y"), (-1, 0, "y"), (len(TEXT) + 2, len(TEXT) + 2, "y")):
+        worker.submit(client, edit(2, (0, 0, "x"), bad))
+        worker._step()
+        assert document.session.text == TEXT
+        assert document.version == 1
+        assert client.of(wire.Failure)[-1].code == "out_of_sync"
+    # the second edit counts in the text that the first one left
+    worker.submit(client, edit(2, (0, 0, "x"), (len(TEXT) + 1, len(TEXT) + 1, "y")))
+    worker._step()
+    assert document.session.text == f"x{TEXT}y"
+
+
+def test_a_connection_that_leaves_gives_its_memory_back(worker: Worker, model: LoadedModel) -> None:
+    client = opened(worker, "a", "b")
+    while worker._step():
+        pass
+    assert model.arena.used_bytes > 0
+    worker.submit(client, ask(1))
+    worker.leave(client)
+    while worker._step():
+        pass
+    assert model.arena.used_bytes == 0
+    assert worker._documents == {}
+    assert client.of(wire.Completion) == []
+
+
+def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
+    model_folder: Path,
+) -> None:
+    model = loaded_model.load(str(model_folder), "cpu", "float32")
+    worker = worker_of(model)
+    client = opened(worker, "a", "b")
+    while worker._step():
+        pass
+    # as much as two documents take, and a block of each to grow
+    budget = model.arena.used_bytes * 5 // 4
+    model = replace(model, arena=Arena(model.arena.shape, budget))
+    worker = worker_of(model)
+    client = opened(worker, "a", "b", "c")
+    for request_id, name in enumerate("abcab", 1):
+        worker.submit(client, ask(request_id, name))
+        worker._step()
+        while worker._step():
+            pass
+        assert model.arena.used_bytes <= budget
+    answers = client.of(wire.Completion)
+    assert [answer.id for answer in answers] == [1, 2, 3, 4, 5]
+    assert all(answer.stop != "cancelled" for answer in answers)
+    # the last two have been used last
+    sizes = {name: d.session.n_bytes for (_, name), d in worker._documents.items()}
+    assert sizes["c"] == 0
+    assert sizes["a"] > 0 < sizes["b"]
