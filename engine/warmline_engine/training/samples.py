@@ -1,7 +1,8 @@
 """Training samples, each a pure function of (seed, sequence length, number): a run resumes by its number.
 
 A document is cut into windows of at most one sequence; each becomes a fill-in-the-middle sample, or
-stays as it is. Short windows share a sequence.
+stays as it is. Short windows share a sequence. Long sequences are half made of documents in shorter windows: a
+window has one middle whatever its length, and a model that sees few middles unlearns to end them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from torch import Tensor
 SPARE = 12  # cutting a window in three makes a few tokens more, and the markers take four
 IGNORED = -100  # a target without loss
 FIM_SHARE = 0.65
+SHORT_SHARE, SHORTEST = (
+    0.5,
+    384,
+)  # of documents, and tokens; a window's length is drawn evenly on a log scale
 PATH_SHARE = 0.5  # of windows that begin a file; they get the file's path in the repository format
 
 
@@ -63,13 +68,20 @@ class Samples:
     """Batches of a corpus at one sequence length."""
 
     def __init__(
-        self, documents: Documents, tokenizer: Tokenizer, sequence: int, seed: int
+        self,
+        documents: Documents,
+        tokenizer: Tokenizer,
+        sequence: int,
+        seed: int,
+        suffix_first: float = 0.3,
     ) -> None:
+        """`suffix_first` is the share of middles that are laid out so."""
         self._documents = documents
         self._tokenizer = tokenizer
         self._controls = Controls.of(tokenizer)
         self._sequence = sequence
         self._seed = seed
+        self._suffix_first = suffix_first
         self._epoch = -1
         self._windows: list[list[tuple[int, int, int]]] = []
         self._arrange(0)
@@ -119,8 +131,11 @@ class Samples:
         room = self._sequence - SPARE
         whole: list[tuple[int, int, int, int]] = []
         for document, starts in enumerate(self._documents.starts):
-            first = int(rng.integers(room // 4, room + 1))
-            cuts = [0, *range(min(first, len(starts)), len(starts), room), len(starts)]
+            length = room
+            if room // 2 > SHORTEST and rng.random() < SHORT_SHARE:
+                length = int(math.exp(rng.uniform(math.log(SHORTEST), math.log(room))))
+            first = int(rng.integers(length // 4, length + 1))
+            cuts = [0, *range(min(first, len(starts)), len(starts), length), len(starts)]
             for a, b in itertools.pairwise(cuts):
                 if b - a >= 16:
                     end = (
@@ -148,7 +163,7 @@ class Samples:
             return [*head, *self._ids(text), controls.end]
         a, b = cut_middle(text, rng)
         prefix, middle, suffix = (self._ids(part) for part in (text[:a], text[a:b], text[b:]))
-        if rng.random() < 0.7:
+        if self._suffix_first <= rng.random():
             body = [controls.prefix, *prefix, controls.suffix, *suffix, controls.middle, *middle]
         else:
             body = [controls.prefix, controls.suffix, *suffix, controls.middle, *prefix, *middle]

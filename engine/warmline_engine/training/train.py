@@ -71,6 +71,11 @@ class Run:
         n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
         return Step(self.model, n_processes, self.config.get("compile", True))
 
+    def samples(self, sequence: int, seed: int) -> Samples:
+        """What is trained on at one sequence length."""
+        share = self.config.get("suffix_first", 0.3)
+        return Samples(self.documents, self.tokenizer, sequence, seed, share)
+
     @property
     def storage(self) -> Scheme | None:
         """How the exported weights are stored; None is bf16."""
@@ -171,7 +176,7 @@ def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
     """Trains at full rate until the time is over or the process is told to stop, writing checkpoints."""
     trunk = run.config["trunk"]
-    samples = Samples(run.documents, run.tokenizer, trunk["sequence"], run.config["seed"])
+    samples = run.samples(trunk["sequence"], run.config["seed"])
     with run.begin() as step:
         _run_steps(run, step, samples, minutes, max_steps)
     checkpoints.write(run.folder, run.model, run.optimizer, run.counters)
@@ -212,10 +217,7 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
     before = 0.0
     with run.begin() as step:
         phases = [
-            (
-                phase,
-                Samples(run.documents, run.tokenizer, phase["sequence"], run.config["seed"] + 1),
-            )
+            (phase, run.samples(phase["sequence"], run.config["seed"] + 1))
             for phase in run.config["decay"]
         ]
         for phase, samples in phases:  # compiled before the time runs

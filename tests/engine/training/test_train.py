@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import textwrap
@@ -199,6 +200,29 @@ def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     assert not bool((targets == pad).any())
     assert tokens.shape == (4, 64)
     assert bool((targets == samples.IGNORED).any())
+
+
+def test_long_sequences_hold_short_windows_too(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    documents = copy.copy(own.documents)
+    documents.texts = ["\n".join(own.documents.texts) * 20] * 40
+    documents.paths = ["a.py"] * 40
+    encoded = own.tokenizer.encode(documents.texts[0])
+    documents.starts = [np.array([a for a, _ in encoded.offsets], np.int32)] * 40
+    lengths = {
+        sequence: [
+            end - start
+            for row in Samples(documents, own.tokenizer, sequence, 3)._windows
+            for _, start, end in row
+        ]
+        for sequence in (600, 4096)
+    }
+    shares = {
+        sequence: np.mean(np.array(found) < max(found) / 2) for sequence, found in lengths.items()
+    }
+    assert 0.3 < shares[4096] < 0.95
+    # a short sequence has no room for shorter ones
+    assert shares[600] < 0.2
 
 
 def test_positions_leave_gaps_and_stay_within(work: Path) -> None:
