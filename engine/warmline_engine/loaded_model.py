@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .cache.arena import Arena, RowShape
+from .decoding import confidence
 from .decoding.recall import Shares
 from .errors import TokenizerError
 from .model import checkpoint
@@ -26,6 +27,8 @@ MEBIBYTE = 2**20
 class LoadedModel:
     """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
 
+    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted.
+
     Shape: barred [V] bool.
     """
 
@@ -38,6 +41,7 @@ class LoadedModel:
     barred: Tensor
     arena: Arena
     recall: Shares | None = None
+    least_probability: float = 0.0
 
 
 def load(
@@ -77,6 +81,7 @@ def load(
         barred,
         Arena(shape, cache_mebibytes * MEBIBYTE),
         Shares.read(folder / "recall.json"),
+        confidence.read(folder / "confidence.json"),
     )
 
 

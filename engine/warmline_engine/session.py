@@ -37,6 +37,7 @@ class Ask:
     n_alternatives: int
     deadline_ms: int | None
     is_cancelled: Callable[[], bool]
+    shows_unsure: bool = True
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
     )
@@ -171,6 +172,7 @@ class Session:
             ask.max_tokens,
             ask.is_cancelled,
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
+            0.0 if ask.shows_unsure else self._model.least_probability,
         )
         with completing(self._model, window) as completion:
             sequence = window.sequence

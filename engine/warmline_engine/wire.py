@@ -15,7 +15,7 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
@@ -93,6 +93,7 @@ class Complete:
     multi_line: bool = True
     n_alternatives: int = 1
     deadline_ms: int | None = None  # answer with what there is after this long
+    shows_unsure: bool = True  # else what the model takes to be unlikely is left out
 
 
 @attrs.frozen

@@ -310,6 +310,7 @@ class Worker(threading.Thread):
             max(1, min(frame.n_alternatives, 5)),
             frame.deadline_ms,
             lambda: key in self._inbox.cancelled,
+            frame.shows_unsure,
             max(LEAST_CHUNK_ASKED, self._chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()

@@ -217,6 +217,8 @@ class Completer:
                 multi_line=settings.multi_line,
                 n_alternatives=1 if ask.is_automatic else settings.alternatives,
                 deadline_ms=settings.deadline_ms,
+                # who asks wants to see something
+                shows_unsure=settings.show_unsure or not ask.is_automatic,
             )
         )
         return _fitting(ask, assumed, answer)

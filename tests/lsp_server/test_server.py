@@ -47,6 +47,22 @@ async def test_what_follows_an_accept_is_there_before_it_is_asked_for() -> None:
         assert client.traces("engine.complete") == 1
 
 
+@pytest.mark.parametrize(
+    ("is_automatic", "options", "shown"),
+    [(True, {}, False), (False, {}, True), (True, {"showUnsure": True}, True)],
+)
+async def test_what_is_unlikely_is_shown_to_who_asks(
+    is_automatic: bool, options: dict[str, bool], shown: bool
+) -> None:
+    async with fake_engine() as engine, window(**options) as client:
+        await client.ready()
+        client.open(text=TEXT)
+        client.ask((1, 4), is_automatic=is_automatic)
+        sent = await engine.next(wire.Complete)
+        assert sent.shows_unsure is shown
+        engine.answer(sent.id, "return name")
+
+
 async def test_an_edit_answers_the_request_before_it_and_cancels_it() -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()

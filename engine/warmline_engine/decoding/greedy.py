@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,21 +16,29 @@ from .stopping import Stopping
 
 @dataclass(frozen=True)
 class Decoded:
-    """Generated tokens and the part of their text that is offered."""
+    """Generated tokens and the part of their text that is offered.
+
+    `logprob` is that of all tokens together, the one that ended them included; `mean_logprob` is it for each.
+    """
 
     tokens: list[int]
     text: str
+    logprob: float
     mean_logprob: float
     stop: str
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`is_cancelled` and `is_late` are asked at each token."""
+    """`is_cancelled` and `is_late` are asked at each token.
+
+    Where all tokens together become less likely than `least_probability`, only the lines before stay.
+    """
 
     max_tokens: int
     is_cancelled: Callable[[], bool]
     is_late: Callable[[], bool]
+    least_probability: float = 0.0
 
 
 def decode(
@@ -49,7 +58,8 @@ def decode(
     likeliest. The first `n_known` characters stand before the cursor already and are not offered.
     """
     tokens: list[int] = []
-    logprobs: list[float] = []
+    least = math.log(limits.least_probability) if limits.least_probability else -math.inf
+    logprob, n_chosen = 0.0, 0
     text, reason = "", "tokens"
     while len(tokens) < limits.max_tokens:
         if limits.is_cancelled():
@@ -60,7 +70,11 @@ def decode(
             break
         logits = logits.masked_fill(barred, float("-inf"))
         token = _pick(logits, rank if not tokens else 0)
-        logprobs.append(float(logits[token] - torch.logsumexp(logits, 0)))
+        logprob += float(logits[token] - torch.logsumexp(logits, 0))
+        n_chosen += 1
+        if logprob < least:
+            text, reason = text[: max(0, text.rfind("\n"))], "unsure"
+            break
         if token in ends:
             reason = "end"
             break
@@ -72,8 +86,7 @@ def decode(
             break
         if len(tokens) < limits.max_tokens:
             logits = append(token)
-    mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
-    return Decoded(tokens, text, mean, reason)
+    return Decoded(tokens, text, logprob, logprob / max(1, n_chosen), reason)
 
 
 def _pick(logits: Tensor, rank: int) -> int:

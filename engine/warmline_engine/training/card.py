@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from warmline_engine.model.config import ModelConfig
+from warmline_engine.loaded_model import LoadedModel
 
 from .copying import N_GENERATED, N_PROMPT, N_REPEATED
 from .judge import BUCKETS, MARGIN, Filled
@@ -58,7 +58,8 @@ def card_toml(card: Card) -> str:
     )
 
 
-def card_text(card: Card, config: ModelConfig, folder: Path, measured: Measured) -> str:
+def card_text(card: Card, model: LoadedModel, folder: Path, measured: Measured) -> str:
+    config = model.transformer.config
     n_parameters = sum(math.prod(shape) for shape in config.tensor_shapes().values())
     return f"""# The model `{card.name}`
 
@@ -83,6 +84,8 @@ that recall was fitted on are left out. The windows and holes are drawn by fixed
 {_losses(measured)}
 
 {_holes(card, measured)}
+
+{_shown(model.least_probability, measured)}
 
 {_positions(measured)}
 
@@ -163,6 +166,23 @@ Filled as the product fills them, greedily, {card.layout}, {MARGIN} characters o
 match disregards blanks; edit similarity is the ratio of fuzzy matching, 0 to 100 (both as in RepoBench).
 Goals: {goal} % of whole lines exact,
 {_met(goal <= exact)}; {GOAL_PARSE} % of each kind parse in place, {_met(parse >= GOAL_PARSE)}."""
+
+
+def _shown(least: float, measured: Measured) -> str:
+    if not least:
+        return "Every completion is shown; how likely one must be was not fitted."
+    rows: list[str] = []
+    for kind, found in measured.fills.items():
+        shown = [f for f in found if math.log(least) <= f.logprob]
+        exact = f"{_share(shown, 'is_exact'):.1f} %" if shown else ""
+        rows.append(f"| {TITLES[kind]} | {100 * len(shown) / len(found):.0f} % | {exact} |")
+    return f"""| hole | shown whole | of these exact |
+|---|---|---|
+{chr(10).join(rows)}
+
+Unasked, a completion is shown from a probability of {least:.3f} on: there one in ten was still exact, in the held-out
+files that recall was fitted on. Of a block the first lines are shown as far as they are as likely; that is not in
+this table."""
 
 
 def _positions(measured: Measured) -> str:

@@ -70,6 +70,7 @@ class Filled:
     truth: str
     offered: str
     parses: bool
+    logprob: float = 0.0
 
     @property
     def is_exact(self) -> bool:
@@ -85,12 +86,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def read_heldout(path: Path) -> list[Heldout]:
-    """The held-out files that nothing was fitted on, neither weights nor recall."""
+def read_heldout(path: Path, for_fitting: bool = False) -> list[Heldout]:
+    """The held-out files that nothing was fitted on, neither weights nor recall; or those that are fitted on."""
     return [
         Heldout(f"{record['origin']}: {record['path']}", record["text"])
         for record in read_lines(path)
-        if not is_for_fitting(record["path"])
+        if is_for_fitting(record["path"]) is for_fitting
     ]
 
 
@@ -222,12 +223,13 @@ class Judge:
         session = Session(self._model, around, start - a, 8192)
         limit = 24 + 2 * len(self._model.tokenizer.encode(truth).ids)
         ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False)
-        offered = session.complete(ask).items[0].text
+        item = session.complete(ask).items[0]
+        offered = item.text
         session.drop_cache()
         if hole.kind != "block":
             offered = offered.split("\n")[0]
         is_whole = parses(text[:start] + offered + text[end:])
-        return Filled(file.name, text[:start], truth, offered, is_whole)
+        return Filled(file.name, text[:start], truth, offered, is_whole, item.logprob)
 
 
 def long_files(files: list[Heldout], model: LoadedModel, n_files: int) -> list[int]:

@@ -85,7 +85,7 @@ def write_card(place: Place, extent: Extent) -> None:
     (folder / "card.toml").write_text(card_toml(card))
     model = load(str(folder), "cpu", "float32")
     golden.write(model, folder)
-    text = card_text(card, model.transformer.config, folder, measured)
+    text = card_text(card, model, folder, measured)
     (folder / "card.md").write_text(text)
     print(text)
     print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")

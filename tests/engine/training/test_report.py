@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -76,6 +77,7 @@ def test_filling_puts_the_offer_in_its_place(
         monkeypatch.setattr(judge, "Session", _session_offering(offered))
         filled = judged.fill(Hole(0, "line", start, start + 8))
         assert (filled.offered, filled.truth, filled.parses) == (offered, "return 1", parses)
+        assert filled.logprob == -1.0
 
 
 def _session_offering(text: str) -> type:
@@ -84,7 +86,7 @@ def _session_offering(text: str) -> type:
             assert (around[:cursor], around[cursor:]) == ("def f():\n    ", "\n")
 
         def complete(self, _ask: object) -> object:
-            item = type("Item", (), {"text": text + "\nmore"})
+            item = type("Item", (), {"text": text + "\nmore", "logprob": -1.0})
             return type("Answer", (), {"items": [item]})
 
         def drop_cache(self) -> None:
@@ -210,18 +212,19 @@ def test_the_curve_is_a_picture() -> None:
 def test_a_card_says_what_was_measured(
     is_continued: bool, model: LoadedModel, model_folder: Path
 ) -> None:
-    filled = [Filled("x: y", "a\nb\n", "c = 1", "c = 2", True)] * 25
+    filled = [Filled("x: y", "a\nb\n", "c = 1", "c = 2", True, -3.0)] * 20
+    filled += [Filled("x: y", "a\nb\n", "c = 1", "c = 1", True, -0.2)] * 5
     measured = Measured(
         {"left-to-right": 1.0, "psm": 1.5, "spm": 1.6}, 1.25, 1.4, dict.fromkeys(judge.KINDS, filled),
         np.array([600.0] * 6), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
     card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first")
-    text = card_text(card, model.transformer.config, model_folder, measured)
+    text = card_text(card, replace(model, least_probability=0.1), model_folder, measured)
     assert ("lower bound" in text) == is_continued
     assert "is_continued = " + str(is_continued).lower() in card_toml(card)
     for words in (
         "12.3 million", "2.96 MB", "| left to right | 1.000 | 1.250 | 20 % |", "1.5 % of 400", "0.2 % of 400",
-        "not settled", "whole lines exact,\n**not met**",
+        "not settled", "whole lines exact,\nmet", "| whole line | 20 % | 100.0 % |", "probability of 0.100",
     ):  # fmt: skip
         assert words in text, words
     assert text.count(">>> offered: c = 2") == 20

@@ -1,0 +1,34 @@
+"""How likely a completion must be to be shown unasked: fitted on held-out text, beside the weights.
+
+The product of the probabilities of all tokens is the model's own bet that it is right to the last one. Held-out
+line ends and lines say at which bet one in ten still is (`training/fit_confidence.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from warmline_engine.errors import ModelError
+
+
+def read(path: Path) -> float:
+    """The least probability beside a model's weights, 0 where there is none.
+
+    Raises: ModelError, when the file holds something else.
+    """
+    if not path.exists():
+        return 0.0
+    try:
+        found = json.loads(path.read_text())["least_probability"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path.name}: expected an object with `least_probability`: {error}"
+        ) from None
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < 1:
+        raise ModelError(f"{path.name}: `least_probability` is in [0, 1), got {found!r}")
+    return float(found)
+
+
+def write(path: Path, least_probability: float) -> None:
+    path.write_text(json.dumps({"least_probability": round(least_probability, 4)}) + "\n")
