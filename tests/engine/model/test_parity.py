@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from warmline_engine.cache.arena import Arena, RowShape
+from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 
@@ -75,26 +77,34 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# bf16 keeps 8 bits; attention that rounds its weights (theirs) and one that does not (ours) end up this far
-# apart at worst, as a share of the logits' spread
-BF16_TOLERANCE = 0.3
+# bf16 keeps 8 bits: the largest difference as a share of the logits' spread. Measured were 0.22, 0.21, 0.16, 0.22, 0.09
+# and 0.14: attention that rounds its weights (theirs) and one that does not (ours) end up so far apart
+BF16_TOLERANCE = {
+    "llama": 0.3, "qwen2": 0.3, "qwen3": 0.25, "mistral": 0.3, "starcoder2": 0.15, "granite": 0.2,
+}  # fmt: skip
+N_GENERATED = 24
 
 
-def both(
-    tmp_path: Path, case: dict[str, Any], dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
+def oracle_of(tmp_path: Path, case: dict[str, Any], dtype: torch.dtype) -> Any:
+    """Writes a random checkpoint; their model of it."""
     from transformers import AutoModelForCausalLM
 
     config = SMALL | case
     if config["model_type"] == "starcoder2":
         config = config | {"hidden_act": "gelu_pytorch_tanh", "norm_epsilon": 1e-5}
     random_checkpoint.write(config, tmp_path, std=0.2)
-    tokens = torch.randint(0, 211, (90,), generator=torch.Generator().manual_seed(1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        oracle = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             tmp_path, dtype=dtype, attn_implementation="eager"
         )
+
+
+def both(
+    tmp_path: Path, case: dict[str, Any], dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    oracle = oracle_of(tmp_path, case, dtype)
+    tokens = torch.randint(0, 211, (90,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = oracle(tokens[None]).logits[0].float()
     model = checkpoint.load(tmp_path, dtype=dtype)
@@ -108,17 +118,59 @@ def test_logits_equal_transformers(name: str, tmp_path: Path) -> None:
     assert torch.equal(ours.argmax(-1), expected.argmax(-1))
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "mistral", "starcoder2", "granite"])
+@pytest.mark.parametrize("name", BF16_TOLERANCE)
 def test_logits_equal_transformers_in_bf16(name: str, tmp_path: Path) -> None:
     ours, expected = both(tmp_path, CASES[name], torch.bfloat16)
-    assert float((ours - expected).abs().max() / expected.std()) < BF16_TOLERANCE
+    assert float((ours - expected).abs().max() / expected.std()) < BF16_TOLERANCE[name]
 
 
-def test_partial_rotary_turns_only_its_share() -> None:
-    from warmline_engine.model.rope import Rope
+@pytest.mark.parametrize("name", CASES)
+def test_greedy_tokens_equal_transformers(name: str, tmp_path: Path) -> None:
+    """Generated token by token from the cache, theirs and ours."""
+    oracle = oracle_of(tmp_path, CASES[name], torch.float32)
+    prompt = torch.randint(0, 211, (40,), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected = oracle.generate(
+            prompt[None], attention_mask=torch.ones_like(prompt[None]), do_sample=False,
+            min_new_tokens=N_GENERATED, max_new_tokens=N_GENERATED, pad_token_id=0,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+    model = checkpoint.load(tmp_path, dtype=torch.float32)
+    config = model.config
+    shape = RowShape(
+        config.n_layers, config.n_kv_heads, config.head_size, torch.float32, model.device
+    )
+    sequence = Sequence(model, Arena(shape, 1 << 26))
+    sequence.splice(0, 0, prompt.tolist())
+    logits, found = sequence.next_logits(sequence.pending_positions()), list[int]()
+    for _ in range(N_GENERATED):
+        found.append(int(logits.argmax()))
+        logits = sequence.append(found[-1])
+    assert found == expected
 
-    rope = Rope.from_hugging_face({"rope_theta": 10000.0, "partial_rotary_factor": 0.5}, 64)
-    assert rope.inverse_frequencies.shape == (16,)
+
+def test_partial_rotary_equals_a_full_one_whose_other_pairs_stand_still(tmp_path: Path) -> None:
+    """No family of theirs that we serve turns a share only, so theirs is made to: rows of its queries' and keys'
+    weights are put where the pairs of a full rotation are, and what must not turn gets the frequency 0."""
+    turned, size = 8, 16
+    case = {"model_type": "llama", "partial_rotary_factor": turned / size}
+    oracle = oracle_of(tmp_path, case, torch.float32)
+    pairs = [(i, i + turned // 2) for i in range(turned // 2)]
+    pairs += [(turned + i, (turned + size) // 2 + i) for i in range((size - turned) // 2)]
+    order = torch.tensor([first for first, _ in pairs] + [second for _, second in pairs])
+    for layer in oracle.model.layers:
+        for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+            heads = projection.weight.data.view(-1, size, SMALL["hidden_size"])
+            projection.weight.data = heads[:, order].reshape_as(projection.weight)
+    frequencies = 10000.0 ** (-torch.arange(0, turned, 2) / turned)
+    still = torch.zeros((size - turned) // 2)
+    oracle.model.rotary_emb.inv_freq = torch.cat((frequencies, still))
+    tokens = torch.randint(0, 211, (90,), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = oracle(tokens[None]).logits[0].float()
+    model = checkpoint.load(tmp_path, dtype=torch.float32)
+    assert model.config.rope.inverse_frequencies.shape == (turned // 2,)
+    ours = ColdRead(model, tokens.tolist(), slice(None)).logits
+    assert float((ours - expected).abs().max()) < 1e-4
 
 
 def test_sharded_weights_are_the_same_model(tmp_path: Path) -> None:
