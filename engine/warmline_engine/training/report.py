@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,10 +70,10 @@ def write_card(place: Place, extent: Extent) -> None:
     begin = time.monotonic()
     folder, work = place.folder, place.work
     measured = measure(place, extent)
-    records = read_lines(place.run / "log.jsonl")
+    records = last_branch(read_lines(place.run / "log.jsonl"))
     card = Card(
         folder.name,
-        max(record["tokens"] for record in records),
+        records[-1]["tokens"],
         _is_continued(place),
         sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         read_card(folder).layout,
@@ -89,6 +90,16 @@ def write_card(place: Place, extent: Extent) -> None:
     (folder / "card.md").write_text(text)
     print(text)
     print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")
+
+
+def last_branch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What led to the last record: a branch that was left for another has more tokens than where that begins."""
+    kept: list[dict[str, Any]] = []
+    for record in records:
+        while kept and record["tokens"] < kept[-1]["tokens"]:
+            kept.pop()
+        kept.append(record)
+    return kept
 
 
 def _is_continued(place: Place) -> bool:

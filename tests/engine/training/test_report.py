@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model import random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.training import copying, curve, golden, judge, tokenizer
+from warmline_engine.training import copying, curve, golden, judge, report, tokenizer
 from warmline_engine.training.card import Card, Measured, card_text, card_toml
 from warmline_engine.training.judge import Filled, Heldout, Hole, Judge
 from warmline_engine.training.ngram import ORDER, NGram
@@ -206,6 +206,14 @@ def test_the_curve_is_a_picture() -> None:
     drawn = ElementTree.fromstring(curve.draw([*log, {"tokens": 35, "heldout_bits_per_byte": 1.5}]))
     lines = [element for element in drawn.iter() if element.tag.endswith("polyline")]
     assert [len(line.attrib["points"].split()) for line in lines] == [3, 1]
+
+
+def test_a_branch_that_was_left_does_not_count() -> None:
+    trunk = [{"tokens": n} for n in (10, 20, 30)]
+    left = [{"tokens": n} for n in (35, 60)]
+    shipped = [{"tokens": n} for n in (34, 45, 45)]
+    assert report.last_branch([*trunk, *left, *shipped]) == [*trunk, *shipped]
+    assert report.last_branch(trunk) == trunk
 
 
 @pytest.mark.parametrize("is_continued", [True, False])
