@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from .records import Record
 from .releases import DataError
 
@@ -31,6 +33,13 @@ class Results:
         self._lines = folder / "records.jsonl"
         about = folder / "run.json"
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock")  # held until the process ends
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"another run writes into {folder}; wait for it, or choose another folder with --out"
+            ) from None
         if about.exists():
             before = json.loads(about.read_text())
             same = ("suite", "weights", "seed", "dtype", "dataset")
@@ -57,6 +66,10 @@ class Results:
         done = {row["done"] for row, _ in lines if "done" in row}
         return done, [line for row, line in lines if (row.get("done") or row["task"]) in done]
 
+    def close(self) -> None:
+        """Lets another run go on with the folder."""
+        self._lock.release()
+
     def add(self, task: str, records: list[Record]) -> None:
         """Writes a task's records."""
         rows = [json.dumps({"task": task, **record.as_row()}) for record in records]
@@ -73,4 +86,5 @@ class Results:
             for row in rows
             if "done" not in row
         ]
-        return sorted(found, key=lambda r: (r.suite, r.key, r.layout, r.method))
+        unique = {(r.suite, r.key, r.layout, r.method): r for r in found}
+        return [unique[key] for key in sorted(unique)]

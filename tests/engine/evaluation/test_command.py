@@ -34,15 +34,20 @@ def test_results_go_on_and_drop_what_was_cut_off(tmp_path: Path) -> None:
         file.write(
             json.dumps({"task": "b", **replace(ONE, key="b/0").as_row()}) + '\n{"task": "b", "ke'
         )
+    with pytest.raises(DataError, match="another run writes"):
+        Results(tmp_path, RUN)
+    results.close()
     again = Results(tmp_path, RUN)
     assert again.done == {"a"}
     assert [r.method for r in again.records()] == ["PIE", "cold read"]
     again.add("b", [replace(ONE, key="b/0")])
+    again.add("b", [replace(ONE, key="b/0")])  # twice is once
+    again.close()
     assert len(Results(tmp_path, RUN).records()) == 3
 
 
 def test_results_of_other_weights_are_not_mixed(tmp_path: Path) -> None:
-    Results(tmp_path, RUN)
+    Results(tmp_path, RUN).close()
     with pytest.raises(DataError, match="another weights"):
         Results(tmp_path, {**RUN, "weights": "cd"})
 
