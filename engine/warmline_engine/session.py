@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from .cache.sequence import Sequence
@@ -176,7 +177,9 @@ class Session:
         )
         with completing(self._model, window) as completion:
             sequence = window.sequence
-            logits = sequence.next_logits(self._needed(window))
+            needed = np.union1d(self._needed(window), window.to_repair())
+            logits = sequence.next_logits(needed)
+            window.is_behind_changed = False
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept

@@ -15,6 +15,7 @@ from .text.tokenized_text import Change, Splice, TailToken, TokenizedText
 CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
 SHARE_BEFORE = 0.75
 MOST_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
+N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
 
 
 class Window:
@@ -30,6 +31,9 @@ class Window:
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
+        self.is_behind_changed = (
+            False  # by an edit, since the tokens before the cursor were encoded
+        )
         self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
         self.accepted: tuple[int, int] | None = (
             None  # positions moved by an accept or a jump, not yet repaired
@@ -45,9 +49,22 @@ class Window:
 
     def edit(self, start: int, end: int, replacement: str) -> None:
         """Replaces characters of the document that lie within the window."""
-        self._apply(
-            self.tokenized.edit(start - self.start, end - self.start, replacement, self.tail)
-        )
+        changes = self.tokenized.edit(start - self.start, end - self.start, replacement, self.tail)
+        if self.tokenized.layout.is_suffix_first:
+            begin = self.tokenized.prefix_span[0]
+            self.is_behind_changed |= any(change.start < begin for change in changes)
+        self._apply(changes)
+
+    def to_repair(self) -> Ints:
+        """Positions before the cursor that are worth encoding again with the next answer, rising.
+
+        Suffix first, they have seen the text behind the cursor: where an edit took it away, they still tell of it.
+        """
+        end = self.tokenized.prefix_span[1] - len(self.begun())
+        if not self.is_behind_changed:
+            return np.zeros(0, np.int64)
+        first = max(self.tokenized.prefix_span[0], self.sequence.n_fresh, end - N_REPAIRED)
+        return np.arange(first, max(first, end))
 
     def move_cursor(self, offset: int) -> None:
         """Puts the cursor at an offset of the document within the window."""

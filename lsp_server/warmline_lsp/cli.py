@@ -145,7 +145,8 @@ async def _complete(options: argparse.Namespace) -> int:
         raise ServerError(f"{path} is not there") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
-    document = Document.open(path.as_uri(), "python", 1, text, "utf-32")
+    language = "python" if path.suffix in (".py", ".pyi", ".pyw") else "plaintext"
+    document = Document.open(path.as_uri(), language, 1, text, "utf-32")
     n_lines = len(document.line_starts)
     if n_lines < line:
         raise ServerError(f"{path.name} has {n_lines} lines, not {line}")

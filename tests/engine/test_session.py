@@ -19,7 +19,7 @@ from warmline_engine.session import Ask, Session
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.text.tokenizer import Encoded, Tokenizer
-from warmline_engine.window import MOST_HEALED
+from warmline_engine.window import MOST_HEALED, N_REPAIRED
 
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 
@@ -280,3 +280,36 @@ def test_a_released_session_gives_its_memory_back_even_with_broken_books(
     session._full.sequence._slots.n_used = 3
     session.release()
     assert model.arena.used_bytes == 0
+
+
+def test_where_an_edit_took_text_away_behind_the_cursor_the_answer_is_near_the_cold_one(
+    model: LoadedModel,
+) -> None:
+    """Suffix first, tokens before the cursor have seen what is gone: the nearest are encoded again, once."""
+    model = replace(model, layout=find_layout(model.tokenizer, suffix_first=True))
+    offset = TEXT.index("\n", len(TEXT) // 2)
+    session = Session(model, TEXT, offset, 4096)
+    finish(session)
+    session.edit(offset, offset + 60, "")
+    assert len(session._full.to_repair()) == N_REPAIRED
+    before = session.complete(ask(offset, max_tokens=1)).n_encoded
+    assert N_REPAIRED <= before <= N_REPAIRED + 4
+    session.check()
+    # typing goes on as ever
+    session.edit(offset, offset, "x")
+    assert len(session._full.to_repair()) == 0
+    assert session.complete(ask(offset + 1, max_tokens=1)).n_encoded <= 4
+
+
+@pytest.mark.parametrize("is_suffix_first", [False, True])
+def test_neither_typing_nor_a_jump_repairs(is_suffix_first: bool, model: LoadedModel) -> None:
+    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    session = Session(model, TEXT, len(TEXT) // 2, 4096)
+    finish(session)
+    session.edit(session.cursor, session.cursor, "x = 1\n")
+    session.move_cursor(len(TEXT) // 4)
+    assert len(session._full.to_repair()) == 0
+    session.edit(len(TEXT) // 3, len(TEXT) // 3 + 9, "")
+    session.check()
+    if not is_suffix_first:
+        assert len(session._full.to_repair()) == 0

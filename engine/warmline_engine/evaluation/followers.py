@@ -80,6 +80,9 @@ class Follower:
         if self.accepts == "repaired" and accepted is not None:
             sequence.repair(range(*accepted))
 
+    def ask(self, cursor: int) -> None:
+        """A completion is asked for at a cursor; here nothing is done for it."""
+
     def release(self) -> None:
         self.window.sequence.drop_cache()
 
@@ -91,6 +94,16 @@ class Conflict(Follower):
 class Settled(Follower):
     settles = True
     accepts = "repaired"
+
+
+class Served(Settled):
+    """What a session does: with an answer, tokens that tell of text that is gone are encoded again."""
+
+    def ask(self, cursor: int) -> None:
+        self.window.move_cursor(cursor)
+        read_all(self.window)
+        self.window.sequence.repair(self.window.to_repair().tolist())
+        self.window.is_behind_changed = False
 
 
 class SettledElsewhere(Settled):

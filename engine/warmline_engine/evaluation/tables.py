@@ -132,7 +132,7 @@ def _exactness(pairs: Pairs) -> tuple[str, str, str]:
 def _split(
     groups: dict[tuple[str, str, str], Pairs], suite: str, served: str, of: Callable[[Record], str]
 ) -> str:
-    shown = ("PIE", "PIE, settled", "reuse", "conflict", "accepted, moved", "accepted, encoded again",
+    shown = ("PIE", "PIE, settled", "PIE, as served", "reuse", "conflict", "accepted, moved", "accepted, encoded again",
              "accepted, moved and repaired", "without the suffix", "cold read, in file")  # fmt: skip
     found: dict[str, dict[str, Pairs]] = defaultdict(lambda: defaultdict(list))
     names: list[str] = []
@@ -212,7 +212,7 @@ def _closing(records: list[Record]) -> str:
 def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> str:
     rows: list[str] = []
     served = served_layout(records)
-    for method in ("PIE", "PIE, settled"):
+    for method in ("PIE", "PIE, settled", "PIE, as served"):
         pairs = groups.get(("traces", served, method), [])
         if not pairs:
             continue

@@ -12,7 +12,7 @@ from warmline_engine.window import Window
 
 from . import repair
 from .edits import apply, differences
-from .followers import Conflict, Follower, Settled, SettledElsewhere
+from .followers import Conflict, Follower, Served, Settled, SettledElsewhere
 from .forks import fork, forked, key_error
 from .layouts import in_other_layout
 from .records import Judge, Record, Request
@@ -62,6 +62,7 @@ class Trace:
         self._followers: dict[str, Follower] = {
             "PIE": Follower(model, task.old, 0),
             "PIE, settled": Settled(model, task.old, 0),
+            "PIE, as served": Served(model, task.old, 0),
         }
         self._extra = task.number % EXTRA == 0
         self._other: LoadedModel | None = None
@@ -74,6 +75,7 @@ class Trace:
                 self._other_followers = {
                     "PIE": Follower(self._other, task.old, 0),
                     "PIE, settled": Settled(self._other, task.old, 0),
+                    "PIE, as served": Served(self._other, task.old, 0),
                 }
 
     def run(self) -> list[Record]:
@@ -143,6 +145,7 @@ class Trace:
         offered = judge.offered(cold, scored) if is_main else None
         records = [judge.record("cold read", scored, cold.n_own_tokens, cold_ms, offered)]
         for name, follower in followers.items():
+            follower.ask(cursor)
             n_encoded = follower.n_encoded_since()
             with forked(follower.window) as window:
                 begin = time.perf_counter()
@@ -152,7 +155,7 @@ class Trace:
                 ready_ms = follower.last_ms + (time.perf_counter() - begin) * 1000
                 n_encoded += window.sequence.n_encoded - follower.window.sequence.n_encoded
                 served = score(window, truth)
-                wants_offer = is_main and name in ("PIE", "PIE, settled")
+                wants_offer = is_main and name in ("PIE", "PIE, settled", "PIE, as served")
                 offered = judge.offered(window, served) if wants_offer else None
                 records.append(judge.record(name, served, n_encoded, ready_ms, offered))
                 if is_main and name == "PIE":
