@@ -131,6 +131,15 @@ def _lsp(options: argparse.Namespace) -> int:
     return 0
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ServerError(f"{path} is not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
+
+
 async def _complete(options: argparse.Namespace) -> int:
     from .documents import Document
     from .engine_client import EngineClient, EngineState
@@ -139,14 +148,8 @@ async def _complete(options: argparse.Namespace) -> int:
     path, line, column = _parse_place(options.place)
     if not 4 <= options.max_tokens <= 512:
         raise ServerError(f"--max-tokens takes 4 to 512, got {options.max_tokens}")
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ServerError(f"{path} is not there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
     language = "python" if path.suffix in (".py", ".pyi", ".pyw") else "plaintext"
-    document = Document.open(path.as_uri(), language, 1, text, "utf-32")
+    document = Document.open(path.as_uri(), language, 1, _read_text(path), "utf-32")
     n_lines = len(document.line_starts)
     if n_lines < line:
         raise ServerError(f"{path.name} has {n_lines} lines, not {line}")
