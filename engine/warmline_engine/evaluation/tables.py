@@ -241,23 +241,30 @@ def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> 
     return "\n".join(rows)
 
 
+def _more(
+    groups: dict[tuple[str, str, str], Pairs], one: tuple[str, str], other: tuple[str, str]
+) -> tuple[Interval, int]:
+    """Nats a token that traces cost more in another (layout, method), and on how many requests that was measured."""
+    mine, theirs = ({r.key: r for r, _ in groups.get(("traces", *its), [])} for its in (one, other))
+    shared = sorted(mine.keys() & theirs.keys())
+    change = ratio_interval(
+        np.array([theirs[k].nats - mine[k].nats for k in shared]),
+        np.array([mine[k].n_truth for k in shared], np.float64),
+        [mine[k].group for k in shared],
+    )
+    return change, len(shared)
+
+
 def decide(records: list[Record]) -> dict[str, Any]:
     """The defaults that the measurements pick: the layout, and the repair that is worth its cost.
 
     The layout served, unless the other one has the lower loss on settled traces; the cheapest repair that
-    reaches the goal, which may be none at all (`PIE`), and null where nothing tried does.
+    reaches the goal, which may be none at all (`PIE`), and null where nothing tried does; and whether encoding
+    again with an answer what tells of text that is gone is worth it.
     """
     groups, layout = paired(records), served_layout(records)
-    served, other = (
-        {r.key: r for r, _ in groups.get(("traces", its, "PIE, settled"), [])}
-        for its in (layout, OTHER[layout])
-    )
-    shared = sorted(served.keys() & other.keys())
-    change = ratio_interval(
-        np.array([other[k].nats - served[k].nats for k in shared]),
-        np.array([served[k].n_truth for k in shared], np.float64),
-        [served[k].group for k in shared],
-    )
+    change, n_both = _more(groups, (layout, "PIE, settled"), (OTHER[layout], "PIE, settled"))
+    gain, n_served = _more(groups, (layout, "PIE, as served"), (layout, "PIE, settled"))
     closing, best = Closing(records), None
     for method in closing.methods():
         if "oracle" in method:
@@ -270,9 +277,11 @@ def decide(records: list[Record]) -> dict[str, Any]:
         ):
             best = {"method": method, "requests": count, "closed": closed.mean, "cost": cost}
     return {
-        "layout": OTHER[layout] if shared and change.high < 0 else layout,
-        "other_layout_loses": [change.low, change.mean, change.high] if shared else None,
-        "requests_in_both_layouts": len(shared),
+        "layout": OTHER[layout] if n_both and change.high < 0 else layout,
+        "other_layout_loses": [change.low, change.mean, change.high] if n_both else None,
+        "requests_in_both_layouts": n_both,
+        "repairs_with_an_answer": bool(n_served) and gain.low > 0,
+        "repairs_gain": [gain.low, gain.mean, gain.high] if n_served else None,
         "repair": best,
         "closed_as_served": closing.of("PIE")[1].mean if closing.judged else None,
         "requests_with_a_gap": len(closing.judged),

@@ -17,7 +17,8 @@ from warmline_engine.evaluation import datasets, pictures, plan, releases, table
 from warmline_engine.evaluation.records import Record
 from warmline_engine.evaluation.releases import DataError, FilePair
 from warmline_engine.evaluation.results import Results, weights_hash
-from warmline_engine.model.sources import EMBEDDED
+from warmline_engine.model.sources import EMBEDDED, read_card
+from warmline_engine.window import N_REPAIRED
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECKED_IN = ROOT / "tests/bench/results"
@@ -192,6 +193,31 @@ def test_the_command_runs_and_goes_on(tmp_path: Path, model_folder: Path) -> Non
         assert done.stderr.count("1/1") == n_worked
     assert (tmp_path / "out/report.md").read_text().startswith("# Evaluation: cross-file")
     assert (tmp_path / "pictures/cross-file.svg").exists()
+
+
+def test_the_defaults_are_what_the_evaluation_picked() -> None:
+    decided = CHECKED_IN / "edits-small/decisions.json"
+    if not decided.exists():
+        pytest.skip("no results are checked in; copy those of `make eval` to tests/bench/results")
+    picked = json.loads(decided.read_text())
+    layouts = {"psm": "prefix-first", "spm": "suffix-first"}
+    assert read_card(EMBEDDED / "small").layout == layouts[picked["layout"]]
+    assert (N_REPAIRED > 0) == picked["repairs_with_an_answer"]
+    # nothing beyond that is encoded again before an answer
+    assert picked["repair"]["method"] == "PIE"
+
+
+@pytest.mark.parametrize(("gain", "repairs"), [(0.4, True), (-0.4, False), (0.0, False)])
+def test_a_repair_is_picked_where_it_gains(gain: float, repairs: bool) -> None:
+    served = [replace(ONE, key=f"k/{n}", group=f"p/{n}") for n in range(9)]
+    records = [
+        *served,
+        *(replace(r, method="PIE, as served") for r in served),
+        *(replace(r, method="PIE, settled", nats=r.nats + gain) for r in served),
+    ]
+    decided = tables.decide(records)
+    assert decided["repairs_with_an_answer"] is repairs
+    assert decided["repairs_gain"] == pytest.approx([gain / 4] * 3)
 
 
 def test_checked_in_results_are_of_the_weights_that_ship() -> None:
