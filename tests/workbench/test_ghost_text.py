@@ -56,7 +56,12 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, trace: Trace) -> Iterator[CodeServer]:
     root = tmp_path_factory.mktemp("code")
-    settings = {"warmline.command": str(trace.command), "warmline.idleExitMinutes": 0.1}
+    # what is tested is how text comes and goes, not how likely it is
+    settings = {
+        "warmline.command": str(trace.command),
+        "warmline.idleExitMinutes": 0.1,
+        "warmline.showUnsure": True,
+    }
     server = CodeServer(root, ROOT / "editors/vscode/warmline.vsix", settings)
     for name, text in FILES.items():
         (server.workspace / name).write_text(text)
