@@ -248,7 +248,10 @@ def test_latency_is_written_down(workbench: Workbench) -> None:
         workbench.type(f"        self.item{k} = json.load")
         workbench.press("Escape")
         elapsed.append(workbench.time_to_ghost("("))
+        # taken, so that the lines above go on as this one should
+        workbench.press("Tab")
         workbench.press("Escape")
+        workbench.press("End")
         workbench.press("Enter")
     ordered = sorted(elapsed)
     shares = {f"p{p}_ms": round(ordered[min(23, 24 * p // 100)], 1) for p in (50, 95)}

@@ -228,7 +228,8 @@ class Workbench:
         """Milliseconds from a key to the ghost text, both by the page's clock."""
         self.page.evaluate(WATCH_GHOST, GHOST)
         self.type(key)
-        return float(self.page.evaluate("() => window.ghostAfter"))
+        late = "new Promise((_, no) => setTimeout(() => no(new Error('no ghost text')), 20000))"
+        return float(self.page.evaluate(f"() => Promise.race([window.ghostAfter, {late}])"))
 
     def has_ghost(self) -> bool:
         return bool(self.page.evaluate(READ_GHOST).strip())
