@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import textwrap
 from dataclasses import replace
 
@@ -73,6 +74,20 @@ def test_what_is_offered_goes_on_from_the_cursor(model: LoadedModel) -> None:
         spelled, stub = (model.tokenizer.decode(t) for t in (item.tokens, session._full.begun()))
         assert spelled.startswith(stub) or stub.startswith(spelled)
         assert spelled[len(stub) :].startswith(item.text)
+
+
+def test_alternatives_spell_what_is_begun_too(model: LoadedModel) -> None:
+    """Also where fewer tokens do than alternatives are asked for."""
+    text = TEXT + "\nx~"
+    session = Session(model, text, len(text), 4096)
+    assert model.tokenizer.decode(session._full.begun()) == "~"
+    assert len(model.spellings.agreeing("~")) < 5
+    items = session.complete(replace(ask(len(text)), n_alternatives=5)).items
+    assert len(items) == 5
+    for item in items:
+        assert model.tokenizer.decode(item.tokens).startswith("~")
+        assert math.isfinite(item.logprob)
+    session.check()
 
 
 def test_an_accept_takes_the_healed_tokens_over(model: LoadedModel) -> None:

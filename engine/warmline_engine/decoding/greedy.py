@@ -92,4 +92,7 @@ def decode(
 def _pick(logits: Tensor, rank: int) -> int:
     if rank == 0:
         return int(logits.argmax())
-    return int(logits.topk(rank + 1).indices[rank])
+    best = logits.topk(rank + 1)
+    # where fewer tokens are allowed, the last of them
+    n_allowed = int(best.values.isfinite().sum())
+    return int(best.indices[min(rank, n_allowed - 1)])
