@@ -165,9 +165,10 @@ async def run(options: argparse.Namespace) -> None:
     token = secrets.token_hex(16) if options.port_file else ""
     service = Service(options, token)
     limit = wire.MAX_FRAME_BYTES + 4096
-    for name in ("SIGTERM", "SIGINT"):
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), service.stop.set)
+    # Windows has no such handlers; there a Quit ends the engine
+    with contextlib.suppress(NotImplementedError):
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, service.stop.set)
     if options.port_file:
         server = await asyncio.start_server(service.serve, "127.0.0.1", 0, limit=limit)
         port = server.sockets[0].getsockname()[1]

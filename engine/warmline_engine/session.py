@@ -99,9 +99,24 @@ class Session:
 
         Raises: OutOfSync, when they lie outside the text.
         """
-        if not 0 <= start <= end <= len(self.text):
-            raise OutOfSync(f"an edit of [{start}, {end}) in a text of {len(self.text)} characters")
-        replacement = _clean(replacement)
+        self.edit_all([(start, end, replacement)])
+
+    def edit_all(self, edits: list[tuple[int, int, str]]) -> None:
+        """Applies edits one after the other, each to the text the one before it left; all of them or none.
+
+        Raises: OutOfSync, when one lies outside the text.
+        """
+        n_characters = len(self.text)
+        for start, end, replacement in edits:
+            if not 0 <= start <= end <= n_characters:
+                raise OutOfSync(
+                    f"an edit of [{start}, {end}) in a text of {n_characters} characters"
+                )
+            n_characters += len(replacement) - (end - start)
+        for start, end, replacement in edits:
+            self._edit(start, end, _clean(replacement))
+
+    def _edit(self, start: int, end: int, replacement: str) -> None:
         self.text = self.text[:start] + replacement + self.text[end:]
         # where an edit was, the cursor is, until somebody says otherwise
         self.cursor = start + len(replacement)

@@ -31,13 +31,11 @@ class Window:
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
-        self.is_behind_changed = (
-            False  # by an edit, since the tokens before the cursor were encoded
-        )
+        # whether an edit changed the text behind the cursor since the tokens before it were encoded
+        self.is_behind_changed = False
         self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
-        self.accepted: tuple[int, int] | None = (
-            None  # positions moved by an accept or a jump, not yet repaired
-        )
+        # positions moved by an accept or a jump, not yet repaired
+        self.accepted: tuple[int, int] | None = None
 
     @property
     def end(self) -> int:
@@ -60,10 +58,11 @@ class Window:
 
         Suffix first, they have seen the text behind the cursor: where an edit took it away, they still tell of it.
         """
-        end = self.tokenized.prefix_span[1] - len(self.begun())
         if not self.is_behind_changed:
             return np.zeros(0, np.int64)
-        first = max(self.tokenized.prefix_span[0], self.sequence.n_fresh, end - N_REPAIRED)
+        begin, end = self.tokenized.prefix_span
+        end -= len(self.begun())
+        first = max(begin, self.sequence.n_fresh, end - N_REPAIRED)
         return np.arange(first, max(first, end))
 
     def move_cursor(self, offset: int) -> None:
@@ -110,8 +109,9 @@ class Window:
 
     def put_tail(self, text: str) -> None:
         """Makes the sequence carry a text behind its own tokens, keeping what it carries already."""
-        tokenizer, whole = self._model.tokenizer, self.respelled() + text
-        n_kept, n_covered = self._agreeing(whole)
+        known = self.respelled()
+        tokenizer, whole = self._model.tokenizer, known + text
+        n_kept, n_covered = self._agreeing(whole, len(known))
         if n_kept == 0:
             self.n_respelled, whole = 0, text
         self.sequence.truncate(self.n_own_tokens + n_kept)
@@ -119,12 +119,15 @@ class Window:
         self.sequence.splice(n, n, tokenizer.encode(whole[n_covered:]).ids)
         self.note_tail(self.n_respelled)
 
-    def _agreeing(self, text: str) -> tuple[int, int]:
-        """How many tokens of the tail are the beginning of a text, and how many of its characters they are."""
+    def _agreeing(self, text: str, n_known: int) -> tuple[int, int]:
+        """How many tokens of the tail are the beginning of a text, and how many of its characters they are.
+
+        They must reach beyond the first `n_known` characters.
+        """
         for n_kept in range(len(self.tail), 0, -1):
             spelled = self._model.tokenizer.decode([token for _, token in self.tail[:n_kept]])
             # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
-            if len(self.respelled()) < len(spelled) and text.startswith(spelled):
+            if n_known < len(spelled) and text.startswith(spelled):
                 return n_kept, len(spelled)
         return 0, 0
 

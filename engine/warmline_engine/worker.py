@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -257,12 +257,10 @@ class Worker(threading.Thread):
         document = self._find(client, frame.document)
         if frame.version <= document.version:
             raise OutOfSync(f"version {frame.version} after version {document.version}")
-        _check(frame.edits, len(document.session.text))
+        n_encoded = document.session.n_encoded
+        document.session.edit_all([(edit.start, edit.end, edit.text) for edit in frame.edits])
         if document.edited_at is None:
-            document.edited_at = time.monotonic()
-            document.n_encoded_at_edit = document.session.n_encoded
-        for edit in frame.edits:
-            document.session.edit(edit.start, edit.end, edit.text)
+            document.edited_at, document.n_encoded_at_edit = time.monotonic(), n_encoded
         document.session.has_cursor = True
         document.version, document.touched = frame.version, time.monotonic()
 
@@ -413,19 +411,6 @@ class Worker(threading.Thread):
             cache_bytes=model.arena.used_bytes if model else 0,
             cache_budget_bytes=model.arena.budget_bytes if model else 0,
         )
-
-
-def _check(edits: Iterable[wire.TextEdit], n_characters: int) -> None:
-    """All edits of a frame lie within the text, or none is applied.
-
-    Raises: OutOfSync.
-    """
-    for edit in edits:
-        if not 0 <= edit.start <= edit.end <= n_characters:
-            raise OutOfSync(
-                f"an edit of [{edit.start}, {edit.end}) in a text of {n_characters} characters"
-            )
-        n_characters += len(edit.text) - (edit.end - edit.start)
 
 
 def _empty(request_id: int, arrived: float) -> wire.Completion:

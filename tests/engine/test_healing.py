@@ -84,6 +84,7 @@ def test_alternatives_spell_what_is_begun_too(model: LoadedModel) -> None:
     assert len(model.spellings.agreeing("~")) < 5
     items = session.complete(replace(ask(len(text)), n_alternatives=5)).items
     assert len(items) == 5
+    assert len({tuple(item.tokens) for item in items}) == 5
     for item in items:
         assert model.tokenizer.decode(item.tokens).startswith("~")
         assert math.isfinite(item.logprob)

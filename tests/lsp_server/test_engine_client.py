@@ -186,9 +186,8 @@ async def test_who_stops_while_another_starts_the_engine_does_not_keep_the_lock(
     lock = FileLock(places.socket_path(Settings().engine_options()).with_suffix(".lock"))
     lock.acquire()
     async with Client():
-        await asyncio.sleep(
-            0.1
-        )  # it waits for the lock by now, in a thread; if it does not yet, all is well too
+        # by now it asks for the lock again and again; if it does not yet, all is well too
+        await asyncio.sleep(0.1)
     lock.release()
     async with asyncio.timeout(WITHIN_S):
         while True:

@@ -54,8 +54,8 @@ def decode(
 ) -> Decoded:
     """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
 
-    `rank` chooses the first token: 0 the likeliest, 1 the second, and so on; those that follow are the
-    likeliest. The first `n_known` characters stand before the cursor already and are not offered.
+    `rank` chooses the first token that so many are allowed for: 0 the likeliest, 1 the second, and so on; all
+    others are the likeliest. The first `n_known` characters stand before the cursor already and are not offered.
     """
     tokens: list[int] = []
     least = math.log(limits.least_probability) if limits.least_probability else -math.inf
@@ -69,7 +69,9 @@ def decode(
             reason = "deadline"
             break
         logits = logits.masked_fill(barred, float("-inf"))
-        token = _pick(logits, rank if not tokens else 0)
+        token = int(logits.argmax())
+        if rank and _may_branch(logits, rank):
+            token, rank = int(logits.topk(rank + 1).indices[rank]), 0
         logprob += float(logits[token] - torch.logsumexp(logits, 0))
         n_chosen += 1
         if logprob < least:
@@ -89,10 +91,6 @@ def decode(
     return Decoded(tokens, text, logprob, logprob / max(1, n_chosen), reason)
 
 
-def _pick(logits: Tensor, rank: int) -> int:
-    if rank == 0:
-        return int(logits.argmax())
-    best = logits.topk(rank + 1)
-    # where fewer tokens are allowed, the last of them
-    n_allowed = int(best.values.isfinite().sum())
-    return int(best.indices[min(rank, n_allowed - 1)])
+def _may_branch(logits: Tensor, rank: int) -> bool:
+    """Whether so many tokens are allowed; where all but a few are ruled out, a later token must tell answers apart."""
+    return rank < int(logits.isfinite().sum())

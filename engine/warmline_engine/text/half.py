@@ -57,8 +57,10 @@ class Half:
 
     def n_in_last_piece(self) -> int:
         """How many tokens the last piece has."""
-        begins = np.flatnonzero(self._begins)
-        return len(self.ids) - int(begins[-1]) if len(begins) else 0
+        n_tokens = len(self.ids)
+        # from the end, since a half may be long and a piece is not
+        begin = next((k for k in reversed(range(n_tokens)) if self._begins[k]), n_tokens)
+        return n_tokens - begin
 
     def edit(self, start: int, end: int, replacement: str) -> Retokenized:
         """Replaces the characters [start, end)."""

@@ -21,10 +21,10 @@ from torch import Tensor
 SPARE = 12  # cutting a window in three makes a few tokens more, and the markers take four
 IGNORED = -100  # a target without loss
 FIM_SHARE = 0.65
-SHORT_SHARE, SHORTEST = (
-    0.5,
-    384,
-)  # of documents, and tokens; a window's length is drawn evenly on a log scale
+SHORT_SHARE = (
+    0.5  # of documents that are cut into short windows; their length is drawn evenly on a log scale
+)
+SHORTEST = 384  # tokens
 PATH_SHARE = 0.5  # of windows that begin a file; they get the file's path in the repository format
 
 
