@@ -18,9 +18,12 @@ from .window import Window
 
 
 class Completion:
-    """Generation behind the sequence of one window, that lacks the stub which it begins with."""
+    """Generation behind the sequence of one window."""
 
-    def __init__(self, model: LoadedModel, window: Window, before: list[int], stub: str) -> None:
+    def __init__(
+        self, model: LoadedModel, window: Window, before: list[int], stub: str = ""
+    ) -> None:
+        """`before` are the tokens before the cursor that the sequence has, `stub` is the text of those it lacks."""
         self._model = model
         self._sequence = window.sequence
         self._n_context = len(window.sequence)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from warmline_engine.decoding.agreement import Around
-from warmline_engine.decoding.drafts import Speculation, copying
-from warmline_engine.decoding.greedy import Limits, decode
+from warmline_engine.completion import Completion
+from warmline_engine.decoding.greedy import Limits
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.window import Window
@@ -63,25 +62,15 @@ def score(window: Window, truth: list[int]) -> Scored:
 
 
 def offer(model: LoadedModel, window: Window, scored: Scored, multi_line: bool = False) -> str:
-    """The text a greedy completion offers; without recall, which would hide what the cache lost."""
+    """The text a greedy completion offers; without healing and recall, which would hide what the cache lost."""
     tokenized, sequence = window.tokenized, window.sequence
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
-    spans = tokenized.prefix_span, tokenized.suffix_span
-    prefix, suffix = (sequence.tokens[slice(*span)] for span in spans)
-    around = Around(prefix, suffix, model.barred)
-    speculation = Speculation(sequence, copying(around))
+    completion = Completion(replace(model, recall=None), window, tokenized.prefix_ids)
+    stopping = Stopping(text[:cursor], text[cursor:], multi_line)
+    limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
     try:
-        decoded = decode(
-            scored.logits[0],
-            speculation.append,
-            model.tokenizer,
-            model.barred,
-            model.layout.ends,
-            Stopping(text[:cursor], text[cursor:], multi_line),
-            Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False),
-        )
+        decoded = completion.decode(scored.logits[0], stopping, limits)
     finally:
-        speculation.close()
         sequence.truncate(window.n_own_tokens)
     return decoded.text if multi_line else decoded.text.split("\n")[0]

@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from warmline_engine.decoding import confidence
-from warmline_engine.loaded_model import load
 from warmline_engine.model.sources import locate
 
-from .judge import Filled, Hole, Judge, choose_holes, read_heldout
+from .judge import choose_holes, fill_one, read_heldout
 
 LEAST_EXACT = 0.1  # of the completions that are just let through
 N_NEWTON = 50
@@ -47,32 +46,23 @@ def fit(logprobs: NDArray[np.float64], exact: NDArray[np.bool_]) -> float:
     return float(np.clip(np.exp((wanted - weights[0]) / weights[1]), 0.0, 0.5))
 
 
-@cache
-def _judge(name: str, work: Path) -> Judge:
-    """One for each process."""
-    torch.set_num_threads(1)
-    return Judge(load(name, "cpu", "float32"), read_heldout(work / "corpus/heldout.jsonl", True))
-
-
-def _fill(name: str, work: Path, hole: Hole) -> Filled:
-    return _judge(name, work).fill(hole)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="embedded name or folder")
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--holes", type=int, default=300, help="of each kind")
     options = parser.parse_args()
-    files = read_heldout(options.work / "corpus/heldout.jsonl", True)
+    folder, heldout = locate(options.name), options.work / "corpus/heldout.jsonl"
+    files = read_heldout(heldout, for_fitting=True)
     holes = [h for kind in ("rest", "line") for h in choose_holes(files, kind, options.holes)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), context) as pool:
-        filled = list(pool.map(partial(_fill, options.name, options.work), holes, chunksize=20))
+    n_processes = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
+        filled = list(pool.map(partial(fill_one, folder, heldout, True), holes, chunksize=20))
     logprobs = np.array([f.logprob for f in filled])
     exact = np.array([f.is_exact for f in filled])
     least = fit(logprobs, exact)
-    confidence.write(locate(options.name) / "confidence.json", least)
+    confidence.write(folder / "confidence.json", least)
     shown = np.exp(logprobs) >= least
     print(
         f"shown from a probability of {least:.3f} on: {shown.mean():.0%} of {len(filled)}, {exact[shown].mean():.0%} "

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from warmline_engine.evaluation.measures import edit_similarity, is_exact
-from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Ask, Session
 
@@ -158,7 +158,7 @@ class Judge:
     """A model, measured."""
 
     def __init__(self, model: LoadedModel, files: list[Heldout]) -> None:
-        self._model, self._files = model, files
+        self.model, self._files = model, files
         control = model.tokenizer.control_id
         names = ("fim_prefix", "fim_suffix", "fim_middle", "endoftext")
         self._prefix, self._suffix, self._middle, self._end = (
@@ -182,19 +182,19 @@ class Judge:
         elif layout == "spm":
             head = [self._prefix, self._suffix, *behind, self._middle, *before]
         else:
-            return [self._end], self._model.tokenizer.encode(window.text).ids, window.text
+            return [self._end], self.model.tokenizer.encode(window.text).ids, window.text
         return head, [*middle, self._end], size
 
     def _parts(self, window: Window) -> list[list[int]]:
         text, a, b = window.text, window.start, window.end
-        return [self._model.tokenizer.encode(p).ids for p in (text[:a], text[a:b], text[b:])]
+        return [self.model.tokenizer.encode(p).ids for p in (text[:a], text[a:b], text[b:])]
 
     def baseline_bits_per_byte(self, model: NGram, windows: list[Window]) -> tuple[float, float]:
         """The n-gram model's over the same windows, and over their middles behind what is before them."""
         whole, whole_bytes, middles, middle_bytes = 0.0, 0, 0.0, 0
         for window in windows:
             pad = [self._end] * (ORDER - 1)
-            ids = [*pad, *self._model.tokenizer.encode(window.text).ids]
+            ids = [*pad, *self.model.tokenizer.encode(window.text).ids]
             whole += _nats(model, ids)
             whole_bytes += len(window.text.encode())
             before, middle, _ = self._parts(window)
@@ -205,12 +205,12 @@ class Judge:
         return whole / bits / whole_bytes, middles / bits / middle_bytes
 
     def _losses(self, tokens: list[int]) -> torch.Tensor:
-        logits = ColdRead(self._model.transformer, tokens, slice(0, -1)).logits
+        logits = ColdRead(self.model.transformer, tokens, slice(0, -1)).logits
         return torch.nn.functional.cross_entropy(logits, torch.tensor(tokens[1:]), reduction="none")
 
     def loss_by_position(self, which: int) -> NDArray[np.float64]:
         """Summed nats in each bucket of position, over the first tokens of a long held-out file."""
-        tokens = self._model.tokenizer.encode(self._files[which].text[:80_000]).ids
+        tokens = self.model.tokenizer.encode(self._files[which].text[:80_000]).ids
         losses = self._losses([self._end, *tokens[: BUCKETS[-1]]])
         return np.array([float(losses[a:b].sum()) for a, b in pairwise(BUCKETS)])
 
@@ -220,8 +220,8 @@ class Judge:
         text, start, end = file.text, hole.start, hole.end
         a, b = max(0, start - MARGIN), min(len(text), end + MARGIN)
         around, truth = text[a:start] + text[end:b], text[start:end]
-        session = Session(self._model, around, start - a, 8192)
-        limit = 24 + 2 * len(self._model.tokenizer.encode(truth).ids)
+        session = Session(self.model, around, start - a, 8192)
+        limit = 24 + 2 * len(self.model.tokenizer.encode(truth).ids)
         ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False)
         item = session.complete(ask).items[0]
         offered = item.text
@@ -230,6 +230,17 @@ class Judge:
             offered = offered.split("\n")[0]
         is_whole = parses(text[:start] + offered + text[end:])
         return Filled(file.name, text[:start], truth, offered, is_whole, item.logprob)
+
+
+@cache
+def judge_of(folder: Path, heldout: Path, for_fitting: bool = False) -> Judge:
+    """The judge of a model in float32 on a half of the held-out files; one for each process."""
+    return Judge(load(str(folder), "cpu", "float32"), read_heldout(heldout, for_fitting))
+
+
+def fill_one(folder: Path, heldout: Path, for_fitting: bool, hole: Hole) -> Filled:
+    """Fills a hole, in whatever process."""
+    return judge_of(folder, heldout, for_fitting).fill(hole)
 
 
 def long_files(files: list[Heldout], model: LoadedModel, n_files: int) -> list[int]:

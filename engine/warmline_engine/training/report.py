@@ -14,7 +14,7 @@ import time
 import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from warmline_engine.loaded_model import LoadedModel, load
+from warmline_engine.loaded_model import load
 from warmline_engine.model.sources import EMBEDDED, read_card
 
 from . import checkpoints, copying, curve, golden
@@ -30,11 +30,11 @@ from .card import Card, Measured, card_text, card_toml
 from .judge import (
     KINDS,
     LAYOUTS,
-    Filled,
-    Hole,
     Judge,
     choose_holes,
     choose_windows,
+    fill_one,
+    judge_of,
     long_files,
     read_heldout,
     read_lines,
@@ -59,6 +59,10 @@ class Place:
 
     folder: Path
     work: Path
+
+    @property
+    def heldout(self) -> Path:
+        return self.work / "corpus/heldout.jsonl"
 
     @property
     def run(self) -> Path:
@@ -113,7 +117,7 @@ def _is_continued(place: Place) -> bool:
 
 def measure(place: Place, extent: Extent) -> Measured:
     """Everything that the card tells of a model, on a process for each core."""
-    files = read_heldout(place.work / "corpus/heldout.jsonl")
+    files = read_heldout(place.heldout)
     windows = choose_windows(files, extent.n_windows)
     holes = [hole for kind in KINDS for hole in choose_holes(files, kind, extent.n_holes)]
     model = load(str(place.folder), "cpu", "float32")
@@ -123,7 +127,9 @@ def measure(place: Place, extent: Extent) -> Measured:
     with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
         # what takes longest begins first
         baseline = pool.submit(_measure_against_training, place, extent)
-        filled = list(pool.map(partial(_fill, place), holes, chunksize=20))
+        filled = list(
+            pool.map(partial(fill_one, place.folder, place.heldout, False), holes, chunksize=20)
+        )
         sums = list(pool.map(partial(_loss_by_position, place), long))
         bits = {layout: pool.submit(_bits_per_byte, place, layout, extent) for layout in LAYOUTS}
         against = baseline.result()
@@ -141,19 +147,8 @@ def measure(place: Place, extent: Extent) -> Measured:
         )  # fmt: skip
 
 
-@cache
 def _judge(place: Place) -> Judge:
-    """One for each process."""
-    return Judge(_load(place), read_heldout(place.work / "corpus/heldout.jsonl"))
-
-
-@cache
-def _load(place: Place) -> LoadedModel:
-    return load(str(place.folder), "cpu", "float32")
-
-
-def _fill(place: Place, hole: Hole) -> Filled:
-    return _judge(place).fill(hole)
+    return judge_of(place.folder, place.heldout)
 
 
 def _loss_by_position(place: Place, which: int) -> np.ndarray:
@@ -161,7 +156,7 @@ def _loss_by_position(place: Place, which: int) -> np.ndarray:
 
 
 def _bits_per_byte(place: Place, layout: str, extent: Extent) -> float:
-    files = read_heldout(place.work / "corpus/heldout.jsonl")
+    files = read_heldout(place.heldout)
     return _judge(place).bits_per_byte(layout, choose_windows(files, extent.n_windows))
 
 
@@ -178,8 +173,9 @@ class AgainstTraining:
 def _measure_against_training(place: Place, extent: Extent) -> AgainstTraining:
     tokenizer = HuggingFaceTokenizer.from_file(str(place.folder / "tokenizer.json"))
     train = Documents(place.work / "corpus/train.jsonl", tokenizer, keep_ids=True).ids
-    heldout = Documents(place.work / "corpus/heldout.jsonl", tokenizer, keep_ids=True).ids
-    judge, model = _judge(place), _load(place)
+    heldout = Documents(place.heldout, tokenizer, keep_ids=True).ids
+    judge = _judge(place)
+    model = judge.model
     trained, ends = copying.TrainedText(train), copying.line_ends(model)
     copied = [
         copying.copied_share(model, trained, copying.choose_prompts(ids, ends, extent.n_prompts))
@@ -187,7 +183,7 @@ def _measure_against_training(place: Place, extent: Extent) -> AgainstTraining:
     ]
     del trained
     ngram = NGram(np.concatenate(train).astype(np.int64), tokenizer.get_vocab_size())
-    files = read_heldout(place.work / "corpus/heldout.jsonl")
+    files = read_heldout(place.heldout)
     windows = choose_windows(files, extent.n_windows)
     return AgainstTraining(*judge.baseline_bits_per_byte(ngram, windows), *copied)
 
