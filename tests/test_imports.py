@@ -34,7 +34,9 @@ FLOORS = [
     {"loaded_model"},
     {"retrieval"},
     {"window"},
+    {"completion"},
     {"session"},
+    {"inbox"},
     {"worker"},
     {"service", "bench", "evaluation"},
 ]

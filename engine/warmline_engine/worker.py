@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from . import wire
 from .cache.arena import ArenaFull
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
+from .inbox import Client, Inbox, Text, Waiting
 from .loaded_model import LoadedModel
 from .pace import Battery, Pace
 from .session import Ask, Session
@@ -32,12 +32,6 @@ END_WITHIN_S = 5.0
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
 
-class Client(Protocol):
-    """A connection, as the worker sees it."""
-
-    def send(self, frame: wire.ToServer) -> None: ...
-
-
 @dataclass
 class Document:
     """A session and what the worker remembers of it."""
@@ -48,26 +42,6 @@ class Document:
     touched: float
     edited_at: float | None = None  # since when an edit waits to be encoded
     n_encoded_at_edit: int = 0
-
-
-@dataclass
-class Waiting:
-    client: Client
-    frame: wire.Complete
-    arrived: float
-
-
-@dataclass
-class _Inbox:
-    """What the connections put down for the worker; guarded by `changed`."""
-
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    texts: deque[tuple[Client, wire.ToEngine | None]] = field(
-        default_factory=deque[tuple[Client, wire.ToEngine | None]]
-    )
-    completions: deque[Waiting] = field(default_factory=deque[Waiting])
-    cancelled: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
-    is_closing: bool = False
 
 
 class Worker(threading.Thread):
@@ -83,46 +57,26 @@ class Worker(threading.Thread):
         self._load = load
         self._context_tokens = context_tokens
         self._broadcast = broadcast
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._documents: dict[tuple[int, str], Document] = {}
         self._chunk = 64
         self._pace = Pace(Battery())
         self._model: LoadedModel | None = None
         self._failure = ""
-        self._current: Waiting | None = None
 
     # ---- called from the event loop
 
     def submit(self, client: Client, frame: wire.ToEngine) -> None:
         """Takes a frame of a connection; answers come through `client.send`."""
-        with self._inbox.changed:
-            if isinstance(frame, wire.Complete):
-                self._inbox.completions.append(Waiting(client, frame, time.monotonic()))
-            elif isinstance(frame, wire.Cancel):
-                self._cancel(client, frame.id)
-            else:
-                self._inbox.texts.append((client, frame))
-                if isinstance(frame, wire.Edit | wire.Close | wire.Open):
-                    self._cancel_current(client, frame.document)
-            self._inbox.changed.notify()
+        self._inbox.submit(client, frame)
 
     def leave(self, client: Client) -> None:
         """Drops the documents of a connection that is gone."""
-        with self._inbox.changed:
-            self._inbox.texts.append((client, None))
-            for waiting in list(self._inbox.completions):
-                if waiting.client is client:
-                    self._inbox.completions.remove(waiting)
-                    self._inbox.cancelled.discard((id(client), waiting.frame.id))
-            if self._current is not None and self._current.client is client:
-                self._inbox.cancelled.add((id(client), self._current.frame.id))
-            self._inbox.changed.notify()
+        self._inbox.leave(client)
 
     def close(self) -> bool:
         """Ends the thread after the present chunk; whether it has ended."""
-        with self._inbox.changed:
-            self._inbox.is_closing = True
-            self._inbox.changed.notify()
+        self._inbox.close()
         self.join(END_WITHIN_S)
         return not self.is_alive()
 
@@ -131,18 +85,6 @@ class Worker(threading.Thread):
         if self._failure:
             return wire.Failure(None, "model", self._failure)
         return self._ready() if self._model else None
-
-    def _cancel(self, client: Client, request_id: int) -> None:
-        """Notes that a request is not wanted any more, if it waits or is being answered."""
-        waiting = [*self._inbox.completions, *([self._current] if self._current else [])]
-        if any(w.client is client and w.frame.id == request_id for w in waiting):
-            self._inbox.cancelled.add((id(client), request_id))
-
-    def _cancel_current(self, client: Client, document: str) -> None:
-        """A text that changes makes the answer being made for it worthless."""
-        current = self._current
-        if current and current.client is client and current.frame.document == document:
-            self._inbox.cancelled.add((id(client), current.frame.id))
 
     # ---- the thread
 
@@ -161,7 +103,7 @@ class Worker(threading.Thread):
         while not self._inbox.is_closing:
             try:
                 if not self._step():
-                    self._wait()
+                    self._inbox.wait(self._pace.pause_s(time.monotonic()))
             except Exception:  # a process loop: one bad document must not end the others
                 log.exception("a step failed")
                 time.sleep(0.05)
@@ -184,30 +126,19 @@ class Worker(threading.Thread):
             dtype=str(model.transformer.dtype).removeprefix("torch."),
         )
 
-    def _wait(self) -> None:
-        with self._inbox.changed:
-            if not (self._inbox.texts or self._inbox.completions or self._inbox.is_closing):
-                self._inbox.changed.wait(timeout=self._pace.pause_s(time.monotonic()))
-
     def _step(self) -> bool:
         """Does the weightiest piece of work; whether there was any."""
-        with self._inbox.changed:
-            taken = self._inbox.texts.popleft() if self._inbox.texts else None
-            waiting = None
-            if taken is None and self._inbox.completions:
-                waiting = self._current = self._inbox.completions.popleft()
-        if taken is not None:
-            self._take_text(*taken)
-            return True
-        if waiting is not None:
+        taken = self._inbox.take()
+        if isinstance(taken, Text):
+            self._take_text(taken.client, taken.frame)
+        elif isinstance(taken, Waiting):
             try:
-                self._complete(waiting)
+                self._complete(taken)
             finally:
-                with self._inbox.changed:
-                    self._current = None
-                    self._inbox.cancelled.discard((id(waiting.client), waiting.frame.id))
-            return True
-        return self._model is not None and self._work_ahead()
+                self._inbox.answered(taken)
+        else:
+            return self._model is not None and self._work_ahead()
+        return True
 
     # ---- texts
 
@@ -293,12 +224,12 @@ class Worker(threading.Thread):
             client.send(wire.Failure(frame.id, "out_of_sync", name, frame.document))
 
     def _answer(self, waiting: Waiting) -> wire.Completion:
-        frame, key = waiting.frame, (id(waiting.client), waiting.frame.id)
+        frame = waiting.frame
         if self._model is None:
             raise EngineError(self._failure or "the model is being loaded")
         document = self._find(waiting.client, frame.document)
         document.touched = time.monotonic()
-        if key in self._inbox.cancelled or document.version != frame.version:
+        if self._inbox.is_cancelled(waiting) or document.version != frame.version:
             return _empty(frame.id, waiting.arrived)
         ask = Ask(
             frame.offset,
@@ -307,7 +238,7 @@ class Worker(threading.Thread):
             frame.multi_line,
             max(1, min(frame.n_alternatives, 5)),
             frame.deadline_ms,
-            lambda: key in self._inbox.cancelled,
+            lambda: self._inbox.is_cancelled(waiting),
             frame.shows_unsure,
             max(LEAST_CHUNK_ASKED, self._chunk),
         )

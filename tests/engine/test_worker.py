@@ -97,9 +97,9 @@ def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: Worker, w
     (answer,) = client.of(wire.Completion)
     # an id that nobody has asked under is free to be asked under
     assert (answer.stop == "cancelled") is (when == "after")
-    assert worker._inbox.cancelled == set()
+    assert worker._inbox._cancelled == set()
     worker.submit(client, wire.Cancel(1))
-    assert worker._inbox.cancelled == set()
+    assert worker._inbox._cancelled == set()
 
 
 def test_ids_of_two_connections_do_not_mix(worker: Worker) -> None:
