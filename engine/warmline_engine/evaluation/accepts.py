@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.window import Window
 
 from .edits import Replacement, lines_of
 from .followers import EncodedAgain, Follower, Repaired
 from .forks import forked
 from .records import Judge, Record, Request
-from .scoring import read_all, score
+from .scoring import opened_at, score
 from .traces import is_code
 
 N_ACCEPTS = 10
@@ -45,19 +44,20 @@ def run(model: LoadedModel, task: AcceptTask) -> list[Record]:
     head, run_of = "".join(lines[: task.first]), lines[task.first : task.first + N_ACCEPTS]
     text = head + "".join(lines[task.first + N_ACCEPTS :])
     cursor = len(head) - 1
+    opened = opened_at(model, text, cursor)
     ways: dict[str, Follower] = {
-        "accepted, moved": Follower(model, text, cursor),
-        "accepted, moved and repaired": Repaired(model, text, cursor),
-        "accepted, encoded again": EncodedAgain(model, text, cursor),
+        "accepted, moved": Follower(model, opened),
+        "accepted, moved and repaired": Repaired(model, opened),
+        "accepted, encoded again": EncodedAgain(model, opened),
     }
+    opened.sequence.drop_cache()
     records: list[Record] = []
     for number, line in enumerate(run_of):
         content = line.strip()
         enter = Replacement(cursor, cursor, "\n" + line[: len(line) - len(line.lstrip())])
         text = text[:cursor] + enter.text + text[cursor:]
         cursor += len(enter.text)
-        cold = Window(model, text, 0, len(text), cursor)
-        read_all(cold)
+        cold = opened_at(model, text, cursor)
         truth = model.tokenizer.encode(content).ids
         scored = score(cold, truth)
         kind = f"after {number} accepts"

@@ -17,7 +17,7 @@ from .edits import Replacement, inverse, line_number, moved
 from .forks import deviations, forked, key_error, leave_unrotated, take_layers
 from .layouts import in_other_layout
 from .records import Judge, Record, Request
-from .scoring import Scored, read_all, refresh_all, score
+from .scoring import Scored, opened_at, read_all, refresh_all, score
 
 # the curve between what is served and a cold read: tokens in the order that is the default, then the orders
 CURVE = (8, 32, 64, 128, 256)
@@ -55,9 +55,8 @@ def _run_layout(model: LoadedModel, task: TargetTask, extra: bool | None) -> lis
     """`extra` None leaves the repairs out."""
     target = task.target
     truth = model.tokenizer.encode(target.truth).ids
-    cold = Window(model, target.text, 0, len(target.text), target.cursor)
     begin = time.perf_counter()
-    read_all(cold)
+    cold = opened_at(model, target.text, target.cursor)
     scored = score(cold, truth)
     cold_ms = (time.perf_counter() - begin) * 1000
     first = Request("", "controlled", "", f"{target.package}/{task.key}", target.truth)

@@ -9,7 +9,7 @@ from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.window import Window
 
 from .edits import Replacement
-from .forks import leave_unrotated
+from .forks import fork, leave_unrotated
 from .scoring import read_all, refresh_all
 
 
@@ -21,10 +21,10 @@ class Follower:
     settles = False  # whether everything is made fresh when the cursor jumps
     accepts = "moved"  # or "repaired" or "encoded again"
 
-    def __init__(self, model: LoadedModel, text: str, cursor: int) -> None:
+    def __init__(self, model: LoadedModel, opened: Window) -> None:
+        """`opened` has been read; it is left as it is."""
         self._model = model
-        self.window = Window(model, text, 0, len(text), cursor)
-        read_all(self.window)
+        self.window = fork(opened)
         self.last_ms = 0.0
         self._n_counted = self.window.sequence.n_encoded
         self._n_unasked = 0  # encoded on other grounds than edits

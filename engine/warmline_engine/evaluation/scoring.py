@@ -35,6 +35,13 @@ class Scored:
         return self.logits[:-1]
 
 
+def opened_at(model: LoadedModel, text: str, cursor: int) -> Window:
+    """A window of a whole text, read."""
+    window = Window(model, text, 0, len(text), cursor)
+    read_all(window)
+    return window
+
+
 def read_all(window: Window) -> None:
     """Encodes all that is pending."""
     while window.sequence.encode_pending(CHUNK):

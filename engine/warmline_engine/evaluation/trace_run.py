@@ -16,7 +16,7 @@ from .followers import Conflict, Follower, Served, Settled, SettledElsewhere
 from .forks import fork, forked, key_error
 from .layouts import in_other_layout
 from .records import Judge, Record, Request
-from .scoring import Scored, read_all, refresh_all, score
+from .scoring import Scored, opened_at, read_all, refresh_all, score
 from .traces import Ask, Change, Jump, script
 
 IGNORED_BEYOND = 3  # lines from the cursor: what reuse does not see
@@ -57,26 +57,18 @@ class Trace:
         self._text = task.old
         self._how = "jump"
         self._n_asked = 0
-        self._opened = Window(model, task.old, 0, len(task.old), 0)
-        read_all(self._opened)
-        self._followers: dict[str, Follower] = {
-            "PIE": Follower(model, task.old, 0),
-            "PIE, settled": Settled(model, task.old, 0),
-            "PIE, as served": Served(model, task.old, 0),
-        }
         self._extra = task.number % EXTRA == 0
-        self._other: LoadedModel | None = None
+        self._opened = opened_at(model, task.old, 0)
+        self._followers = _followers(model, self._opened, self._extra)
+        self._other = in_other_layout(model) if self._extra else None
         self._other_followers: dict[str, Follower] = {}
         if self._extra:
-            self._followers["PIE, settled, cursor unknown"] = SettledElsewhere(model, task.old, 0)
-            self._followers["conflict"] = Conflict(model, task.old, 0)
-            self._other = in_other_layout(model)
-            if self._other is not None:
-                self._other_followers = {
-                    "PIE": Follower(self._other, task.old, 0),
-                    "PIE, settled": Settled(self._other, task.old, 0),
-                    "PIE, as served": Served(self._other, task.old, 0),
-                }
+            self._followers["PIE, settled, cursor unknown"] = SettledElsewhere(model, self._opened)
+            self._followers["conflict"] = Conflict(model, self._opened)
+        if self._other is not None:
+            opened = opened_at(self._other, task.old, 0)
+            self._other_followers = _followers(self._other, opened, is_extra=True)
+            opened.sequence.drop_cache()
 
     def run(self) -> list[Record]:
         """All records of the session."""
@@ -133,10 +125,9 @@ class Trace:
         text: str,
         cursor: int,
     ) -> list[Record]:
-        cold = Window(model, text, 0, len(text), cursor)
         truth = model.tokenizer.encode(request.truth).ids
         begin = time.perf_counter()
-        read_all(cold)
+        cold = opened_at(model, text, cursor)
         scored = score(cold, truth)
         cold_ms = (time.perf_counter() - begin) * 1000
         judge = Judge(model, replace(request, n_context=cold.n_own_tokens), scored)
@@ -202,6 +193,16 @@ class Trace:
         record = self._judge.record("reuse", scored, n_encoded, offered=offered)
         window.sequence.drop_cache()
         return record
+
+
+def _followers(model: LoadedModel, opened: Window, is_extra: bool) -> dict[str, Follower]:
+    found: dict[str, Follower] = {
+        "PIE": Follower(model, opened),
+        "PIE, as served": Served(model, opened),
+    }
+    if is_extra:
+        found["PIE, settled"] = Settled(model, opened)
+    return found
 
 
 def run(model: LoadedModel, task: TraceTask) -> list[Record]:
