@@ -23,10 +23,13 @@ from warmline_kernels.view import View, cos_sin
 from .arena import Arena, Rows
 from .slots import Ints, SlotTable
 
-# more queries than this read keys rotated for where they stand; fewer are turned once per offset instead. At 8,000
+# more queries than this read keys that all have one offset; fewer are turned once per offset instead. At 8,000
 # slots and two offsets the second version of 8 queries costs what half of the keys cost to derive (37 and 33 ms)
 N_QUERIES_TURNED = 7
 N_OFFSETS_KEPT = 4
+# so many keys are rotated anew for less than a query's second version costs in one pass (small model, two cores)
+N_KEYS_ROTATED = 1000
+FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
 class Sequence:
@@ -92,9 +95,13 @@ class Sequence:
         Raises: ArenaFull, and then nothing has changed.
         """
         self._rows.reserve(self._slots.n_used + self.n_pending)
-        slots = self._slots.place(positions)
+        offset, n_offsets, n_others = self._common_offset()
+        is_turned = len(positions) <= N_QUERIES_TURNED and n_offsets <= N_OFFSETS_KEPT
+        slots = self._slots.place(positions, offset)
         try:
-            logits = self._forward(positions, slots, n_logits)
+            if n_others <= N_KEYS_ROTATED or not is_turned:
+                self.derive_rotated(offset)
+            logits = self._forward(positions, slots, offset, n_logits)
         except BaseException:
             self._forget(positions)
             raise
@@ -146,16 +153,16 @@ class Sequence:
         self.splice(n_before, n_before, tokens)
         return self.encode(np.arange(n_before, len(self.tokens)), len(tokens))
 
-    def derive_rotated(self) -> None:
-        """Rotates all keys anew for where they stand, from what was stored unrotated.
+    def derive_rotated(self, offset: int = 0) -> None:
+        """Rotates keys anew that are not rotated for `offset` places before where they stand, from the unrotated ones.
 
         Where that fails, the tokens it was to rotate are pending.
         """
         table = self._slots
-        moved = np.flatnonzero(table.position_of != table.rotated_at)
+        moved = np.flatnonzero(table.position_of - table.rotated_at != offset)
         if len(moved) == 0:
             return
-        positions = torch.from_numpy(table.position_of[moved]).to(self._model.device)
+        positions = torch.from_numpy(table.position_of[moved] - offset).to(self._model.device)
         cos, sin = cos_sin(positions, self._frequencies, self._rope.attention_factor)
         slots = torch.from_numpy(moved).to(self._model.device)
         try:
@@ -164,7 +171,7 @@ class Sequence:
             # some of these keys are turned by now and some are not, and nobody knows which
             self._forget(np.sort(table.position_of[moved]))
             raise
-        table.mark_rotated(moved)
+        table.mark_rotated(moved, offset)
 
     def drop_cache(self) -> None:
         """Gives all memory back; every token is pending again."""
@@ -205,23 +212,32 @@ class Sequence:
         self.n_fresh += n_run
         # a fresh token that was encoded again stays fresh: it saw what a cold read shows it
 
-    def _forward(self, positions: Ints, slots: Ints, n_logits: int) -> Tensor:
+    def _common_offset(self) -> tuple[int, int, int]:
+        """The offset to rotate new keys for, which most keys have; how many offsets there are; keys with the others.
+
+        A shift is shared by all keys behind it: the few that do not share it are the ones to rotate anew.
+        """
+        offsets, counts = self._slots.offsets()
+        near = np.abs(offsets) <= FARTHEST_OFFSET
+        if not near.any():
+            return 0, len(offsets) + 1, int(counts.sum())
+        n_most = counts[near].max()
+        common = offsets[near][counts[near].argmax()]
+        return int(common), len(offsets), int(counts.sum() - n_most)
+
+    def _forward(self, positions: Ints, slots: Ints, offset: int, n_logits: int) -> Tensor:
         table, device, rows = self._slots, self._model.device, self._rows
         n_used = table.n_used
-        turned_at = table.rotated_at
-        if len(positions) > N_QUERIES_TURNED or _n_offsets(table) > N_OFFSETS_KEPT:
-            self.derive_rotated()
-            turned_at = table.rotated_at
         at = torch.from_numpy(positions).to(device)
         view = View(
             query_positions=at,
             key_positions=torch.from_numpy(table.position_of.copy()).to(device),
-            rotated_at=torch.from_numpy(turned_at.copy()).to(device),
+            rotated_at=torch.from_numpy(table.rotated_at.copy()).to(device),
             inverse_frequencies=self._frequencies,
             attention_factor=self._rope.attention_factor,
             scale=self._model.config.attention_scale,
         )
-        cos, sin = cos_sin(at[:, None], self._frequencies, self._rope.attention_factor)
+        cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         target = _as_slice_or_index(slots, device)
         windows, attention = self._model.config.windows, self._kernels.attention
 
@@ -234,10 +250,6 @@ class Sequence:
         tokens = torch.tensor([self.tokens[p] for p in positions.tolist()], device=device)
         logits_for = slice(len(positions) - n_logits, None) if n_logits else None
         return self._model.forward(tokens, attend, logits_for)
-
-
-def _n_offsets(table: SlotTable) -> int:
-    return len(np.unique(table.position_of - table.rotated_at))
 
 
 def _as_slice_or_index(slots: Ints, device: torch.device) -> slice | Tensor:

@@ -78,8 +78,15 @@ class SlotTable:
         self.slot_of = np.concatenate((left[:to], run, left[to:]))
         self._renumber(min(start, to), max(end, to + len(run)))
 
-    def place(self, positions: Ints) -> Ints:
-        """Gives each of the positions a slot where it has none; the slots, in the order of the positions."""
+    def offsets(self) -> tuple[Ints, Ints]:
+        """How far keys stand from where they are rotated for, each once, and how many keys do."""
+        return np.unique(self.position_of - self.rotated_at, return_counts=True)
+
+    def place(self, positions: Ints, offset: int = 0) -> Ints:
+        """Gives each of the positions a slot where it has none; the slots, in the order of the positions.
+
+        Their keys are noted as rotated for `offset` places before where they stand.
+        """
         slots = self.slot_of[positions]
         missing = slots == PENDING
         n_missing = int(missing.sum())
@@ -89,7 +96,7 @@ class SlotTable:
             self.n_used += n_missing
             self.slot_of[positions] = slots
             self._position_of[slots] = positions
-        self._rotated_at[slots] = positions
+        self._rotated_at[slots] = positions - offset
         return slots
 
     def forget(self, positions: Ints) -> RowMoves:
@@ -98,9 +105,9 @@ class SlotTable:
         self.slot_of[positions] = PENDING
         return self._fill_holes(freed[freed != PENDING])
 
-    def mark_rotated(self, slots: Ints) -> None:
-        """Notes that the keys of these slots are rotated for where they stand."""
-        self._rotated_at[slots] = self._position_of[slots]
+    def mark_rotated(self, slots: Ints, offset: int = 0) -> None:
+        """Notes that the keys of these slots are rotated for `offset` places before where they stand."""
+        self._rotated_at[slots] = self._position_of[slots] - offset
 
     def check(self) -> None:
         """Recomputes the books.
