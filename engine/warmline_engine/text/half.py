@@ -41,7 +41,7 @@ class Half:
 
     def _take(self, encoded: Encoded) -> None:
         self.ids = encoded.ids
-        self._starts = encoded.starts
+        self.starts = encoded.starts
         self._begins = encoded.begins_piece
 
     def __len__(self) -> int:
@@ -49,11 +49,11 @@ class Half:
 
     def index_of(self, offset: int) -> int:
         """The first token that starts at or behind an offset."""
-        return int(np.searchsorted(self._starts, offset))
+        return int(np.searchsorted(self.starts, offset))
 
     def start_of(self, token_idx: int) -> int:
         """Where a token starts; the text's length for the one past the last."""
-        return int(self._starts[token_idx]) if token_idx < len(self.ids) else len(self.text)
+        return int(self.starts[token_idx]) if token_idx < len(self.ids) else len(self.text)
 
     def n_in_last_piece(self) -> int:
         """How many tokens the last piece has."""
@@ -61,6 +61,31 @@ class Half:
         # from the end, since a half may be long and a piece is not
         begin = next((k for k in reversed(range(n_tokens)) if self._begins[k]), n_tokens)
         return n_tokens - begin
+
+    def settled(self, start: int, end: int) -> tuple[int, int]:
+        """The tokens within characters that stay the same wherever the text goes: all but the pieces at its ends."""
+        begin, last = self.index_of(start), self._border_before(end)
+        while begin < last and not self._is_border(begin):
+            begin += 1
+        return begin, max(begin, last)
+
+    def put_in_front(self, other: Half, begin: int, end: int) -> None:
+        """Puts settled tokens of another half in front, with their text. An edit where they meet is to follow."""
+        first, last = other.start_of(begin), other.start_of(end)
+        self.ids = other.ids[begin:end] + self.ids
+        moved = other.starts[begin:end] - first
+        self.starts = np.concatenate((moved, self.starts + (last - first)))
+        self._begins = np.concatenate((other._begins[begin:end], self._begins))
+        self.text = other.text[first:last] + self.text
+
+    def put_behind(self, other: Half, begin: int, end: int) -> None:
+        """Puts settled tokens of another half at the end, with their text. An edit where they meet is to follow."""
+        first, last = other.start_of(begin), other.start_of(end)
+        self.ids = self.ids + other.ids[begin:end]
+        moved = other.starts[begin:end] - first + len(self.text)
+        self.starts = np.concatenate((self.starts, moved))
+        self._begins = np.concatenate((self._begins, other._begins[begin:end]))
+        self.text += other.text[first:last]
 
     def edit(self, start: int, end: int, replacement: str) -> Retokenized:
         """Replaces the characters [start, end)."""
@@ -86,14 +111,12 @@ class Half:
             first,
             last,
             self.ids[first:last],
-            self._starts[first:last].tolist(),
+            self.starts[first:last].tolist(),
             new.ids,
             new.starts.tolist(),
         )
         self.ids = self.ids[:first] + new.ids + self.ids[last:]
-        self._starts = np.concatenate(
-            (self._starts[:first], new.starts, self._starts[last:] + shift)
-        )
+        self.starts = np.concatenate((self.starts[:first], new.starts, self.starts[last:] + shift))
         self._begins = np.concatenate((self._begins[:first], new.begins_piece, self._begins[last:]))
         self.text = text
         return change
@@ -105,13 +128,13 @@ class Half:
         settled = offset - 1
         while settled >= 0 and not _settles(self.text[settled]):
             settled -= 1
-        index = int(np.searchsorted(self._starts, settled, side="right")) - 1
+        index = int(np.searchsorted(self.starts, settled, side="right")) - 1
         while index > 0 and not self._is_border(index):
             index -= 1
         return max(index, 0)
 
     def _is_border(self, index: int) -> bool:
-        return bool(self._begins[index]) and self.text[int(self._starts[index])].isascii()
+        return bool(self._begins[index]) and self.text[int(self.starts[index])].isascii()
 
     def _meet(
         self, encoded: Encoded, text: str, begin: int, stop: int, end: int, shift: int
@@ -130,7 +153,7 @@ class Half:
         for k in candidates.tolist():
             place = int(places[k]) - shift
             index = self.index_of(place)
-            if index < len(self.ids) and self._starts[index] == place and self._is_border(index):
+            if index < len(self.ids) and self.starts[index] == place and self._is_border(index):
                 return k, index
         return (len(encoded.ids), len(self.ids)) if stop == len(text) else (0, None)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from .fim import Layout
 from .half import Half, Retokenized
+from .keys import NOWHERE, Key, KeyPair, keyed
+from .passing import Passed, pass_back, pass_on
 from .tokenizer import Tokenizer
 
 
@@ -32,7 +34,6 @@ class Move:
 
 
 Change = Splice | Move
-Key = tuple[int, int, int]  # character, how many tokens started there before, id
 TailToken = tuple[int, int]  # character within the tail's text, id
 
 
@@ -129,34 +130,15 @@ class TokenizedText:
         before, text = self.cursor, self.text
         if cursor == before:
             return []
+        begins, n_prefix = (self._begin_of_prefix(), self._begin_of_suffix()), len(self._prefix)
         if not self.layout.has_suffix:
             self._unseen = text[cursor:]
             if cursor < before:
                 return self._edit_prefix(cursor, before, "", ())
             return self._edit_prefix(before, before, text[before:cursor], ())
-        prefix_begin, suffix_begin = self._begin_of_prefix(), self._begin_of_suffix()
         if before < cursor:
-            in_prefix = self._prefix.edit(before, before, text[before:cursor])
-            in_suffix = self._suffix.edit(0, cursor - before, "")
-        else:
-            in_suffix = self._suffix.edit(0, 0, text[cursor:before])
-            in_prefix = self._prefix.edit(cursor, before, "")
-        if self.layout.is_suffix_first:
-            keys_a, keys_b = _keyed(in_prefix, 0, 0), _keyed(in_suffix, before, cursor)
-            begins = prefix_begin + in_prefix.start, suffix_begin + in_suffix.start
-            if before < cursor:
-                return _carried_back(keys_a, keys_b, begins)
-            return _carried_front(keys_a, keys_b, begins)
-        marker: list[Key] = [(-1, 0, token) for token in self.layout.between]
-        # the marker is a new token in its new place: its key differs from before by the cursor
-        old_marker = [(-2, 0, token) for _, _, token in marker]
-        old_a, new_a = _keyed(in_prefix, 0, 0)
-        # in the suffix's own characters its text began at the old cursor, and begins at the new one
-        old_b, _ = _keyed(in_suffix, before, before)
-        _, new_b = _keyed(in_suffix, cursor, cursor)
-        old = old_a + old_marker + old_b
-        new = new_a + marker + new_b
-        return _splices((old, new), prefix_begin + in_prefix.start)
+            return self._passed_on(pass_on(self._prefix, self._suffix, cursor), begins, n_prefix)
+        return self._passed_back(pass_back(self._prefix, self._suffix, cursor), begins)
 
     def _begin_of_prefix(self) -> int:
         begin = len(self._head)
@@ -169,6 +151,46 @@ class TokenizedText:
         if not self.layout.is_suffix_first:
             begin += len(self._prefix) + len(self.layout.between)
         return begin
+
+    def _markers(self) -> KeyPair:
+        """The tokens between the halves, which in a new place are new ones."""
+        between = self.layout.between
+        return [(-2, 0, token) for token in between], [(-1, 0, token) for token in between]
+
+    def _passed_back(self, passed: Passed, begins: tuple[int, int]) -> list[Change]:
+        """The changes of a cursor that went back; `begins` are the prefix's and the suffix's before that."""
+        prefix, suffix = begins
+        begin, end = passed.run
+        if not self.layout.is_suffix_first:
+            old, new = self._markers()
+            behind = _splices(
+                (passed.gone_behind + old + passed.replaced, passed.behind), prefix + end
+            )
+            left = passed.left + new + passed.before
+            return behind + _splices((passed.gone_before, left), prefix + passed.given_at)
+        n_carried = passed.n_carried
+        changes = _moves(prefix + begin, prefix + end, suffix)
+        gone = passed.gone_before + passed.gone_behind
+        changes += _splices((gone, passed.left), prefix + n_carried + passed.given_at)
+        changes += _splices((passed.replaced, passed.behind), suffix + n_carried)
+        return changes + _splices(([], passed.before), suffix)
+
+    def _passed_on(self, passed: Passed, begins: tuple[int, int], n_prefix: int) -> list[Change]:
+        """The changes of a cursor that went on, behind a prefix of n_prefix tokens."""
+        prefix, suffix = begins
+        begin, end = passed.run
+        if not self.layout.is_suffix_first:
+            old, new = self._markers()
+            left = passed.behind + new + passed.left
+            behind = _splices((passed.gone_behind, left), suffix + end)
+            gone = passed.replaced + old + passed.gone_before
+            return behind + _splices((gone, passed.before), prefix + passed.taken_at)
+        begin_of_prefix = prefix - passed.n_carried
+        changes = _moves(suffix + begin, suffix + end, begin_of_prefix + n_prefix)
+        changes += _splices(([], passed.behind), prefix + n_prefix)
+        changes += _splices((passed.replaced, passed.before), begin_of_prefix + passed.taken_at)
+        gone = passed.gone_before + passed.gone_behind
+        return changes + _splices((gone, passed.left), suffix + passed.given_at)
 
     def _edit_suffix(self, start: int, end: int, replacement: str) -> list[Change]:
         begin = self._begin_of_suffix()
@@ -193,46 +215,8 @@ class TokenizedText:
         return moves + _splices((old, new), begin + change.start)
 
 
-KeyPair = tuple[list[Key], list[Key]]  # old and new
-
-
-def _carried_back(prefix: KeyPair, suffix: KeyPair, begins: tuple[int, int]) -> list[Change]:
-    """Suffix first, a cursor that went on: what it passed leaves the suffix's front for the prefix's end."""
-    (old_a, new_a), (old_b, new_b) = prefix, suffix
-    at, run = _shared_run(old_b, new_a)
-    begin_a, begin_b = begins[0] - len(run), begins[1]
-    moves: list[Change] = []
-    if run:
-        moves.append(Move(begin_b + at, begin_b + at + len(run), begin_a + len(old_a)))
-    old_b = old_b[:at] + old_b[at + len(run) :]
-    behind = _splices((old_a + run, new_a), begin_a)
-    return moves + behind + _splices((old_b, new_b), begin_b)
-
-
-def _carried_front(prefix: KeyPair, suffix: KeyPair, begins: tuple[int, int]) -> list[Change]:
-    """Suffix first, a cursor that went back: what it passed leaves the prefix's end for the suffix's front."""
-    (old_a, new_a), (old_b, new_b) = prefix, suffix
-    at, run = _shared_run(old_a, new_b)
-    begin_a, begin_b = begins
-    moves: list[Change] = []
-    if run:
-        moves.append(Move(begin_a + at, begin_a + at + len(run), begin_b))
-    old_a = old_a[:at] + old_a[at + len(run) :]
-    behind = _splices((old_a, new_a), begin_a + len(run))
-    return moves + behind + _splices((run + old_b, new_b), begin_b)
-
-
-def _shared_run(old: list[Key], new: list[Key]) -> tuple[int, list[Key]]:
-    """The longest run of keys that both have: where it starts in the old ones, and the keys."""
-    place_of = {key: k for k, key in enumerate(new)}
-    best_at, best, n_run, expected = 0, 0, 0, None
-    for k, key in enumerate(old):
-        place = place_of.get(key)
-        n_run = 0 if place is None else n_run + 1 if place == expected else 1
-        expected = None if place is None else place + 1
-        if best < n_run:
-            best_at, best = k + 1 - n_run, n_run
-    return best_at, old[best_at : best_at + best]
+def _moves(start: int, end: int, to: int) -> list[Change]:
+    return [Move(start, end, to)] if start < end else []
 
 
 def _common_run(
@@ -253,31 +237,14 @@ def _common_run(
     return 0, []
 
 
-def _keyed(change: Retokenized, old_shift: int, new_shift: int) -> tuple[list[Key], list[Key]]:
-    return (
-        _numbered([s + old_shift for s in change.old_starts], change.old_ids),
-        _numbered([s + new_shift for s in change.new_starts], change.new_ids),
-    )
-
-
-def _keyed_around(
-    change: Retokenized, start: int, end: int, n_replaced: int
-) -> tuple[list[Key], list[Key]]:
+def _keyed_around(change: Retokenized, start: int, end: int, n_replaced: int) -> KeyPair:
     """Old keys in the characters of the new text; a token that starts in what was replaced is unlike any."""
     shift = n_replaced - (end - start)
-    places = [s if s < start else (s + shift if end <= s else -3) for s in change.old_starts]
-    return _numbered(places, change.old_ids), _numbered(change.new_starts, change.new_ids)
+    places = [s if s < start else (s + shift if end <= s else NOWHERE) for s in change.old_starts]
+    return keyed(places, change.old_ids), keyed(change.new_starts, change.new_ids)
 
 
-def _numbered(places: list[int], ids: list[int]) -> list[Key]:
-    keys: list[Key] = []
-    for k, (place, token) in enumerate(zip(places, ids, strict=True)):
-        n_before = keys[-1][1] + 1 if k and keys[-1][0] == place else 0
-        keys.append((place, n_before, token))
-    return keys
-
-
-def _splices(keys: tuple[list[Key], list[Key]], begin: int) -> list[Change]:
+def _splices(keys: KeyPair, begin: int) -> list[Change]:
     """The splices that turn the old keys into the new ones, from the back, so that each stands by itself."""
     old, new = keys
     place_of = {key: k for k, key in enumerate(old) if key[0] >= 0}

@@ -91,19 +91,23 @@ def test_tokens_equal_a_full_tokenization(
         assert mirror == tokenized.ids
 
 
+@pytest.mark.parametrize("suffix_first", [False, True])
 @pytest.mark.parametrize("name", ["own", "qwen", "starcoder", "deepseek"])
-def test_an_edit_reads_little_and_splices_less(name: str) -> None:
+def test_an_edit_reads_little_and_splices_less(name: str, suffix_first: bool) -> None:
     tokenizer = load(name)
     text = SAMPLE
-    tokenized = TokenizedText(tokenizer, find_layout(tokenizer), text, len(text) // 2)
+    layout = find_layout(tokenizer, suffix_first)
+    tokenized = TokenizedText(tokenizer, layout, text, len(text) // 2)
     before = tokenized.n_characters_read
     changes = tokenized.edit(1000, 1000, "z")
     assert tokenized.n_characters_read - before < 400
     assert sum(len(change.tokens) for change in changes if isinstance(change, Splice)) <= 12
-    before = tokenized.n_characters_read
-    changes = tokenized.move_cursor(200)
-    new = sum(len(change.tokens) for change in changes if isinstance(change, Splice))
-    assert new <= 12, "a jump encodes its marker and what stands at the two cursors"
+    for cursor in (200, len(text) - 200):
+        before = tokenized.n_characters_read
+        changes = tokenized.move_cursor(cursor)
+        assert tokenized.n_characters_read - before < 800, "the text in between is not tokenized"
+        new = sum(len(change.tokens) for change in changes if isinstance(change, Splice))
+        assert new <= 12, "a jump encodes its marker and what stands at the two cursors"
 
 
 def test_an_accepted_completion_is_moved() -> None:
