@@ -92,6 +92,7 @@ class _Case:
             for edit in inverse(self._case.before, edits):
                 original.edit(edit.start, edit.end, edit.text)
             refresh_all(original)
+            original.sequence.derive_rotated()  # as a cold read leaves it: conflict starts from there
             begin = time.perf_counter()
             with forked(original) as served:
                 n_encoded = self._edit(served, edits)
@@ -148,15 +149,14 @@ class _Case:
         orders = {name: order(served, spans) for name, order in repair.ORDERS.items()}
         is_relevant = not self._case.kind.startswith("random")
         chosen: dict[str, Ints] = {}
-        for n in CURVE if is_relevant else CURVE[2:3]:
+        for n in CURVE if extra and is_relevant else CURVE[2:3]:
             chosen[f"repair {n} {CURVE_ORDER}"] = orders[CURVE_ORDER][:n]
-        if is_relevant:
+        if extra and is_relevant:
             for name, ranking in orders.items():
                 for n in BUDGETS:
                     chosen[f"repair {n} {name}"] = ranking[:n]
             for n in LINES:
                 chosen[f"repair {n} lines"] = repair.lines_near(served, spans, n)
-        if extra and is_relevant:
             ranking = deviations(served.sequence, self._cold.sequence)
             ranking = ranking[np.isin(ranking, repair.stale(served))]
             for n in BUDGETS:

@@ -27,6 +27,10 @@ REPAIRS = (
     ("mentions", 128),
     ("from end", 128),
 )
+OFFERED = (
+    "PIE, as served",
+)  # what a text is generated for; the cold read and reuse have theirs too
+OFFERED_IN_EXTRA = (*OFFERED, "PIE", "PIE, settled")
 EXTRA = 4  # every so manyth session is played in the dearer methods too
 
 
@@ -146,10 +150,10 @@ class Trace:
                 ready_ms = follower.last_ms + (time.perf_counter() - begin) * 1000
                 n_encoded += window.sequence.n_encoded - follower.window.sequence.n_encoded
                 served = score(window, truth)
-                wants_offer = is_main and name in ("PIE", "PIE, settled", "PIE, as served")
+                wants_offer = is_main and name in (OFFERED_IN_EXTRA if self._extra else OFFERED)
                 offered = judge.offered(window, served) if wants_offer else None
                 records.append(judge.record(name, served, n_encoded, ready_ms, offered))
-                if is_main and name == "PIE":
+                if is_main and self._extra and name == "PIE":
                     records += self._repaired(judge, window, n_encoded, cold)
         cold.sequence.drop_cache()
         return records
@@ -165,14 +169,12 @@ class Trace:
                 scored = score(window, judge.truth)
                 name = f"repair {n_tokens} {order}"
                 records.append(judge.record(name, scored, n_encoded + len(chosen)))
-        if self._extra:
-            with forked(served) as window:
-                n_more = refresh_all(window)
-                scored = score(window, judge.truth)
-                with forked(cold) as reference:
-                    error = key_error(served.sequence, reference.sequence)
-                name = "refreshed"
-                records.append(judge.record(name, scored, n_encoded + n_more, key_error=error))
+        with forked(served) as window:
+            n_more = refresh_all(window)
+            scored = score(window, judge.truth)
+            with forked(cold) as reference:
+                error = key_error(served.sequence, reference.sequence)
+            records.append(judge.record("refreshed", scored, n_encoded + n_more, key_error=error))
         return records
 
     def _reuse(self, request: Request, cold: Record, text: str, cursor: int) -> Record:

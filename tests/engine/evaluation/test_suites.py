@@ -223,9 +223,9 @@ def _turn_wrongly(patch: pytest.MonkeyPatch) -> None:
     """Keys that moved are taken for rotated where they stand."""
     derive = Sequence.derive_rotated
 
-    def forget(self: Sequence) -> None:
-        self._slots.mark_rotated(np.arange(self._slots.n_used))
-        derive(self)
+    def forget(self: Sequence, offset: int = 0) -> None:
+        self._slots.mark_rotated(np.arange(self._slots.n_used), offset)
+        derive(self, offset)
 
     patch.setattr(Sequence, "derive_rotated", forget)
     patch.setattr(SlotTable, "rotated_at", property(lambda self: self.position_of))
