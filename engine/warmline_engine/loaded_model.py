@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,15 +50,18 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     cache_mebibytes: int = 1024,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> LoadedModel:
-    """Finds and loads a model.
+    """Finds and loads a model; `progress` gets what is being done and the share of it that is.
 
     Raises: ModelError, with what to do.
     """
-    folder = locate(model)
+    tell = progress or (lambda stage, share: None)
+    # without a listener the library shows its own progress in a terminal
+    folder = locate(model, partial(tell, "fetching") if progress else None)
     on = _device(device)
-    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), progress)
+    loading = partial(tell, "loading")
+    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading)
     tokenizer = Tokenizer.load(folder)
     card = read_card(folder)
     layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")

@@ -29,6 +29,7 @@ CHUNK_MS = 60.0
 LEAST_CHUNK, MOST_CHUNK = 16, 256
 LEAST_CHUNK_ASKED = 64  # somebody waits for it: smaller ones read the weights too often
 END_WITHIN_S = 5.0
+SHOWN_EVERY_S = 0.1  # of progress
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
 
@@ -49,7 +50,7 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        load: Callable[[Callable[[float], None]], LoadedModel],
+        load: Callable[[Callable[[str, float], None]], LoadedModel],
         context_tokens: int,
         broadcast: Callable[[wire.ToServer], None],
     ) -> None:
@@ -63,6 +64,7 @@ class Worker(threading.Thread):
         self._pace = Pace(Battery())
         self._model: LoadedModel | None = None
         self._failure = ""
+        self._told_progress_at = float("-inf")
 
     # ---- called from the event loop
 
@@ -90,7 +92,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._model = self._load(lambda f: self._broadcast(wire.Progress("loading", f)))
+            self._model = self._load(self._tell_progress)
         except ModelError as error:
             self._fail(str(error))
         except (
@@ -107,6 +109,13 @@ class Worker(threading.Thread):
             except Exception:  # a process loop: one bad document must not end the others
                 log.exception("a step failed")
                 time.sleep(0.05)
+
+    def _tell_progress(self, stage: str, share: float) -> None:
+        # a fetch tells of every few kilobytes: what a person cannot see is not sent
+        now = time.monotonic()
+        if share >= 1.0 or now - self._told_progress_at >= SHOWN_EVERY_S:
+            self._told_progress_at = now
+            self._broadcast(wire.Progress(stage, share))
 
     def _fail(self, message: str) -> None:
         self._failure = message

@@ -129,15 +129,17 @@ class Reporter:
         if not window or not window.work_done_progress:
             return
         progress = self._server.work_done_progress
+        message = f"{state.message or 'loading'} the model"  # or "fetching"
         # states come faster than a client makes its progress bar; each waits for the one before
         async with self._progress_order:
             if state.state == "loading" and self._progress is None:
                 self._progress = str(uuid.uuid4())
                 await progress.create_async(self._progress)  # pyright: ignore[reportUnknownMemberType]
-                begin = types.WorkDoneProgressBegin("Warmline: loading the model", percentage=0)
+                begin = types.WorkDoneProgressBegin("Warmline", message=message, percentage=0)
                 progress.begin(self._progress, begin)
             elif state.state == "loading" and state.fraction is not None:
-                report = types.WorkDoneProgressReport(percentage=round(100 * state.fraction))
+                percentage = round(100 * state.fraction)
+                report = types.WorkDoneProgressReport(message=message, percentage=percentage)
                 progress.report(str(self._progress), report)
             elif state.state != "loading" and self._progress is not None:
                 progress.end(self._progress, types.WorkDoneProgressEnd())

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from warmline_engine.errors import SourceError
 
+from .fetching import Tell, fetch
+
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
-_FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer.json",
-          "tokenizer_config.json", "card.toml"]  # fmt: skip
 
 LAYOUTS = ("prefix-first", "suffix-first")
 
@@ -34,8 +33,10 @@ def embedded_names() -> list[str]:
     return sorted(path.parent.name for path in EMBEDDED.glob("*/model.safetensors"))
 
 
-def locate(model: str) -> Path:
+def locate(model: str, tell: Tell | None = None) -> Path:
     """The folder of a model: an embedded name, a folder's path, or a Hugging Face id, which is fetched.
+
+    `tell` gets the share of a fetch that is here.
 
     Raises: SourceError, saying what was tried and what to do.
     """
@@ -50,27 +51,7 @@ def locate(model: str) -> Path:
             f"model {model!r} is neither an embedded model ({names}) nor a folder nor an id like "
             "'owner/name'; correct the setting"
         )
-    return _fetch(model)
-
-
-def _fetch(model: str) -> Path:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
-    try:
-        return Path(snapshot_download(model, allow_patterns=_FILES))
-    except HFValidationError as error:
-        raise SourceError(f"{model!r} is not a Hugging Face id: {error}") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise SourceError(
-            f"{model} is not in the local cache and could not be fetched ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); check the connection and the id, or give a folder"
-        ) from None
+    return fetch(model, tell)
 
 
 def read_card(folder: Path) -> Card:
