@@ -259,3 +259,36 @@ async def test_a_restart_ends_the_engine_and_starts_another(
         await client.until_state("ready")
         assert engine_pid(path) not in (before, None)
         assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_paste_of_megabytes_is_served_and_a_larger_one_left_out(window: Opener) -> None:
+    line = "value = compute(1)\n"
+    async with window() as client:
+        client.open(URI, TEXT)
+        client.change(URI, 2, insertion(4, 0, line * 100_000))  # 1.9 MB
+        assert (await client.ask(URI, 100_005, 4)).items
+        client.change(URI, 3, insertion(0, 0, line * 260_000))  # 4.9 MB more
+        await client.until_state("too large")
+        assert not (await client.ask(URI, 360_005, 4)).items
+        everything = types.Range(types.Position(0, 0), types.Position(360_006, 0))
+        client.change(URI, 4, types.TextDocumentContentChangePartial(everything, TEXT))
+        await client.until_state("ready")
+        assert (await client.ask(URI, 5, 4)).items
+
+
+async def test_a_flood_of_changes_and_requests_is_answered_to_the_last(window: Opener) -> None:
+    """Nobody waits for an answer: each request but the last is behind the times when it is looked at."""
+    async with window() as client:
+        client.open(URI, TEXT)
+        asked: list[asyncio.Future[types.InlineCompletionList]] = []
+        cursor = {"textDocument": {"uri": URI}, "position": {"line": 5, "character": 4}}
+        for k in range(1500):
+            client.change(URI, k + 2, insertion(0, k, "#"))
+            if k % 5 == 0:
+                client.protocol.notify("warmline/didMoveCursor", cursor)
+                asked.append(asyncio.ensure_future(client.ask(URI, 5, 4)))
+        last = asyncio.ensure_future(client.ask(URI, 5, 4))
+        answers = await asyncio.wait_for(asyncio.gather(*asked), 120)
+        assert all(not answer.items for answer in answers)
+        assert (await last).items
+        assert client.statuses[-1].state == "ready"
