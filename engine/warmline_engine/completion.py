@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from .decoding.agreement import Around
+from .decoding.branches import Begun, Branches
 from .decoding.drafts import Speculation, copying
-from .decoding.greedy import Decoded, Limits, decode
+from .decoding.greedy import NOTHING, Decoded, Limits, decode
 from .decoding.healing import Healing, only
 from .decoding.recall import Recall
 from .decoding.stopping import Stopping
@@ -30,11 +31,45 @@ class Completion:
         self._around = Around(before, window.tokenized.suffix_ids, model.barred)
         self._healing = Healing(stub, model.tokenizer, model.spellings)
 
-    def decode(self, logits: Tensor, stopping: Stopping, limits: Limits, rank: int = 0) -> Decoded:
-        """One completion from the logits behind the context; the sequence afterwards carries its tokens."""
+    def answers(
+        self, logits: Tensor, stopping: Stopping, limits: Limits, n_answers: int
+    ) -> list[Decoded]:
+        """The greedy completion, and others that leave it at an early token, the likeliest a token first.
+
+        At most n_answers, each of another text. The sequence afterwards carries the tokens of the first.
+        """
+        sequence, branches = self._sequence, Branches(n_answers - 1)
+        first = self.decode(logits, stopping, limits, branches=branches if n_answers > 1 else None)
+        if n_answers == 1 or first.stop == "cancelled":
+            return [first]
+        model, carried = self._model, sequence.tokens[self._n_context :]
+        others: list[Decoded] = []
+        for begun in branches.best(first.tokens, model.layout.ends, model.tokenizer.decode):
+            if limits.is_late():
+                break
+            others.append(self.decode(logits, stopping, limits, begun))
+        # the first is the one that is most often accepted
+        self._carry(carried)
+        others.sort(key=lambda other: -other.mean_logprob)
+        texts = {first.text: first}
+        for other in others:
+            if other.stop != "cancelled":
+                texts.setdefault(other.text, other)
+        return list(texts.values())
+
+    def decode(
+        self,
+        logits: Tensor,
+        stopping: Stopping,
+        limits: Limits,
+        begun: Begun = NOTHING,
+        branches: Branches | None = None,
+    ) -> Decoded:
+        """One completion from the logits behind the context; the sequence afterwards carries its tokens.
+
+        Of what is `begun` the tokens but the last stay where the sequence carries them.
+        """
         model, healing = self._model, self._healing
-        self._sequence.truncate(self._n_context)
-        speculation = Speculation(self._sequence, copying(self._around))
         recall = Recall(model.recall, self._around) if model.recall else None
 
         def expect(logits: Tensor) -> Tensor:
@@ -43,7 +78,11 @@ class Completion:
                 logits = recall.mix(logits, speculation.taken, allowed)
             return logits if allowed is None else only(logits, allowed)
 
+        self._carry(list(begun.tokens[:-1]))
+        speculation = Speculation(self._sequence, copying(self._around), begun.tokens[:-1])
         try:
+            for token in begun.tokens[-1:]:
+                logits = speculation.append(token)
             return decode(
                 expect(logits),
                 lambda token: expect(speculation.append(token)),
@@ -52,11 +91,22 @@ class Completion:
                 model.layout.ends,
                 stopping,
                 limits,
-                rank,
                 len(healing.stub),
+                begun,
+                branches,
             )
         finally:
             speculation.close()
+
+    def _carry(self, tokens: list[int]) -> None:
+        """Makes the sequence carry tokens behind the context; those that it does already stay."""
+        sequence, n_context = self._sequence, self._n_context
+        carried, n_same = sequence.tokens[n_context:], 0
+        while n_same < min(len(tokens), len(carried)) and tokens[n_same] == carried[n_same]:
+            n_same += 1
+        sequence.truncate(n_context + n_same)
+        if n_same < len(tokens):
+            sequence.extend(tokens[n_same:])
 
 
 @contextmanager

@@ -197,10 +197,7 @@ class Session:
             window.is_behind_changed = False
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
-            # the likeliest comes last, so that its tokens are the ones the sequence keeps for an accept
-            ranks = reversed(range(max(1, ask.n_alternatives)))
-            items = [completion.decode(logits, stopping, limits, rank) for rank in ranks]
-        items.reverse()
+            items = completion.answers(logits, stopping, limits, max(1, ask.n_alternatives))
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
 

@@ -77,14 +77,14 @@ def test_what_is_offered_goes_on_from_the_cursor(model: LoadedModel) -> None:
 
 
 def test_alternatives_spell_what_is_begun_too(model: LoadedModel) -> None:
-    """Also where fewer tokens do than alternatives are asked for."""
+    """Also where fewer tokens do than answers are asked for: then others leave the first one later."""
     text = TEXT + "\nx~"
     session = Session(model, text, len(text), 4096)
     assert model.tokenizer.decode(session._full.begun()) == "~"
     assert len(model.spellings.agreeing("~")) < 5
     items = session.complete(replace(ask(len(text)), n_alternatives=5)).items
-    assert len(items) == 5
-    assert len({tuple(item.tokens) for item in items}) == 5
+    assert 1 < len(items) <= 5
+    assert len({item.text for item in items}) == len(items)
     for item in items:
         assert model.tokenizer.decode(item.tokens).startswith("~")
         assert math.isfinite(item.logprob)

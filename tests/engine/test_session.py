@@ -190,14 +190,6 @@ def test_assumed_text_continues_without_encoding_it_again(model: LoadedModel) ->
     session.check()
 
 
-@pytest.mark.parametrize("offset", [TEXT.index("\n") + 1, 100, 400], ids=["line", "word", "word"])
-def test_alternatives_differ(offset: int, model: LoadedModel) -> None:
-    session = Session(model, TEXT, offset, 4096)
-    items = session.complete(ask(offset, n_alternatives=3)).items
-    assert len({tuple(item.tokens) for item in items}) == 3
-    session.check()
-
-
 def test_a_cancelled_completion_stops_at_a_token(model: LoadedModel) -> None:
     session = Session(model, TEXT, 100, 4096)
     asked = iter([False, False, True])

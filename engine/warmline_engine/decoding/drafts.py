@@ -66,12 +66,13 @@ class Speculation:
     Between calls the sequence may carry drafted tokens behind the taken ones; `close` drops them.
     """
 
-    def __init__(self, sequence: Extensible, draft: Drafter) -> None:
-        self.taken: list[int] = []
+    def __init__(self, sequence: Extensible, draft: Drafter, taken: Sequence[int] = ()) -> None:
+        """`taken` are tokens that the sequence ends with already."""
+        self.taken = list(taken)
         self.n_passes = 0
         self._sequence = sequence
         self._draft = draft
-        self._n_context = len(sequence)
+        self._n_context = len(sequence) - len(taken)
         self._drafted: list[int] = []  # encoded already, behind the taken ones
         self._logits: list[Tensor] = []  # behind each of the drafted ones
 

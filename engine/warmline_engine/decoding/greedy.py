@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from warmline_engine.text.tokenizer import Tokenizer
 
+from .branches import Begun, Branches, logprobs_of
 from .stopping import Stopping
+
+NOTHING = Begun()
 
 
 @dataclass(frozen=True)
@@ -49,30 +51,32 @@ def decode(
     ends: frozenset[int],
     stopping: Stopping,
     limits: Limits,
-    rank: int = 0,
     n_known: int = 0,
+    begun: Begun = NOTHING,
+    branches: Branches | None = None,
 ) -> Decoded:
     """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
 
-    `rank` chooses the first token that so many are allowed for: 0 the likeliest, 1 the second, and so on; all
-    others are the likeliest. The first `n_known` characters stand before the cursor already and are not offered.
+    The first `n_known` characters stand before the cursor already and are not offered. The logits are behind what
+    is `begun` already. `branches` are told what else could have been chosen.
     """
-    tokens: list[int] = []
+    tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
     least = math.log(limits.least_probability) if limits.least_probability else -math.inf
-    logprob, n_chosen = 0.0, 0
-    text, reason = "", "tokens"
-    while len(tokens) < limits.max_tokens:
+    text, reason = tokenizer.decode(tokens)[n_known:], ""
+    if tokens and (stop := stopping.find(text)):
+        text, reason = text[: stop.n_characters], stop.reason
+    while not reason and len(tokens) < limits.max_tokens:
         if limits.is_cancelled():
             reason = "cancelled"
             break
         if tokens and limits.is_late():
             reason = "deadline"
             break
-        logits = logits.masked_fill(barred, float("-inf"))
-        token = int(logits.argmax())
-        if rank and _may_branch(logits, rank):
-            token, rank = int(logits.topk(rank + 1).indices[rank]), 0
-        logprob += float(logits[token] - torch.logsumexp(logits, 0))
+        logprobs = logprobs_of(logits.masked_fill(barred, float("-inf")))
+        token = int(logprobs.argmax())
+        if branches:
+            branches.note(len(tokens), logprobs, token, logprob)
+        logprob += float(logprobs[token])
         n_chosen += 1
         if logprob < least:
             text, reason = text[: max(0, text.rfind("\n"))], "unsure"
@@ -88,9 +92,4 @@ def decode(
             break
         if len(tokens) < limits.max_tokens:
             logits = append(token)
-    return Decoded(tokens, text, logprob, logprob / max(1, n_chosen), reason)
-
-
-def _may_branch(logits: Tensor, rank: int) -> bool:
-    """Whether so many tokens are allowed; where all but a few are ruled out, a later token must tell answers apart."""
-    return rank < int(logits.isfinite().sum())
+    return Decoded(tokens, text, logprob, logprob / max(1, n_chosen), reason or "tokens")

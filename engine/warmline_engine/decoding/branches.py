@@ -1,0 +1,71 @@
+"""Where alternatives leave the first answer: at the early token that was the least certain.
+
+An alternative that differs only in its last token is no choice, and one that differs in its first may be far from
+what is meant. So among the first tokens of the answer the likeliest other token is taken, wherever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+N_EARLY = 8  # tokens of the first answer that alternatives may leave it at
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Tokens that an answer begins with, and how likely they are together."""
+
+    tokens: tuple[int, ...] = ()
+    logprob: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Branch:
+    n_shared: int  # tokens of the first answer before it
+    token: int
+    logprob: float  # given those
+    logprob_before: float  # of those
+
+
+@dataclass
+class Branches:
+    """The other ways an answer could have gone, noted while it is decoded; at most `n_wanted` are taken."""
+
+    n_wanted: int
+    _found: list[_Branch] = field(default_factory=list[_Branch])
+
+    def note(self, n_before: int, logprobs: Tensor, chosen: int, logprob_before: float) -> None:
+        """What could have been in the place of a chosen token. Shape: logprobs [V]."""
+        if N_EARLY <= n_before:
+            return
+        n = min(self.n_wanted + 1, len(logprobs))
+        likely = logprobs.topk(n)
+        for logprob, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True):
+            if token != chosen and logprob > float("-inf"):
+                self._found.append(_Branch(n_before, token, logprob, logprob_before))
+
+    def best(
+        self, tokens: Sequence[int], ends: frozenset[int], decode: Callable[[list[int]], str]
+    ) -> list[Begun]:
+        """The likeliest branches off the tokens of an answer, the one that shares the most of it first."""
+        text, chosen = decode(list(tokens)), list[_Branch]()
+        for branch in sorted(self._found, key=lambda branch: -branch.logprob):
+            if len(chosen) == self.n_wanted:
+                break
+            begun = decode([*tokens[: branch.n_shared], branch.token])
+            # the same text in other tokens is no alternative, and nothing at all is none either
+            if branch.token not in ends and not text.startswith(begun):
+                chosen.append(branch)
+        chosen.sort(key=lambda branch: -branch.n_shared)
+        return [
+            Begun((*tokens[: b.n_shared], b.token), b.logprob_before + b.logprob) for b in chosen
+        ]
+
+
+def logprobs_of(logits: Tensor) -> Tensor:
+    """Log-probabilities. Shape: [V] float32."""
+    return logits - torch.logsumexp(logits, 0)

@@ -1,0 +1,59 @@
+"""Alternatives against a cold read: all but one of their tokens are the likeliest."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.engine.test_session import TEXT, ask, finish
+
+from warmline_engine.decoding.branches import N_EARLY
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.session import Session
+
+LINE_STARTS = [k + 1 for k, c in enumerate(TEXT) if c == "\n"]
+# where nothing is healed, so that the context is the session's own tokens
+PLACES = [place for place in LINE_STARTS if TEXT[place : place + 1].strip()][:6]
+
+
+@pytest.mark.parametrize("offset", PLACES)
+def test_alternatives_are_greedy_but_for_one_early_token(offset: int, model: LoadedModel) -> None:
+    session = Session(model, TEXT, offset, 4096)
+    finish(session)
+    items = session.complete(ask(offset, n_alternatives=4, max_tokens=8)).items
+    assert len(items) > 1
+    assert len({item.text for item in items}) == len(items)
+    context = session._full.tokenized.ids
+    for number, item in enumerate(items):
+        ids = [*context, *item.tokens]
+        logits = ColdRead(model.transformer, ids, slice(len(context) - 1, -1)).logits
+        logits = logits.masked_fill(model.barred, float("-inf"))
+        others = [k for k, row in enumerate(logits) if int(row.argmax()) != item.tokens[k]]
+        assert len(others) == (1 if number else 0)
+        assert all(k < N_EARLY for k in others)
+        chosen = logits.log_softmax(-1)[torch.arange(len(item.tokens)), item.tokens]
+        if item.stop != "end":  # which counts the token that ended it
+            assert abs(float(chosen.sum()) - item.logprob) < 1e-3
+    ranked = [item.mean_logprob for item in items[1:]]
+    assert ranked == sorted(ranked, reverse=True)
+
+
+def test_the_sequence_carries_the_first_answer(model: LoadedModel) -> None:
+    offset = PLACES[0]
+    alone, among = (Session(model, TEXT, offset, 4096) for _ in range(2))
+    for session, n_answers in ((alone, 1), (among, 4)):
+        finish(session)
+        session.complete(ask(offset, n_alternatives=n_answers, max_tokens=8))
+        session.check()
+    assert alone._full.carried() == among._full.carried()
+    logits = [session._full.sequence.next_logits() for session in (alone, among)]
+    torch.testing.assert_close(*logits, atol=1e-4, rtol=0)
+
+
+def test_no_alternative_is_begun_when_time_is_up(model: LoadedModel) -> None:
+    session = Session(model, TEXT, PLACES[0], 4096)
+    times = iter(range(1000))
+    answer = session.complete(
+        ask(PLACES[0], n_alternatives=4, deadline_ms=5000), now=lambda: float(next(times))
+    )
+    assert len(answer.items) == 1
