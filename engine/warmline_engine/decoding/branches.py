@@ -40,7 +40,7 @@ class Branches:
 
     def note(self, n_before: int, logprobs: Tensor, chosen: int, logprob_before: float) -> None:
         """What could have been in the place of a chosen token. Shape: logprobs [V]."""
-        if N_EARLY <= n_before:
+        if n_before >= N_EARLY:
             return
         n = min(self.n_wanted + 1, len(logprobs))
         likely = logprobs.topk(n)
