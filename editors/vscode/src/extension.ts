@@ -6,6 +6,7 @@ import { interpreterChanges } from "./interpreter";
 import { Server } from "./server";
 import { Snooze } from "./snooze";
 import { StatusItem } from "./status";
+import { watchOthers } from "./watch_others";
 
 let server: Server | undefined;
 
@@ -25,6 +26,7 @@ export function activate(context: vscode.ExtensionContext): void {
     ...commands(ours, log, snooze),
     ...cursorNotices(() => ours.client),
     interpreterChanges(follow),
+    watchOthers(context, status),
     vscode.workspace.onDidGrantWorkspaceTrust(follow),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration("warmline.command")) follow();

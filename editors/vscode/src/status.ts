@@ -1,4 +1,5 @@
 import * as vscode from "vscode";
+import { wordOnOthers } from "./others";
 
 /** What the server says in `warmline/status`. */
 export interface Status {
@@ -34,6 +35,7 @@ export class StatusItem implements vscode.Disposable {
   private last: Status = { state: "starting" };
   private isRegistered = false;
   private wasReady = false;
+  private otherNames: readonly string[] = [];
 
   constructor() {
     this.item.name = "Warmline";
@@ -48,6 +50,12 @@ export class StatusItem implements vscode.Disposable {
     this.show(this.last);
   }
 
+  /** Notes which other extensions offer completions. */
+  others(names: readonly string[]): void {
+    this.otherNames = names;
+    this.show(this.last);
+  }
+
   show(sent: Status): void {
     this.last = sent;
     const isEarly = sent.state === "ready" && !this.isRegistered;
@@ -55,7 +63,7 @@ export class StatusItem implements vscode.Disposable {
     const percent = status.percent == null ? "" : ` ${status.percent} %`;
     const quiet = status.state === "ready" ? "" : ` ${status.state}`;
     this.item.text = `${icon(status)} Warmline${quiet}${percent}`;
-    this.item.tooltip = tooltip(status);
+    this.item.tooltip = tooltip(status, this.otherNames);
     if (status.state === "ready" && !this.wasReady) {
       this.wasReady = true;
       // the walkthrough's first step is done
@@ -73,7 +81,7 @@ function icon(status: Status): string {
   return ICONS[status.state] ?? "$(circle-slash)";
 }
 
-function tooltip(status: Status): string {
+function tooltip(status: Status, others: readonly string[]): string {
   const lines: string[] = [];
   lines.push(
     status.message === "" || status.message == null
@@ -92,5 +100,6 @@ function tooltip(status: Status): string {
   if (status.acceptedShare != null) {
     lines.push(`Accepted: ${Math.round(100 * status.acceptedShare)} %`);
   }
+  if (others.length > 0) lines.push(wordOnOthers(others));
   return lines.join("\n");
 }

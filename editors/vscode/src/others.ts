@@ -1,0 +1,37 @@
+/** Extensions that offer inline completions of their own, by id in small letters. */
+const KNOWN = new Map(
+  Object.entries({
+    "amazonwebservices.amazon-q-vscode": "Amazon Q",
+    "codeium.codeium": "Windsurf",
+    "continue.continue": "Continue",
+    "ggml-org.llama-vscode": "llama.vscode",
+    "github.copilot": "GitHub Copilot",
+    "google.geminicodeassist": "Gemini Code Assist",
+    "rjmacarthy.twinny": "twinny",
+    "sourcegraph.cody-ai": "Cody",
+    "supermaven.supermaven": "Supermaven",
+    "tabbyml.vscode-tabby": "Tabby",
+    "tabnine.tabnine-vscode": "Tabnine",
+  }),
+);
+
+export interface Extension {
+  readonly id: string;
+  readonly isActive: boolean;
+}
+
+/** The names of those that are running. */
+export function othersAmong(extensions: readonly Extension[]): string[] {
+  const found = extensions
+    .filter((extension) => extension.isActive)
+    .map((extension) => KNOWN.get(extension.id.toLowerCase()));
+  return found.filter((name) => name !== undefined).sort();
+}
+
+/** What the user is told of them. */
+export function wordOnOthers(names: readonly string[]): string {
+  const last = names[names.length - 1] ?? "";
+  const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${last}` : last;
+  const verb = names.length > 1 ? "offer" : "offers";
+  return `${list} ${verb} inline completions too. The editor shows one at a time, so one may hide the other.`;
+}
