@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
+.PHONY: eval eval-data bench-drafts demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -82,6 +82,9 @@ bench-edits: .venv/.tests ## what edits cost: the embedded model, and random wei
 	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json
 	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 \
 	    --out tests/bench/results/edits-0.5b.json
+
+bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token
+	$(BIN)/python tests/bench/drafts.py --out tests/bench/results/drafts-small.json
 
 WORKBENCH ?= .work/workbench
 test-vscode: e2e

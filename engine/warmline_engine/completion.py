@@ -4,31 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from .decoding.agreement import Around
+from .decoding.agreement import LONGEST, Around, Ids
 from .decoding.branches import Begun, Branches
-from .decoding.drafts import Speculation, copying
+from .decoding.drafts import copying
 from .decoding.greedy import NOTHING, Decoded, Limits, decode
 from .decoding.healing import Healing, only
 from .decoding.recall import Recall
+from .decoding.speculation import Speculation
 from .decoding.stopping import Stopping
 from .loaded_model import LoadedModel
 from .window import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """Tokens that are no part of the context but may come next: of text that was removed, of other documents."""
+
+    removed: Ids = ()
+    documents: Ids = ()
+
+    def others(self) -> list[Ids]:
+        """Those that there are, in the order in which they are believed."""
+        return [tokens for tokens in (self.removed, self.documents) if len(tokens)]
+
+
+ALONE = Beside()
 
 
 class Completion:
     """Generation behind the sequence of one window."""
 
     def __init__(
-        self, model: LoadedModel, window: Window, before: list[int], stub: str = ""
+        self,
+        model: LoadedModel,
+        window: Window,
+        before: list[int],
+        stub: str = "",
+        beside: Beside = ALONE,
     ) -> None:
         """`before` are the tokens before the cursor that the sequence has, `stub` is the text of those it lacks."""
         self._model = model
         self._sequence = window.sequence
         self._n_context = len(window.sequence)
         self._around = Around(before, window.tokenized.suffix_ids, model.barred)
+        # what was just taken away first
+        sources = [Around(before[-LONGEST:], other, model.barred) for other in beside.others()]
+        sources.insert(1 if len(beside.removed) else 0, self._around)
+        self._draft = copying(sources, model.payoff)
         self._healing = Healing(stub, model.tokenizer, model.spellings)
 
     def answers(
@@ -79,7 +105,7 @@ class Completion:
             return logits if allowed is None else only(logits, allowed)
 
         self._carry(list(begun.tokens[:-1]))
-        speculation = Speculation(self._sequence, copying(self._around), begun.tokens[:-1])
+        speculation = Speculation(self._sequence, self._draft, model.payoff, begun.tokens[:-1])
         try:
             for token in begun.tokens[-1:]:
                 logits = speculation.append(token)
@@ -110,7 +136,7 @@ class Completion:
 
 
 @contextmanager
-def completing(model: LoadedModel, window: Window) -> Iterator[Completion]:
+def completing(model: LoadedModel, window: Window, beside: Beside = ALONE) -> Iterator[Completion]:
     """A completion behind a window, whose sequence meanwhile lacks the piece of text begun at the cursor.
 
     What was generated last stays behind the window's own tokens, as its tail.
@@ -124,6 +150,6 @@ def completing(model: LoadedModel, window: Window) -> Iterator[Completion]:
     try:
         with window.without(n_respelled):
             before = [*prefix[: len(prefix) - n_respelled], *window.carried()]
-            yield Completion(model, window, before, model.tokenizer.decode(begun))
+            yield Completion(model, window, before, model.tokenizer.decode(begun), beside)
     finally:
         window.note_tail(n_respelled)

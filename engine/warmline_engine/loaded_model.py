@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .cache.arena import Arena, RowShape
 from .decoding import confidence
+from .decoding.payoff import Payoff
 from .decoding.recall import Shares
 from .errors import TokenizerError
 from .model import checkpoint
@@ -28,7 +29,8 @@ MEBIBYTE = 2**20
 class LoadedModel:
     """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
 
-    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted.
+    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted. `payoff`
+    is what has been learnt of drafts.
 
     Shape: barred [V] bool.
     """
@@ -43,6 +45,7 @@ class LoadedModel:
     arena: Arena
     recall: Shares | None = None
     least_probability: float = 0.0
+    payoff: Payoff = field(default_factory=Payoff)
 
 
 def load(

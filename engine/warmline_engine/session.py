@@ -11,11 +11,13 @@ from torch import Tensor
 
 from .cache.sequence import Sequence
 from .cache.slots import Ints
-from .completion import completing
+from .completion import Beside, completing
+from .decoding.agreement import BORDER, Ids
 from .decoding.greedy import Decoded, Limits
 from .decoding.stopping import Stopping
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
+from .removed import Removed
 from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
@@ -39,6 +41,7 @@ class Ask:
     deadline_ms: int | None
     is_cancelled: Callable[[], bool]
     shows_unsure: bool = True
+    documents: Ids = ()  # tokens of other open documents, for drafts
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
     )
@@ -71,6 +74,12 @@ class Session:
         self._context = max(64, min(context_tokens, longest) - N_SPARE_TOKENS)
         self._local: Window | None = None
         self._full = self._open_full()
+        self._removed = Removed()
+
+    @property
+    def tokens(self) -> list[int]:
+        """Of the document, as far as they are in its window."""
+        return self._full.sequence.tokens[: self._full.n_own_tokens]
 
     @property
     def n_tokens(self) -> int:
@@ -117,6 +126,7 @@ class Session:
             self._edit(start, end, _clean(replacement))
 
     def _edit(self, start: int, end: int, replacement: str) -> None:
+        self._removed.note(self.text, start, end)
         self.text = self.text[:start] + replacement + self.text[end:]
         # where an edit was, the cursor is, until somebody says otherwise
         self.cursor = start + len(replacement)
@@ -190,7 +200,8 @@ class Session:
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
             0.0 if ask.shows_unsure else self._model.least_probability,
         )
-        with completing(self._model, window) as completion:
+        beside = Beside(self._removed_tokens(), ask.documents)
+        with completing(self._model, window, beside) as completion:
             sequence = window.sequence
             needed = np.union1d(self._needed(window), window.to_repair())
             logits = sequence.next_logits(needed)
@@ -337,6 +348,12 @@ class Session:
                 return None
             window.sequence.encode(pending[:chunk])
         return window
+
+    def _removed_tokens(self) -> list[int]:
+        encode, found = self._model.tokenizer.encode, list[int]()
+        for text in self._removed.texts():
+            found += [BORDER, *encode(text).ids]
+        return found
 
     def _needed(self, window: Window) -> Ints:
         """What is pending in front of the cursor, near it behind, and in the tail."""

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import wire
 from .cache.arena import ArenaFull
+from .decoding.agreement import BORDER
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
 from .inbox import Client, Inbox, Text, Waiting
 from .loaded_model import LoadedModel
@@ -29,6 +33,7 @@ CHUNK_MS = 60.0
 LEAST_CHUNK, MOST_CHUNK = 16, 256
 LEAST_CHUNK_ASKED = 64  # somebody waits for it: smaller ones read the weights too often
 END_WITHIN_S = 5.0
+MOST_BESIDE = 30_000  # tokens of other documents, for drafts
 SHOWN_EVERY_S = 0.1  # of progress
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
@@ -249,6 +254,7 @@ class Worker(threading.Thread):
             frame.deadline_ms,
             lambda: self._inbox.is_cancelled(waiting),
             frame.shows_unsure,
+            self._beside(document),
             max(LEAST_CHUNK_ASKED, self._chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()
@@ -269,6 +275,15 @@ class Worker(threading.Thread):
             elapsed_ms=(time.monotonic() - waiting.arrived) * 1000,
             first_token_ms=answer.first_token_ms,
         )
+
+    def _beside(self, wanted: Document) -> NDArray[np.int64]:
+        """Tokens of the client's other documents, those used last, a border between them."""
+        others = [d for d in self._documents.values() if d.client is wanted.client]
+        found: list[int] = []
+        for document in sorted(others, key=lambda d: -d.touched):
+            if document is not wanted and len(found) < MOST_BESIDE:
+                found += [*document.session.tokens, BORDER]
+        return np.array(found, np.int64)
 
     def _with_room(self, wanted: Document, work: Callable[[], T]) -> T:
         """Does work on a document; where memory is spent, the one unused longest loses its cache first."""

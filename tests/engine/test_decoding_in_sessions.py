@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from warmline_engine import completion
 from warmline_engine.decoding.agreement import LONGEST
-from warmline_engine.decoding.drafts import Drafter
+from warmline_engine.decoding.drafts import NOTHING_DRAFTED, Drafter
 from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
+from warmline_engine.decoding.speculation import Speculation
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import Ask, Session
 
@@ -41,8 +43,46 @@ def test_shares_of_nothing_are_no_recall(model: LoadedModel) -> None:
     assert offered(replace(model, recall=NONE)) == offered(replace(model, recall=None))
 
 
-def no_drafts(_: object) -> Drafter:
-    return lambda generated: []
+def no_drafts(*_: object) -> Drafter:
+    return lambda generated: NOTHING_DRAFTED
+
+
+def n_passes(model: LoadedModel, session: Session, documents: list[int]) -> int:
+    """Passes that a completion takes, the first one aside."""
+    before = session.n_encoded
+    asked = Ask(session.cursor, "", 16, False, 1, None, lambda: False, documents=documents)
+    with pytest.MonkeyPatch.context() as patch:
+        passes: list[int] = []
+        append = Speculation.append
+
+        def count(self: Speculation, token: int) -> Any:
+            logits = append(self, token)
+            passes.append(self.n_passes)
+            return logits
+
+        patch.setattr(Speculation, "append", count)
+        session.complete(asked)
+    assert session.n_encoded > before
+    return passes[-1]
+
+
+@pytest.mark.parametrize("source", ["removed", "documents"])
+def test_what_is_beside_the_text_is_drafted(source: str, model: LoadedModel) -> None:
+    """A model that is sure of what it was told once: its own answer, put where drafts come from, takes fewer passes."""
+    text = "def measure(width):\n    return 1\n\n"
+    plain = Session(model, text, len(text), 512)
+    answer = plain.complete(Ask(len(text), "", 16, False, 1, None, lambda: False)).items[0]
+    assert len(answer.tokens) > 6
+    alone = n_passes(model, Session(model, text, len(text), 512), [])
+    before, own = text[-12:], model.tokenizer.encode
+    if source == "documents":
+        session = Session(model, text, len(text), 512)
+        fewer = n_passes(model, session, [*own(before).ids, *answer.tokens])
+    else:
+        session = Session(model, text + answer.text, len(text), 512)
+        session.edit(len(text), len(text) + len(answer.text), "")
+        fewer = n_passes(model, session, [])
+    assert fewer < alone
 
 
 def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from warmline_engine import loaded_model, wire
 from warmline_engine.cache.arena import Arena
+from warmline_engine.decoding.agreement import BORDER
 from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.session import Answer, Ask, Session
 from warmline_engine.worker import Worker
 
 TEXT = inspect.getsource(textwrap.wrap)
@@ -170,3 +172,24 @@ def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
     sizes = {name: d.session.n_bytes for (_, name), d in worker._documents.items()}
     assert sizes["c"] == 0
     assert sizes["a"] > 0 < sizes["b"]
+
+
+def test_drafts_come_from_the_other_documents_of_the_same_window(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened(worker, "a")
+    worker.submit(client, wire.Open("b", "python", 1, "first = 1\n", 0))
+    worker._step()
+    opened(worker, "c", text="another window's\n")
+    asked: list[Ask] = []
+    complete = Session.complete
+
+    def note(self: Session, ask: Ask) -> Answer:
+        asked.append(ask)
+        return complete(self, ask)
+
+    monkeypatch.setattr(Session, "complete", note)
+    worker.submit(client, ask(1))
+    worker._step()
+    own = worker._documents[id(client), "b"].session.tokens
+    assert list(asked[0].documents) == [*own, BORDER]

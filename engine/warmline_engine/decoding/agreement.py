@@ -11,6 +11,7 @@ from torch import Tensor
 
 LONGEST = 12  # tokens that are compared; more than this agree as much as this
 BORDER = -1  # equal to no token
+Ids = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,11 @@ class Agreement:
 class Around:
     """The tokens before and behind a cursor. What follows is never one of the barred tokens."""
 
-    def __init__(self, prefix: Sequence[int], suffix: Sequence[int], barred: Tensor) -> None:
+    def __init__(self, prefix: Ids, suffix: Ids, barred: Tensor) -> None:
         self._barred = barred.cpu().numpy()
+        parts = suffix, [BORDER], prefix
         # in this order the prefix runs on into what is generated
-        self._tokens = np.array([*suffix, BORDER, *prefix], np.int64)
+        self._tokens = np.concatenate([np.asarray(part, np.int64) for part in parts])
 
     def agreement(
         self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.decoding.agreement import Around
-from warmline_engine.decoding.drafts import LONGEST_DRAFT, Speculation, copying, draft_length
+from warmline_engine.decoding.drafts import Draft, copying
+from warmline_engine.decoding.payoff import LONGEST_DRAFT, Payoff
+from warmline_engine.decoding.speculation import Speculation
 
 N_TOKENS = 7
 NOTHING_BARRED = torch.zeros(N_TOKENS, dtype=torch.bool)
@@ -48,7 +50,8 @@ def test_any_drafts_give_the_logits_of_one_token_at_a_time(
     context: list[int], taken: list[int], drafts: list[list[int]]
 ) -> None:
     sequence = Counted(context)
-    speculation = Speculation(sequence, lambda so_far: drafts[len(so_far) - 1])
+    payoff = Payoff()
+    speculation = Speculation(sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), payoff)
     for n, token in enumerate(taken, 1):
         assert torch.equal(speculation.append(token), logits_of([*context, *taken[:n]]))
     speculation.close()
@@ -64,7 +67,8 @@ def test_greedy_with_drafts_is_greedy_without(
         plain.extend([int(logits_of(plain.tokens).argmax())])
     sequence = Counted([*context, 0])
     around = Around([*context, 0], suffix, NOTHING_BARRED)
-    speculation = Speculation(sequence, copying(around))
+    payoff = Payoff()
+    speculation = Speculation(sequence, copying([around], payoff), payoff)
     logits = logits_of(sequence.tokens)
     for _ in range(n):
         logits = speculation.append(int(logits.argmax()))
@@ -75,7 +79,8 @@ def test_greedy_with_drafts_is_greedy_without(
 def test_text_that_repeats_takes_few_passes() -> None:
     line = [1, 2, 3, 4, 5, 6]
     around = Around([*line, 0, *line, 0], [], NOTHING_BARRED)
-    speculation = Speculation(Counted([]), copying(around))
+    payoff = Payoff()
+    speculation = Speculation(Counted([]), copying([around], payoff), payoff)
     for token in line:
         speculation.append(token)
     assert speculation.n_passes <= 2
@@ -94,18 +99,62 @@ def test_text_that_repeats_takes_few_passes() -> None:
 def test_drafts_are_copied(
     prefix: list[int], suffix: list[int], generated: list[int], expected: list[int]
 ) -> None:
-    draft = copying(Around(prefix, suffix, NOTHING_BARRED))(generated)
+    draft = copying([Around(prefix, suffix, NOTHING_BARRED)], Payoff())(generated).tokens
     assert draft == expected[: len(draft)]
     assert bool(draft) == bool(expected)
 
 
+def test_the_longest_agreement_is_copied_and_of_equal_ones_the_first_source() -> None:
+    short, long = (
+        Around([1, 2], [0, 2, 3], NOTHING_BARRED),
+        Around([1, 2], [1, 2, 4], NOTHING_BARRED),
+    )
+    other = Around([1, 2], [1, 2, 5], NOTHING_BARRED)
+    draft = copying([short, long, other], Payoff())([])
+    assert (draft.tokens[:1], draft.n_agreeing) == ([4], 2)
+    assert copying([other, long], Payoff())([]).tokens[:1] == [5]
+
+
 def test_longer_agreement_makes_longer_drafts() -> None:
-    lengths = [draft_length(n) for n in range(1, 13)]
+    payoff = Payoff()
+    lengths = [payoff.length(n) for n in range(1, 13)]
     assert lengths == sorted(lengths)
     assert lengths[0] > 0
     assert lengths[-1] <= LONGEST_DRAFT
 
 
+def test_rates_and_costs_are_learnt() -> None:
+    payoff = Payoff()
+    for _ in range(2000):
+        payoff.note(3, is_taken=False)
+    assert payoff.rate(3) < 0.05
+    assert payoff.rate(4) > 0.5, "other cells stay as they are"
+    assert payoff.length(3) == 0
+    for _ in range(100):
+        payoff.note(3, is_taken=True)
+    assert payoff.rate(3) > 0.2, "what is long ago counts little"
+    # three rows more for as much as half a pass
+    for _ in range(500):
+        payoff.note_cost(0.010, 4, 0.015)
+    assert abs(payoff.row_cost - 1 / 6) < 0.01
+    cheap = Payoff()
+    cheap.row_cost = 0.02
+    dear = Payoff()
+    dear.row_cost = 0.6
+    assert cheap.length(12) > dear.length(12) > 0
+
+
+def test_speculation_tells_what_became_of_its_drafts() -> None:
+    payoff = Payoff()
+    speculation = Speculation(Counted([]), lambda so_far: Draft([1, 2, 3], 5), payoff)
+    before = [payoff.rate(n) for n in (5, 6, 7)]
+    for token in (0, 1, 6):  # the first drafted one is taken, the second is not
+        speculation.append(token)
+    assert payoff.rate(5) > before[0]
+    assert payoff.rate(6) < before[1]
+    assert payoff.rate(7) == before[2]
+
+
 def test_what_is_barred_is_not_drafted() -> None:
     barred: Callable[[int], Tensor] = lambda token: torch.arange(N_TOKENS) == token  # noqa: E731
-    assert copying(Around([1, 2, 0, 1], [], barred(2)))([]) == []
+    assert copying([Around([1, 2, 0, 1], [], barred(2))], Payoff())([]).tokens == []
