@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from warmline_kernels import reference
+from warmline_kernels import cpu, reference
 from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -151,6 +151,21 @@ def test_the_twin_is_plain_attention(name: str, window: int | None) -> None:
     found = reference.attention(case.queries, case.keys, case.values, case.view, window)
     torch.testing.assert_close(
         found.double().cpu(), plain_attention(case, window), atol=2e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_attention_in_bf16_is_near_that_in_double_precision(
+    name: str, has_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: has_bfloat16)
+    case = make(**CASES[name], dtype=torch.bfloat16)
+    found = reference.attention(case.queries, case.keys, case.values, case.view, None)
+    assert found.dtype == torch.bfloat16
+    tolerance = TOLERANCE[torch.bfloat16]
+    torch.testing.assert_close(
+        found.double().cpu(), plain_attention(case, None), atol=tolerance, rtol=tolerance
     )
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from warmline_engine.errors import CheckpointError, ConfigError
 
 from .config import ModelConfig
+from .linear import Linear
 from .quantization import CODES, SCALES, Packed, Scheme
-from .transformer import Layer, Linear, Norm, Transformer
+from .transformer import Layer, Norm, Transformer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import ModelConfig
+from .linear import Linear, linear
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """attend(layer, queries [T, Hq, D], keys [T, Hk, D], values [T, Hk, D]) -> [T, Hq, D]"""
@@ -23,15 +24,6 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 class Norm:
     weight: Tensor  # [width]
     bias: Tensor | None
-
-
-@dataclass(frozen=True)
-class Linear:
-    weight: Tensor  # [out, in]
-    bias: Tensor | None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
 
 
 @dataclass(frozen=True)
@@ -90,7 +82,7 @@ class Transformer:
             x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
         if logits_for is None:
             return torch.empty(0, config.n_vocabulary)
-        logits = F.linear(self._normed(x[logits_for], self._norm), self._head).float()
+        logits = linear(self._normed(x[logits_for], self._norm), self._head).float()
         return logits / config.logits_divisor if config.logits_divisor != 1.0 else logits
 
     def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
