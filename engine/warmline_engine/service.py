@@ -65,7 +65,12 @@ class Service:
         from .worker import Worker
 
         loader = functools.partial(
-            load, options.model, options.device, options.dtype, options.cache_mebibytes
+            load,
+            options.model,
+            options.device,
+            options.dtype,
+            options.cache_mebibytes,
+            low_memory=options.low_memory,
         )
         self.worker = Worker(
             lambda progress: loader(progress=progress), options.context_tokens, self._broadcast
@@ -224,6 +229,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--low-memory", action="store_true", help="keep weights in one number format only"
+    )
     parser.add_argument("--threads", type=int, default=0, help="0: all cores but one")
     parser.add_argument("--context-tokens", type=int, default=8192)
     parser.add_argument("--cache-mebibytes", type=int, default=1024, help="memory for caches")

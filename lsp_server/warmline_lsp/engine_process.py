@@ -36,6 +36,7 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
         "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
         "--cache-mebibytes", str(settings.cache_mebibytes),
         "--idle-exit-minutes", str(settings.idle_exit_minutes), "--log", str(log),
+        *(["--low-memory"] if settings.low_memory else []),
     ]  # fmt: skip
 
 

@@ -34,6 +34,8 @@ SETTINGS = (
     Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True),
     Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
     Setting("dtype", "auto", "Number format of the weights.", ("auto", "float32", "bfloat16"), restarts=True),
+    Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
+            restarts=True),
     Setting("threads", 0, "CPU threads of the engine; 0 leaves one core free.", least=0, most=256, restarts=True),
     Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
@@ -66,6 +68,7 @@ class Settings:
     model: str = "small"
     device: str = "auto"
     dtype: str = "auto"
+    low_memory: bool = False
     threads: int = 0
     context_tokens: int = 8192
     cache_mebibytes: int = 1024
@@ -83,8 +86,8 @@ class Settings:
 
     def engine_options(self) -> tuple[object, ...]:
         """What two windows must agree on to share an engine."""
-        return (self.model, self.device, self.dtype, self.threads, self.context_tokens,
-                self.cache_mebibytes, self.idle_exit_minutes)  # fmt: skip
+        return (self.model, self.device, self.dtype, self.low_memory, self.threads,
+                self.context_tokens, self.cache_mebibytes, self.idle_exit_minutes)  # fmt: skip
 
     def is_excluded(self, uri: str) -> bool:
         """Whether a document's text must stay out of the engine."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from warmline_engine.errors import CheckpointError, ConfigError
 
 from .config import ModelConfig
-from .linear import Linear
+from .linear import Int8, Linear
 from .quantization import CODES, SCALES, Packed, Scheme
 from .transformer import Layer, Norm, Transformer
 
@@ -36,8 +36,11 @@ def load(
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _: None,
+    has_int8: bool = False,
 ) -> Transformer:
     """The model in a folder, its weights in the dtype and on the device given.
+
+    With `has_int8` weights in bf16 on a CPU are kept in 8 bits too, for products of few rows.
 
     Raises: ConfigError; CheckpointError, which lists every tensor that is missing or misshapen.
     """
@@ -45,7 +48,7 @@ def load(
     with ExitStack() as stack:
         tensors = _Tensors(folder, config, stack, device or torch.device("cpu"), dtype)
         tensors.check()
-        return _assemble(config, tensors, progress)
+        return _assemble(config, tensors, progress, has_int8)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -187,22 +190,24 @@ class _Tensors:
 
 
 def _assemble(
-    config: ModelConfig, tensors: _Tensors, progress: Callable[[float], None]
+    config: ModelConfig, tensors: _Tensors, progress: Callable[[float], None], has_int8: bool
 ) -> Transformer:
     embedding = tensors.take("model.embed_tokens.weight")
     layers: list[Layer] = []
     for index in range(config.n_layers):
-        layers.append(_layer(config, tensors, f"model.layers.{index}."))
+        layers.append(_layer(config, tensors, f"model.layers.{index}.", has_int8))
         progress((index + 1) / config.n_layers)
     head = embedding if config.is_head_tied else tensors.take("lm_head.weight")
-    return Transformer(config, embedding, layers, _norm(config, tensors, "model.norm"), head)
+    norm = _norm(config, tensors, "model.norm")
+    few = Int8.of(head) if has_int8 else None
+    return Transformer(config, embedding, layers, norm, Linear(head, None, few))
 
 
-def _layer(config: ModelConfig, tensors: _Tensors, root: str) -> Layer:
+def _layer(config: ModelConfig, tensors: _Tensors, root: str, has_int8: bool) -> Layer:
     def linear(names: list[str], has_bias: bool) -> Linear:
         weight = tensors.joined([f"{root}{name}.weight" for name in names])
         bias = tensors.joined([f"{root}{name}.bias" for name in names]) if has_bias else None
-        return Linear(weight, bias)
+        return Linear(weight, bias, Int8.of(weight) if has_int8 else None)
 
     def head_norm(name: str) -> Norm | None:
         return (

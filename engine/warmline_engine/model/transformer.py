@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .config import ModelConfig
-from .linear import Linear, linear
+from .linear import Linear
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """attend(layer, queries [T, Hq, D], keys [T, Hk, D], values [T, Hk, D]) -> [T, Hq, D]"""
@@ -44,7 +44,7 @@ class Transformer:
     """A loaded model. Nothing in it changes."""
 
     def __init__(
-        self, config: ModelConfig, embedding: Tensor, layers: list[Layer], norm: Norm, head: Tensor
+        self, config: ModelConfig, embedding: Tensor, layers: list[Layer], norm: Norm, head: Linear
     ) -> None:
         self.config = config
         self._embedding = embedding  # [V, width]
@@ -82,7 +82,7 @@ class Transformer:
             x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
         if logits_for is None:
             return torch.empty(0, config.n_vocabulary)
-        logits = linear(self._normed(x[logits_for], self._norm), self._head).float()
+        logits = self._head(self._normed(x[logits_for], self._norm)).float()
         return logits / config.logits_divisor if config.logits_divisor != 1.0 else logits
 
     def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
