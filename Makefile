@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
+.PHONY: eval eval-data bench-drafts bench-passes demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -76,9 +76,15 @@ bench-server: .venv/.runs ## start-up and answers of the language server
 gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU, which is recorded
 	$(BIN)/python kernels/bench/run.py
 
-bench-edits: .venv/.tests ## what edits cost: the embedded model, and random weights of a 0.5B model's shape
-	@test -e .work/qwen05b/model.safetensors || { echo "writing random weights (1 GB) ..."; \
-	$(BIN)/python -m warmline_engine.model.random_checkpoint qwen2.5-coder-0.5b .work/qwen05b; }
+# random weights of the shape of a real model
+.work/qwen05b/model.safetensors: | .venv/.tests
+	@echo "writing random weights (1 GB) ..."
+	$(BIN)/python -m warmline_engine.model.random_checkpoint qwen2.5-coder-0.5b .work/qwen05b
+
+bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows and the weights' format
+	$(BIN)/python tests/bench/passes.py --out tests/bench/results/passes-0.5b.json
+
+bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
 	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json
 	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 \
 	    --out tests/bench/results/edits-0.5b.json
