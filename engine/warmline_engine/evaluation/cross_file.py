@@ -20,13 +20,15 @@ from warmline_engine.window import Window
 
 from . import measures
 from .edits import lines_of
+from .forks import forked
 from .records import Judge, Record, Request
-from .scoring import offer, read_all, score
+from .scoring import Scored, offer, read_all, score
 from .traces import is_code
 
 SETTINGS = ("first use", "random use", "in-file")
 N_SNIPPETS = 5
 SNIPPET_LINES = 30
+REENCODED = (64, 256)  # of the last tokens, once they see what was bound
 CHARACTERS = 14_000  # of a prompt; snippets over it are dropped from the end
 
 
@@ -56,11 +58,15 @@ def prompt(task: CrossTask, with_snippets: bool) -> str:
     """The text before the line to complete."""
     snippets = "".join(f"# Path: {s.path}\n{s.text}\n\n" for s in task.snippets)
     code = f"# Path: {task.path}\n{task.code}"[-CHARACTERS:]
-    head = f"# Repo Name: {task.repository}\n"
+    head = _head(task)
     room = max(0, CHARACTERS - len(head) - len(code))
     if room < len(snippets):
         snippets = snippets[: snippets.rfind("\n", 0, room) + 1]
     return re.sub(r"\n{4,}", "\n\n", head + (snippets if with_snippets else "") + code)
+
+
+def _head(task: CrossTask) -> str:
+    return f"# Repo Name: {task.repository}\n"
 
 
 def tasks_of(
@@ -165,22 +171,56 @@ def left_to_right(model: LoadedModel) -> LoadedModel:
 
 
 def run(model: LoadedModel, task: CrossTask) -> list[Record]:
-    """The file alone and behind its snippets. The reference of divergences is the prompt with snippets."""
+    """The file alone, behind its snippets, and with the snippets put before it when it had been read.
+
+    The reference of divergences is the prompt with snippets, read whole.
+    """
     served, records = left_to_right(model), list[Record]()
     truth = model.tokenizer.encode(task.truth).ids
-    judge: Judge | None = None
-    for name, with_snippets in (("cold read, with snippets", True), ("cold read, in file", False)):
-        text = prompt(task, with_snippets)
-        window = Window(served, text, 0, len(text), len(text))
-        while served.transformer.config.max_context < window.n_own_tokens + len(truth) + 1:
-            text = text[len(text) // 4 :]
-            window = Window(served, text, 0, len(text), len(text))
-        read_all(window)
-        scored = score(window, truth)
-        if judge is None:
-            request = Request(task.key, "cross-file", task.setting, task.repository, task.truth)
-            judge = Judge(served, replace(request, n_context=window.n_own_tokens), scored)
+    whole = _read(served, prompt(task, with_snippets=True), len(truth))
+    scored = score(whole, truth)
+    request = Request(task.key, "cross-file", task.setting, task.repository, task.truth)
+    judge = Judge(served, replace(request, n_context=whole.n_own_tokens), scored)
+
+    def add(name: str, window: Window, scored: Scored, n_encoded: int) -> None:
         offered = measures.first_code_line(offer(served, window, scored))
-        records.append(judge.record(name, scored, window.n_own_tokens, offered=offered))
-        window.sequence.drop_cache()
+        records.append(judge.record(name, scored, n_encoded, offered=offered))
+
+    add("cold read, with snippets", whole, scored, whole.n_own_tokens)
+    whole.sequence.drop_cache()
+    window = _read(served, prompt(task, with_snippets=False), len(truth))
+    add("cold read, in file", window, score(window, truth), window.n_own_tokens)
+    snippets = bound_text(task)
+    room = served.transformer.config.max_context - window.n_own_tokens - len(truth) - 1
+    if snippets and len(model.tokenizer.encode(snippets).ids) < room:
+        before, at = window.sequence.n_encoded, len(_head(task))
+        window.edit(at, at, snippets)
+        window.move_cursor(len(window.tokenized.text))
+        read_all(window)
+        n_bound = window.sequence.n_encoded - before
+        add("late-bound", window, score(window, truth), n_bound)
+        for n_tokens in REENCODED:
+            with forked(window) as repaired:
+                end = repaired.n_own_tokens
+                repaired.sequence.repair(range(max(0, end - n_tokens), end))
+                name = f"late-bound, {n_tokens} encoded again"
+                add(name, repaired, score(repaired, truth), n_bound + n_tokens)
+    window.sequence.drop_cache()
     return records
+
+
+def _read(model: LoadedModel, text: str, n_truth: int) -> Window:
+    """A window of a text, which is cut at its front until it fits."""
+    while True:
+        window = Window(model, text, 0, len(text), len(text))
+        if window.n_own_tokens + n_truth + 1 <= model.transformer.config.max_context:
+            read_all(window)
+            return window
+        text = text[len(text) // 4 :]
+
+
+def bound_text(task: CrossTask) -> str:
+    """What the prompt with snippets has between its first line and the file."""
+    whole, alone = (prompt(task, with_snippets=flag) for flag in (True, False))
+    head, code = len(_head(task)), alone[len(_head(task)) :]
+    return whole[head : len(whole) - len(code)] if whole.endswith(code) else ""

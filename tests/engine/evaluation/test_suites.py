@@ -215,8 +215,24 @@ def test_lines_that_need_another_file(model: LoadedModel) -> None:
     assert "def measure(x):\n    return os.stat(x)" in prompt
     assert prompt.endswith("# Path: p/app.py\n" + tasks[0].code)
     assert "os.stat" not in cross_file.prompt(tasks[0], with_snippets=False)
-    with_snippets, alone = cross_file.run(model, tasks[0])
+    with_snippets, alone, *bound = cross_file.run(model, tasks[0])
     assert with_snippets.kl == 0 < alone.kl
+    assert [record.method for record in bound] == [
+        "late-bound", "late-bound, 64 encoded again", "late-bound, 256 encoded again",
+    ]  # fmt: skip
+    n_whole, n_alone = with_snippets.n_encoded, alone.n_encoded
+    assert abs(bound[0].n_encoded - (n_whole - n_alone)) <= 3, "the snippets alone are encoded"
+    assert bound[1].kl < bound[0].kl < alone.kl
+    assert bound[2].kl < 1e-4, "the file is shorter than that: all of it is encoded again"
+
+
+def test_what_is_bound_is_what_stands_between(model: LoadedModel) -> None:
+    snippets = (cross_file.Snippet("p/a.py", "def a(): ..."), cross_file.Snippet("p/b.py", "B = 1"))
+    task = cross_file.CrossTask("k", "p", "p/c.py", "first use", snippets, "import a\n", "a()")
+    head, whole = "# Repo Name: p\n", cross_file.prompt(task, with_snippets=True)
+    code = cross_file.prompt(task, with_snippets=False).removeprefix(head)
+    assert whole == head + cross_file.bound_text(task) + code
+    assert "def a" in cross_file.bound_text(task)
 
 
 def _turn_wrongly(patch: pytest.MonkeyPatch) -> None:
