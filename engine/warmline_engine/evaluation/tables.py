@@ -133,7 +133,8 @@ def _split(
     groups: dict[tuple[str, str, str], Pairs], suite: str, served: str, of: Callable[[Record], str]
 ) -> str:
     shown = ("PIE", "PIE, settled", "PIE, as served", "reuse", "conflict", "accepted, moved", "accepted, encoded again",
-             "accepted, moved and repaired", "without the suffix", "cold read, in file")  # fmt: skip
+             "accepted, moved and repaired", "without the suffix", "cold read, in file", "late-bound",
+             "repair 64 behind edits", "repair 64 mentions")  # fmt: skip
     found: dict[str, dict[str, Pairs]] = defaultdict(lambda: defaultdict(list))
     names: list[str] = []
     for (its, layout, method), pairs in sorted(groups.items()):
