@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,6 +47,10 @@ class LoadedModel:
     recall: Shares | None = None
     least_probability: float = 0.0
     payoff: Payoff = field(default_factory=Payoff)
+
+    @property
+    def least_logprob(self) -> float:
+        return math.log(self.least_probability) if self.least_probability else -math.inf
 
 
 def load(

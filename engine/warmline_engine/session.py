@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Ask:
     deadline_ms: int | None
     is_cancelled: Callable[[], bool]
     shows_unsure: bool = True
+    n_searched: int = 0  # lines that leave the greedy one and may be likelier
     documents: Ids = ()  # tokens of other open documents, for drafts
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
@@ -198,7 +200,7 @@ class Session:
             ask.max_tokens,
             ask.is_cancelled,
             lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
-            0.0 if ask.shows_unsure else self._model.least_probability,
+            -math.inf if ask.shows_unsure else self._model.least_logprob,
         )
         beside = Beside(self._removed_tokens(), ask.documents)
         with completing(self._model, window, beside) as completion:
@@ -208,7 +210,8 @@ class Session:
             window.is_behind_changed = False
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
-            items = completion.answers(logits, stopping, limits, max(1, ask.n_alternatives))
+            n_answers = max(1, ask.n_alternatives)
+            items = completion.answers(logits, stopping, limits, n_answers, ask.n_searched)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from . import wire
 from .cache.arena import ArenaFull
+from .completion import N_SEARCHED
 from .decoding.agreement import BORDER
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
 from .inbox import Client, Inbox, Text, Waiting
@@ -254,8 +255,9 @@ class Worker(threading.Thread):
             frame.deadline_ms,
             lambda: self._inbox.is_cancelled(waiting),
             frame.shows_unsure,
-            self._beside(document),
-            max(LEAST_CHUNK_ASKED, self._chunk),
+            n_searched=N_SEARCHED,
+            documents=self._beside(document),
+            chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()
         answer = self._with_room(document, lambda: document.session.complete(ask))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.engine.test_session import TEXT, ask, finish
 
+from warmline_engine.completion import ENDED
 from warmline_engine.decoding.branches import N_EARLY
+from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Session
@@ -57,3 +61,38 @@ def test_no_alternative_is_begun_when_time_is_up(model: LoadedModel) -> None:
         ask(PLACES[0], n_alternatives=4, deadline_ms=5000), now=lambda: float(next(times))
     )
     assert len(answer.items) == 1
+
+
+@pytest.mark.parametrize("offset", [40, 100, 222, 400])
+def test_a_searched_line_is_the_likeliest_of_all_that_were_decoded_whole(
+    offset: int, model: LoadedModel
+) -> None:
+    """Against the slow twin: each way to leave the greedy line is followed to its end, none is given up."""
+    options = {"max_tokens": 12, "multi_line": False}
+
+    def answers(**more: Any) -> list[Decoded]:
+        session = Session(model, TEXT, offset, 4096)
+        finish(session)
+        found = session.complete(ask(offset, **options, **more)).items
+        session.check()
+        return found
+
+    (greedy,), everything = answers(), answers(n_alternatives=4)
+    ended = [item for item in everything[1:] if item.stop in ENDED and item.text.strip()]
+    expected = max([greedy, *ended], key=lambda item: item.logprob)
+    (found,) = answers(n_searched=3)
+    if greedy.stop not in ENDED:
+        expected = greedy
+    assert found.tokens == expected.tokens
+    assert abs(found.logprob - expected.logprob) < 1e-3
+
+
+def test_a_searched_line_is_what_the_sequence_carries(model: LoadedModel) -> None:
+    offset = TEXT.index("\n", 300) - 6
+    session = Session(model, TEXT, offset, 4096)
+    finish(session)
+    item = session.complete(ask(offset, max_tokens=12, multi_line=False, n_searched=3)).items[0]
+    carried = session._full.carried()
+    assert carried == item.tokens[: len(carried)]
+    session.edit(offset, offset, item.text)
+    session.check()

@@ -1,7 +1,7 @@
 """Where alternatives leave the first answer: at the early token that was the least certain.
 
 An alternative that differs only in its last token is no choice, and one that differs in its first may be far from
-what is meant. So among the first tokens of the answer the likeliest other token is taken, wherever it is.
+what is meant. So the likeliest of all other beginnings is taken, however many tokens it shares with the answer.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ class Begun:
 class _Branch:
     n_shared: int  # tokens of the first answer before it
     token: int
-    logprob: float  # given those
-    logprob_before: float  # of those
+    logprob: float  # of all of them together
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Branches:
         likely = logprobs.topk(n)
         for logprob, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True):
             if token != chosen and logprob > float("-inf"):
-                self._found.append(_Branch(n_before, token, logprob, logprob_before))
+                self._found.append(_Branch(n_before, token, logprob_before + logprob))
 
     def best(
         self, tokens: Sequence[int], ends: frozenset[int], decode: Callable[[list[int]], str]
@@ -61,9 +60,7 @@ class Branches:
             if branch.token not in ends and not text.startswith(begun):
                 chosen.append(branch)
         chosen.sort(key=lambda branch: -branch.n_shared)
-        return [
-            Begun((*tokens[: b.n_shared], b.token), b.logprob_before + b.logprob) for b in chosen
-        ]
+        return [Begun((*tokens[: b.n_shared], b.token), b.logprob) for b in chosen]
 
 
 def logprobs_of(logits: Tensor) -> Tensor:

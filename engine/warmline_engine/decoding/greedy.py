@@ -34,13 +34,13 @@ class Decoded:
 class Limits:
     """`is_cancelled` and `is_late` are asked at each token.
 
-    Where all tokens together become less likely than `least_probability`, only the lines before stay.
+    Where all tokens together become less likely than `least_logprob`, only the lines before stay.
     """
 
     max_tokens: int
     is_cancelled: Callable[[], bool]
     is_late: Callable[[], bool]
-    least_probability: float = 0.0
+    least_logprob: float = -math.inf
 
 
 def decode(
@@ -61,7 +61,6 @@ def decode(
     is `begun` already. `branches` are told what else could have been chosen.
     """
     tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
-    least = math.log(limits.least_probability) if limits.least_probability else -math.inf
     text, reason = tokenizer.decode(tokens)[n_known:], ""
     if tokens and (stop := stopping.find(text)):
         text, reason = text[: stop.n_characters], stop.reason
@@ -78,7 +77,7 @@ def decode(
             branches.note(len(tokens), logprobs, token, logprob)
         logprob += float(logprobs[token])
         n_chosen += 1
-        if logprob < least:
+        if logprob < limits.least_logprob:
             text, reason = text[: max(0, text.rfind("\n"))], "unsure"
             break
         if token in ends:

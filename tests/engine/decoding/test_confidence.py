@@ -43,7 +43,7 @@ def decoded(script: list[tuple[int, float]], least: float) -> Decoded:
         torch.zeros(len(TEXTS), dtype=torch.bool),
         frozenset({END}),
         Stopping("", "", True),
-        Limits(len(rows), lambda: False, lambda: False, least),
+        Limits(len(rows), lambda: False, lambda: False, math.log(least) if least else -math.inf),
     )
 
 
