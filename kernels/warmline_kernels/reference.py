@@ -80,7 +80,9 @@ def _attend_by_group(
     turned: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None
 ) -> Tensor:
     dtype = values.dtype
-    if is_emulated(values):  # here few rows meet many: in bf16 up to thirty times slower, conversion included
+    if is_emulated(
+        values
+    ):  # here few rows meet many: in bf16 up to thirty times slower, conversion included
         turned, keys, values = turned.float(), keys.float(), values.float()
     n_groups, n_queries, n_heads, head_size = turned.shape
     n_kv_heads, n_slots, _ = keys.shape
