@@ -14,7 +14,7 @@ from .agreement import LONGEST
 
 LONGEST_DRAFT = 8  # more rows than this would take the slower way through attention
 # by how many tokens agree, the last for all above: tests/bench/drafts.py on real releases, small model
-START_RATES = (0.30, 0.45, 0.55, 0.65, 0.75)
+START_RATES = (0.26, 0.48, 0.71, 0.82, 0.87)
 START_WEIGHT = 30.0  # trials that a start value counts as
 MOST_TRIALS = 400.0  # what is older counts less and less
 # a row more against a pass: attention over 8,000 slots takes 0.9 of 5 ms more for the small model, 9 of 50 ms more at
