@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from .decoding.agreement import LONGEST, Around, Ids
@@ -74,11 +75,12 @@ class Completion:
 
         At most n_answers, each of another text. The sequence afterwards carries the tokens of the first.
         """
-        branches = Branches(max(n_answers - 1, n_searched))
-        best = self.decode(logits, stopping, limits, branches=branches)
         # how long a block goes on is chance: of two, the shorter would be the likelier
+        n_wanted = max(n_answers - 1, 0 if stopping.is_block else n_searched)
+        branches = Branches(n_wanted) if n_wanted else None
+        best = self.decode(logits, stopping, limits, branches=branches)
         is_searched = n_searched > 0 and not stopping.is_block and best.stop in ENDED
-        if best.stop == "cancelled" or (n_answers == 1 and not is_searched):
+        if branches is None or best.stop == "cancelled" or (n_answers == 1 and not is_searched):
             return [best]
         carried, others = self._carried(), list[Decoded]()
         ends, spell = self._model.layout.ends, self._model.tokenizer.decode
@@ -152,9 +154,11 @@ class Completion:
         carried, n_same = sequence.tokens[n_context:], 0
         while n_same < min(len(tokens), len(carried)) and tokens[n_same] == carried[n_same]:
             n_same += 1
-        sequence.truncate(n_context + n_same)
+        n_kept = n_context + n_same
+        sequence.truncate(n_kept)
         if n_same < len(tokens):
-            sequence.extend(tokens[n_same:])
+            sequence.splice(n_kept, n_kept, tokens[n_same:])
+            sequence.encode(np.arange(n_kept, len(sequence)))  # nobody reads their logits
 
 
 @contextmanager

@@ -77,6 +77,7 @@ class Session:
         self._local: Window | None = None
         self._full = self._open_full()
         self._removed = Removed()
+        self._tokenized_removed: tuple[list[str], list[int]] = [], []
 
     @property
     def tokens(self) -> list[int]:
@@ -353,10 +354,13 @@ class Session:
         return window
 
     def _removed_tokens(self) -> list[int]:
-        encode, found = self._model.tokenizer.encode, list[int]()
-        for text in self._removed.texts():
-            found += [BORDER, *encode(text).ids]
-        return found
+        texts = self._removed.texts()
+        if texts != self._tokenized_removed[0]:
+            encode, found = self._model.tokenizer.encode, list[int]()
+            for text in texts:
+                found += [BORDER, *encode(text).ids]
+            self._tokenized_removed = texts, found
+        return self._tokenized_removed[1]
 
     def _needed(self, window: Window) -> Ints:
         """What is pending in front of the cursor, near it behind, and in the tail."""

@@ -49,6 +49,13 @@ class Document:
     touched: float
     edited_at: float | None = None  # since when an edit waits to be encoded
     n_encoded_at_edit: int = 0
+    _tokens: tuple[int, NDArray[np.int64]] | None = None  # at a version
+
+    def tokens_now(self) -> NDArray[np.int64]:
+        """The tokens of its window and a border, made an array once a version."""
+        if self._tokens is None or self._tokens[0] != self.version:
+            self._tokens = self.version, np.array([*self.session.tokens, BORDER], np.int64)
+        return self._tokens[1]
 
 
 class Worker(threading.Thread):
@@ -281,11 +288,12 @@ class Worker(threading.Thread):
     def _beside(self, wanted: Document) -> NDArray[np.int64]:
         """Tokens of the client's other documents, those used last, a border between them."""
         others = [d for d in self._documents.values() if d.client is wanted.client]
-        found: list[int] = []
+        found, n_tokens = [np.zeros(0, np.int64)], 0
         for document in sorted(others, key=lambda d: -d.touched):
-            if document is not wanted and len(found) < MOST_BESIDE:
-                found += [*document.session.tokens, BORDER]
-        return np.array(found, np.int64)
+            if document is not wanted and n_tokens < MOST_BESIDE:
+                found.append(document.tokens_now())
+                n_tokens += len(found[-1])
+        return np.concatenate(found)
 
     def _with_room(self, wanted: Document, work: Callable[[], T]) -> T:
         """Does work on a document; where memory is spent, the one unused longest loses its cache first."""
