@@ -262,7 +262,8 @@ class Worker(threading.Thread):
             frame.deadline_ms,
             lambda: self._inbox.is_cancelled(waiting),
             frame.shows_unsure,
-            n_searched=N_SEARCHED,
+            # it doubles the time of decoding: too much for each key, not for who wants to see everything
+            n_searched=N_SEARCHED if frame.shows_unsure else 0,
             documents=self._beside(document),
             chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import attrs
 import pytest
 
 from warmline_engine import loaded_model, wire
@@ -193,3 +194,22 @@ def test_drafts_come_from_the_other_documents_of_the_same_window(
     worker._step()
     own = worker._documents[id(client), "b"].session.tokens
     assert list(asked[0].documents) == [*own, BORDER]
+
+
+@pytest.mark.parametrize("shows_unsure", [True, False])
+def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
+    shows_unsure: bool, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened(worker, "a")
+    asked: list[Ask] = []
+    complete = Session.complete
+
+    def note(self: Session, ask: Ask) -> Answer:
+        asked.append(ask)
+        return complete(self, ask)
+
+    monkeypatch.setattr(Session, "complete", note)
+    frame = attrs.evolve(ask(1), shows_unsure=shows_unsure)
+    worker.submit(client, frame)
+    worker._step()
+    assert bool(asked[0].n_searched) is shows_unsure
