@@ -20,8 +20,8 @@ from .decoding.stopping import Stopping
 from .loaded_model import LoadedModel
 from .window import Window
 
-# ways to leave the greedy line that are looked into where a person has asked: of 1,000 held-out lines and rests of lines
-# 17 more were exact and 8 no longer, for twice the time of decoding (tests/bench/search.py, small model)
+# ways to leave the greedy line that are looked into where a person has asked: of 1,000 held-out places 17 more were
+# exact and 8 no longer, for twice the time of decoding (tests/bench/search.py, small model)
 N_SEARCHED = 3
 ENDED = ("line", "end", "unsure")  # ways in which a line is over, or not worth going on with
 

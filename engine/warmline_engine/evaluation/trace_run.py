@@ -27,9 +27,8 @@ REPAIRS = (
     ("mentions", 128),
     ("from end", 128),
 )
-OFFERED = (
-    "PIE, as served",
-)  # what a text is generated for; the cold read and reuse have theirs too
+# what a text is generated for; the cold read and reuse have theirs too
+OFFERED = ("PIE, as served",)
 OFFERED_IN_EXTRA = (*OFFERED, "PIE", "PIE, settled")
 EXTRA = 4  # every so manyth session is played in the dearer methods too
 
