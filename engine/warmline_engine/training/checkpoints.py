@@ -20,13 +20,15 @@ N_KEPT = 2
 class Counters:
     """How far a run is: optimizer steps, tokens seen, batches drawn at the present sequence length.
 
-    A run is continued when it began with weights whose tokens were not all counted.
+    A run is continued when it began with weights whose tokens were not all counted; `grown_from` names the smaller
+    model that it began with, whose tokens are not counted here.
     """
 
     step: int = 0
     n_tokens: int = 0
     batch: int = 0
     is_continued: bool = False
+    grown_from: str = ""
 
 
 def write(folder: Path, model: Decoder, optimizer: Optimizer, counters: Counters) -> Path:

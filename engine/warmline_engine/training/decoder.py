@@ -1,6 +1,6 @@
 """The decoder as it is trained: the Llama family, lean enough that torch.compile fuses it well.
 
-Weights are float32 and cast to bf16 where they are used; their names are Hugging Face's.
+Weights are float32 and cast to the working type where they are used; their names are Hugging Face's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,21 @@ from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from warmline_kernels.cpu import has_bfloat16
+
+# what config.json calls a shape's sizes
+SHAPE_KEYS = {
+    "n_tokens": "vocab_size",
+    "width": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "head_size": "head_dim",
+    "mlp_width": "intermediate_size",
+    "rope_theta": "rope_theta",
+    "max_context": "max_position_embeddings",
+}
 
 
 @dataclass(frozen=True)
@@ -29,15 +44,7 @@ class Shape:
         return {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
-            "vocab_size": self.n_tokens,
-            "hidden_size": self.width,
-            "num_hidden_layers": self.n_layers,
-            "num_attention_heads": self.n_heads,
-            "num_key_value_heads": self.n_kv_heads,
-            "head_dim": self.head_size,
-            "intermediate_size": self.mlp_width,
-            "rope_theta": self.rope_theta,
-            "max_position_embeddings": self.max_context,
+            **{key: getattr(self, name) for name, key in SHAPE_KEYS.items()},
             "rms_norm_eps": 1e-5,
             "hidden_act": "silu",
             "attention_bias": False,
@@ -50,6 +57,11 @@ class Shape:
 
     def describe(self) -> dict[str, object]:
         return asdict(self)
+
+
+def working_type(device: torch.device) -> torch.dtype:
+    """What products are made in: bf16, and float32 on a CPU that would emulate it many times slower."""
+    return torch.bfloat16 if device.type != "cpu" or has_bfloat16() else torch.float32
 
 
 class Decoder(nn.Module):
@@ -95,24 +107,25 @@ class Decoder(nn.Module):
         Shapes: tokens and targets [B, T], positions [T] → [B, T].
         """
         hidden = self.hidden(tokens, positions)
-        embedding = self.weights["model.embed_tokens.weight"].bfloat16()
+        embedding = self.weights["model.embed_tokens.weight"].to(hidden.dtype)
         logits = F.linear(hidden, embedding).float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
             targets.shape
         )
 
     def hidden(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Normalised outputs of the last layer. Shapes: [B, T] → [B, T, width] bf16."""
+        """Normalised outputs of the last layer. Shapes: [B, T] → [B, T, width] in the working type."""
         shape, w = self.shape, self.weights
         n_rows, n_tokens = tokens.shape
         where = slice(n_tokens) if positions is None else positions
         cos, sin = self.get_buffer("cos")[where], self.get_buffer("sin")[where]
-        x = F.embedding(tokens, w["model.embed_tokens.weight"]).bfloat16()
+        embedding = w["model.embed_tokens.weight"]
+        x = F.embedding(tokens, embedding).to(working_type(embedding.device))
         for layer in range(shape.n_layers):
             root = f"model.layers.{layer}."
 
             def linear(y: Tensor, name: str, root: str = root) -> Tensor:
-                return F.linear(y, w[f"{root}{name}.weight"].bfloat16())
+                return F.linear(y, w[f"{root}{name}.weight"].to(y.dtype))
 
             y = norm(x, w[root + "input_layernorm.weight"])
             q = linear(y, "self_attn.q_proj").view(n_rows, n_tokens, -1, shape.head_size)
@@ -133,13 +146,13 @@ class Decoder(nn.Module):
 
 
 def norm(x: Tensor, weight: Tensor) -> Tensor:
-    """RMS norm, in float32. Shapes: x [..., width], weight [width] → [..., width] bf16."""
+    """RMS norm, in float32. Shapes: x [..., width], weight [width] → [..., width] in the type of x."""
     y = x.float()
     y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-5)
-    return (y * weight).bfloat16()
+    return (y * weight).to(x.dtype)
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Heads turned to their positions. Shapes: x [B, T, H, D], cos and sin [T, 1, D/2] → [B, T, H, D] bf16."""
+    """Heads turned to their positions. Shapes: x [B, T, H, D], cos and sin [T, 1, D/2] → as x."""
     low, high = x.float().chunk(2, dim=-1)
-    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1).bfloat16()
+    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1).to(x.dtype)

@@ -19,7 +19,7 @@ import torch.multiprocessing as processes
 import torch.nn.functional as F
 from torch import Tensor
 
-from .decoder import Decoder, Shape, norm, turn
+from .decoder import Decoder, Shape, norm, turn, working_type
 from .samples import IGNORED
 
 PIECE = 1024  # tokens that go through the layers at once on a CPU; and through the loss
@@ -122,6 +122,7 @@ class Pieces:
 
     def __init__(self, shape: Shape, weights: Tensors, is_compiled: bool, piece: int) -> None:
         self._shape, self._weights, self._piece = shape, weights, piece
+        self._type = working_type(weights[EMBEDDING].device)
         self._layers: Callable[..., Tensor] = (
             torch.compile(_layers, dynamic=False) if is_compiled else _layers
         )
@@ -140,7 +141,7 @@ class Pieces:
         """The summed loss of some rows; their summed gradients replace what `sums` holds."""
         for total in sums.values():
             total.zero_()
-        used = _as_used(self._weights, self._shape, rounding)
+        used = _as_used(self._weights, self._shape, rounding, self._type)
         embedding = used.pop("embedding")
         names, leaves = list(used), [leaf.requires_grad_() for leaf in used.values()]
         n_rows = max(1, self._piece // tokens.shape[1])
@@ -166,15 +167,18 @@ class Pieces:
 
 
 def _as_used(
-    weights: Tensors, shape: Shape, rounding: Callable[[Tensor], Tensor] | None
+    weights: Tensors,
+    shape: Shape,
+    rounding: Callable[[Tensor], Tensor] | None,
+    working: torch.dtype,
 ) -> Tensors:
-    """Weights as the products take them: bf16, stacked over layers, joined where they share an input."""
+    """Weights as the products take them: in the working type, stacked over layers, joined where they share an input."""
 
     def used(name: str) -> Tensor:
         weight = weights[name]
         if weight.ndim == 1:
             return weight
-        return (rounding(weight) if rounding else weight).bfloat16()
+        return (rounding(weight) if rounding else weight).to(working)
 
     stacked = {
         group: torch.stack(
@@ -189,8 +193,8 @@ def _as_used(
 
 
 def _zeros(weights: Tensors, model: Decoder) -> Tensors:
-    used = _as_used(weights, model.shape, None)
-    return {name: torch.zeros_like(tensor, dtype=torch.float32) for name, tensor in used.items()}
+    used = _as_used(weights, model.shape, None, torch.float32)
+    return {name: torch.zeros_like(tensor) for name, tensor in used.items()}
 
 
 def _by_name(sums: Tensors, shape: Shape) -> Tensors:
@@ -231,7 +235,7 @@ def _layers(
     sin: Tensor,
     shape: Shape,
 ) -> Tensor:
-    """Embeddings to normalised outputs. Shapes: x [B, T, width] bf16 → the same; weights [layers, ...]."""
+    """Embeddings to normalised outputs. Shapes: x [B, T, width] → the same; weights [layers, ...]."""
     size = shape.head_size
     n_query, n_key = shape.n_heads * size, shape.n_kv_heads * size
     stacks = (qkv, out, gate_up, down, before, behind)
@@ -266,7 +270,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         scores = torch.bmm(q[:, :, begin:end].flatten(1, 2), k[:, :end].transpose(1, 2))
         scores = scores.unflatten(1, (shared, end - begin)).float() * size**-0.5
         row, column = torch.arange(begin, end)[:, None], torch.arange(end)
-        shares = scores.masked_fill(row < column, float("-inf")).softmax(-1).bfloat16()
+        shares = scores.masked_fill(row < column, float("-inf")).softmax(-1).to(v.dtype)
         block = torch.bmm(shares.flatten(1, 2), v[:, :end])
         found.append(block.unflatten(1, (shared, end - begin)))
     joined = torch.cat(found, 2).unflatten(0, (n_rows, n_kv))  # [B, Hkv, shared, T, D]
@@ -286,5 +290,5 @@ def _head(hidden: Tensor, embedding: Tensor, targets: Tensor) -> tuple[Tensor, T
     total = grown.sum(-1, keepdim=True)
     losses = total.log() + most - logits.gather(1, wanted[:, None])
     is_target = torch.arange(embedding.shape[0], device=targets.device) == wanted[:, None]
-    back = ((grown / total - is_target.float()) * is_wanted[:, None]).bfloat16()
+    back = ((grown / total - is_target.float()) * is_wanted[:, None]).to(hidden.dtype)
     return (losses[:, 0] * is_wanted).sum(), back @ embedding, back.t() @ hidden

@@ -3,7 +3,8 @@
 `python -m warmline_engine.training.train training/small.toml trunk [--minutes M]` goes on from the newest checkpoint;
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
 `... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
-`--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost.
+`--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
+a smaller embedded model that a new run grows from.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from warmline_engine.model import checkpoint
 from warmline_engine.model.quantization import Scheme, rounded
 
 from . import checkpoints, corpus
-from .decoder import Decoder, Shape
+from .decoder import SHAPE_KEYS, Decoder, Shape
+from .grow import grown
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
 from .samples import IGNORED, Documents, Samples
@@ -147,8 +149,9 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
     path = checkpoints.newest(folder)
     if path:
         counters = checkpoints.read(path, model, optimizer)
-    elif exported:
-        counters = _read_exported(exported, model)
+    elif exported or config.get("grown_from"):
+        source = exported or Path(__file__).parents[1] / "models" / config["grown_from"]
+        counters = _read_exported(source, model, work / "tokenizer/tokenizer.json")
     else:
         counters = checkpoints.Counters()
     n_parameters = sum(weight.numel() for weight in model.weights.values())
@@ -164,13 +167,28 @@ def config_for(device: str, config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **gpu} if device == "cuda" else config
 
 
-def _read_exported(folder: Path, model: Decoder) -> checkpoints.Counters:
-    """Takes an exported model's weights; the tokens it has seen count on, the optimizer begins anew."""
-    weights = checkpoint.read_weights(folder)
+def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints.Counters:
+    """Takes an exported model's weights, grown where it is smaller; the optimizer begins anew.
+
+    Raises: ValueError, when it reads another tokenizer's tokens, or cannot grow to the run's shape.
+    """
+    if (folder / "tokenizer.json").read_bytes() != tokenizer.read_bytes():
+        raise ValueError(f"{folder.name} has another tokenizer than this corpus; run `make corpus`")
+    weights, shape = checkpoint.read_weights(folder), shape_of(folder)
+    card = tomllib.loads((folder / "card.toml").read_text())
+    counters = checkpoints.Counters(n_tokens=card.get("tokens_seen", 0), is_continued=True)
+    if shape != model.shape:
+        weights = grown(weights, shape, model.shape)
+        counters = checkpoints.Counters(grown_from=folder.name)
     for name, weight in model.weights.items():
         weight.data.copy_(weights[name])
-    card = tomllib.loads((folder / "card.toml").read_text())
-    return checkpoints.Counters(n_tokens=card.get("tokens_seen", 0), is_continued=True)
+    return counters
+
+
+def shape_of(folder: Path) -> Shape:
+    """The shape that `export` wrote."""
+    said = json.loads((folder / "config.json").read_text())
+    return Shape(**{name: said[key] for name, key in SHAPE_KEYS.items()})
 
 
 def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:

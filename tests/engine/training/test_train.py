@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.quantization import Scheme, rounded
-from warmline_engine.training import corpus, ngram, samples, tokenizer, train
+from warmline_engine.training import checkpoints, corpus, ngram, samples, tokenizer, train
 from warmline_engine.training.samples import Documents, Samples, cut_middle
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -186,6 +186,27 @@ def test_a_run_begins_from_an_exported_model(work: Path) -> None:
     assert again.counters.is_continued
     for name, weight in again.model.weights.items():
         assert torch.equal(weight, run.model.weights[name].bfloat16().float()), name
+
+
+def test_a_run_grows_from_a_smaller_model(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(run, None, max_steps=3)
+    train.export(run, work / "out", None)
+    (work / "out/card.toml").write_text("tokens_seen = 384\n")
+    larger = (work / "tiny.toml").read_text()
+    for size in ("width = 16", "head_size = 8", "mlp_width = 24"):
+        name, _, number = size.partition(" = ")
+        larger = larger.replace(size, f"{name} = {2 * int(number)}")
+    (work / "larger.toml").write_text(larger)
+    grown = train.open_run(work / "larger.toml", work, work / "out")
+    assert grown.counters == checkpoints.Counters(grown_from="out")
+    train.run_trunk(grown, None, max_steps=2)
+    assert train.open_run(work / "larger.toml", work).counters.grown_from == "out"
+    (work / "out/tokenizer.json").write_text("{}")
+    for path in (work / "larger").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="another tokenizer"):
+        train.open_run(work / "larger.toml", work, work / "out")
 
 
 def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
