@@ -86,7 +86,7 @@ bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows a
 
 bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
 	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json
-	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --tokens 2000 --places 100 \
+	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --tokens 2000 \
 	    --out tests/bench/results/edits-0.5b.json
 	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --tokens 8000 \
 	    --out tests/bench/results/edits-0.5b-8000.json
