@@ -36,6 +36,7 @@ FLOORS = [
     {"window"},
     {"completion"},
     {"session"},
+    {"librarian"},
     {"inbox"},
     {"worker"},
     {"service", "bench", "evaluation"},

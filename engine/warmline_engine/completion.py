@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from .decoding.agreement import LONGEST, Around, Ids
+from .decoding.agreement import BORDER, LONGEST, Around, Ids
 from .decoding.branches import Begun, Branches
 from .decoding.drafts import copying
 from .decoding.greedy import NOTHING, Decoded, Limits, decode
@@ -56,7 +56,9 @@ class Completion:
         self._model = model
         self._sequence = window.sequence
         self._n_context = len(window.sequence)
-        self._around = Around(before, window.tokenized.suffix_ids, model.barred)
+        self._around = Around(
+            before, [*window.tokenized.suffix_ids, *_bordered(window.sequence.bound)], model.barred
+        )
         # what was just taken away first
         sources = [Around(before[-LONGEST:], other, model.barred) for other in beside.others()]
         sources.insert(1 if len(beside.removed) else 0, self._around)
@@ -159,6 +161,10 @@ class Completion:
         if n_same < len(tokens):
             sequence.splice(n_kept, n_kept, tokens[n_same:])
             sequence.encode(np.arange(n_kept, len(sequence)))  # nobody reads their logits
+
+
+def _bordered(chunks: Iterable[Ids]) -> list[int]:
+    return [token for chunk in chunks for token in (BORDER, *chunk)]
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
 from . import wire
+from .retrieval.rank import Found
 
 
 class Client(Protocol):
@@ -34,6 +36,14 @@ class Text:
     frame: wire.ToEngine | None
 
 
+@dataclass(frozen=True, eq=False)
+class Finds:
+    """What the librarian found in other files for a document, by its key."""
+
+    key: Hashable
+    found: list[Found]
+
+
 class Inbox:
     """Filled by the event loop, emptied by the worker. One lock guards all of it."""
 
@@ -41,6 +51,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._texts: deque[Text] = deque()
         self._completions: deque[Waiting] = deque()
+        self._finds: dict[Hashable, Finds] = {}
         self._current: Waiting | None = None
         self._cancelled: set[Waiting] = set()
         self.is_closing = False
@@ -60,6 +71,17 @@ class Inbox:
                     self._cancel_current(client, frame.document)
             self._changed.notify()
 
+    def found(self, key: Hashable, found: list[Found]) -> None:
+        """Takes finds, in place of older ones."""
+        with self._changed:
+            self._finds[key] = Finds(key, found)
+            self._changed.notify()
+
+    def finds_for(self, key: Hashable) -> Finds | None:
+        """Finds that were not taken yet."""
+        with self._changed:
+            return self._finds.pop(key, None)
+
     def leave(self, client: Client) -> None:
         """Forgets what a connection that is gone has asked for, and says that it is gone."""
         with self._changed:
@@ -77,14 +99,16 @@ class Inbox:
             self.is_closing = True
             self._changed.notify()
 
-    def take(self) -> Text | Waiting | None:
-        """The next text; where there is none, the next completion, which is being answered until it is `answered`."""
+    def take(self) -> Text | Waiting | Finds | None:
+        """The next text; then the next completion, which is being answered until it is `answered`; then finds."""
         with self._changed:
             if self._texts:
                 return self._texts.popleft()
             if self._completions:
                 self._current = self._completions.popleft()
                 return self._current
+            if self._finds:
+                return self._finds.pop(next(iter(self._finds)))
             return None
 
     def answered(self, waiting: Waiting) -> None:
@@ -99,7 +123,7 @@ class Inbox:
     def wait(self, timeout_s: float | None) -> None:
         """Until something is put down, or for so long."""
         with self._changed:
-            if not (self._texts or self._completions or self.is_closing):
+            if not (self._texts or self._completions or self._finds or self.is_closing):
                 self._changed.wait(timeout_s)
 
     def _unanswered(self) -> list[Waiting]:

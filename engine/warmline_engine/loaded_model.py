@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .cache.arena import Arena, RowShape
+from .cache.kept import KeptChunks
 from .decoding import confidence
 from .decoding.payoff import Payoff
 from .decoding.recall import Shares
@@ -24,6 +25,7 @@ from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
 
 MEBIBYTE = 2**20
+KEPT_MEBIBYTES = 64  # of chunks of other files
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class LoadedModel:
     """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
 
     What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted. `payoff`
-    is what has been learnt of drafts.
+    is what has been learnt of drafts, `kept` are chunks of other files as they were encoded.
 
     Shape: barred [V] bool.
     """
@@ -47,6 +49,7 @@ class LoadedModel:
     recall: Shares | None = None
     least_probability: float = 0.0
     payoff: Payoff = field(default_factory=Payoff)
+    kept: KeptChunks = field(default_factory=lambda: KeptChunks(KEPT_MEBIBYTES * MEBIBYTE))
 
     @property
     def least_logprob(self) -> float:

@@ -119,8 +119,8 @@ class Service:
                 continue
             if isinstance(
                 frame,
-                wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.Complete
-                | wire.Cancel | wire.AskStatus,
+                wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.FilesChanged
+                | wire.Complete | wire.Cancel | wire.AskContext | wire.AskStatus,
             ):  # fmt: skip
                 self.worker.submit(connection, frame)
             elif isinstance(frame, wire.Quit):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .cache.sequence import Sequence
+from .cache.sequence import MOST_BOUND, Sequence
 from .cache.slots import Ints
 from .completion import Beside, completing
 from .decoding.agreement import BORDER, Ids
@@ -27,6 +27,7 @@ CHUNK = 512  # tokens in one pass, at most
 # a paste longer than a window has room for is not tokenized to be cut off again: the window is opened anew
 MOST_CHARACTERS_PER_TOKEN = 8
 N_SPARE_TOKENS = 300  # of a context, for what is generated and typed before the window slides
+N_BOUND_TOKENS = 600  # of a context, for pieces of other files; what is over is not bound
 MARGIN = 0.1  # a cursor this near a window's end, as a share of it, makes it slide
 
 
@@ -66,14 +67,22 @@ class Session:
     """The engine's state of one document."""
 
     def __init__(
-        self, model: LoadedModel, text: str, cursor: int | None, context_tokens: int
+        self,
+        model: LoadedModel,
+        text: str,
+        cursor: int | None,
+        context_tokens: int,
+        binds: bool = False,
     ) -> None:
+        """With `binds` there is room in the context for what `bind` puts there."""
         self.text = _clean(text)
         self.cursor = min(cursor or 0, len(self.text))
         self.has_cursor = cursor is not None
         self._model = model
         longest = model.transformer.config.max_context
-        self._context = max(64, min(context_tokens, longest) - N_SPARE_TOKENS)
+        n_bound = N_BOUND_TOKENS if binds else 0
+        self._context = max(64, min(context_tokens, longest) - N_SPARE_TOKENS - n_bound)
+        self._bound: list[list[int]] = []
         self._local: Window | None = None
         self._full = self._open_full()
         self._removed = Removed()
@@ -154,6 +163,41 @@ class Session:
         self.has_cursor = True
         self._place_cursor(offset)
 
+    @property
+    def visible(self) -> tuple[int, int]:
+        """The code points that the model sees."""
+        return self._full.start, self._full.end
+
+    @property
+    def bound(self) -> list[list[int]]:
+        """The tokens of each piece that is bound, the last one nearest."""
+        return self._bound
+
+    @property
+    def is_binding(self) -> bool:
+        """Whether pieces that are bound are still to be encoded."""
+        return self._serving().sequence.n_pending_bound > 0
+
+    def bind(self, texts: list[str]) -> int:
+        """Puts pieces of other files before the prefix, the last nearest, in place of those there are; how many fit.
+
+        They are encoded when nothing else waits, unless they have been before; nobody waits for them.
+        """
+        tokenizer = self._model.tokenizer
+        chunks: list[list[int]] = []
+        room = N_BOUND_TOKENS
+        for text in reversed(texts):
+            chunk = tokenizer.encode(text).ids
+            room -= len(chunk)
+            if room < 0 or len(chunks) == MOST_BOUND:
+                break
+            chunks.insert(0, chunk)
+        if chunks != self._bound:
+            self._bound = chunks
+            for sequence in self._sequences():
+                sequence.bind(chunks)
+        return len(chunks)
+
     def encode_some(self, limit: int) -> bool:
         """Encodes pending tokens, those the next completion needs first; whether there was work."""
         if not self.has_cursor:
@@ -165,7 +209,7 @@ class Session:
         did = self._full.encode_ahead(limit) > 0
         if self._local is not None and self._full.n_pending_before_suffix() == 0:
             self._close_local()
-        return did
+        return did or self._serving().sequence.encode_bound(limit, self._model.kept)
 
     def repair_some(self, limit: int) -> bool:
         """Encodes accepted tokens again, which saw the text behind the cursor when they were made."""
@@ -259,7 +303,12 @@ class Session:
 
     def _open_full(self) -> Window:
         start, end = choose_stretch(self.text, self.cursor, self._context)
-        return self._fit(Window(self._model, self.text, start, end, self.cursor))
+        return self._fit(self._window(start, end))
+
+    def _window(self, start: int, end: int) -> Window:
+        window = Window(self._model, self.text, start, end, self.cursor)
+        window.sequence.bind(self._bound)
+        return window
 
     def _fit(self, window: Window) -> Window:
         """Makes a window shorter that holds more tokens than the context."""
@@ -269,7 +318,7 @@ class Session:
             start, end = choose_stretch(self.text, self.cursor, room)
             if (start, end) == (window.start, window.end):
                 break
-            window = Window(self._model, self.text, start, end, self.cursor)
+            window = self._window(start, end)
         return window
 
     def _edit_window(self, window: Window, start: int, end: int, replacement: str) -> Window:
@@ -317,7 +366,7 @@ class Session:
 
     def _open_local(self) -> None:
         start, end = choose_stretch(self.text, self.cursor, LOCAL_TOKENS)
-        self._local = Window(self._model, self.text, start, end, self.cursor)
+        self._local = self._window(start, end)
 
     def _close_local(self) -> None:
         if self._local is not None:
@@ -347,6 +396,8 @@ class Session:
             self._open_local()
         window = self._serving()
         window.put_tail(assumed)
+        # nearer to the cursor than in front of all: suffix first, that is the nearest place before the prefix
+        window.sequence.bound_end = window.tokenized.prefix_span[0]
         while len(pending := self._needed(window)) > chunk:
             if is_cancelled():
                 return None

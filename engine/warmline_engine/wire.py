@@ -15,7 +15,7 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
@@ -47,7 +47,9 @@ class Open:
     version: int
     text: str
     cursor: int | None = None  # offset, where the client told it
-    path: str = ""  # shown to models that know file names
+    root: str = ""  # of the workspace whose other files may be shown to the model; empty: none may
+    path: str = ""  # below the root
+    excluded: tuple[str, ...] = ()  # globs of files below the root that stay unread
 
 
 @attrs.frozen
@@ -78,6 +80,22 @@ class MoveCursor:
     document: str
     version: int
     offset: int
+
+
+@attrs.frozen
+class FilesChanged:
+    """Files below a root that were changed, made or deleted on disk; none named: any of them."""
+
+    root: str
+    paths: tuple[str, ...]
+
+
+@attrs.frozen
+class AskContext:
+    """Answered by Context."""
+
+    id: int
+    document: str
 
 
 @attrs.frozen
@@ -179,6 +197,32 @@ class Completion:
 
 
 @attrs.frozen
+class ContextItem:
+    """A piece of another file that the model is shown. Units: line from 0."""
+
+    path: str
+    line: int
+    name: str
+    why: str
+    text: str
+    n_tokens: int
+
+
+@attrs.frozen
+class Context:
+    """What a document's completions are made of: its own tokens, and pieces of other files, the nearest last.
+
+    `state` is `off`, `looking` while more may be found, or `ready`.
+    """
+
+    id: int
+    state: str
+    n_tokens: int
+    n_fresh: int
+    items: tuple[ContextItem, ...]
+
+
+@attrs.frozen
 class Status:
     id: int
     state: str  # loading | ready | failed
@@ -218,15 +262,19 @@ STOP_REASONS = (
     "cancelled",
 )
 
-ToEngine = Hello | Open | Edit | Close | MoveCursor | Complete | Cancel | AskStatus | Quit
-ToServer = Welcome | ModelReady | Progress | Encoded | Completion | Status | Failure
+ToEngine = (
+    Hello | Open | Edit | Close | MoveCursor | FilesChanged | Complete | Cancel | AskContext
+    | AskStatus | Quit
+)  # fmt: skip
+ToServer = Welcome | ModelReady | Progress | Encoded | Completion | Context | Status | Failure
 Frame = ToEngine | ToServer
 
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        *(Hello, Open, Edit, Close, MoveCursor, Complete, Cancel, AskStatus, Quit),
-        *(Welcome, ModelReady, Progress, Encoded, Completion, Status, Failure),
+        *(Hello, Open, Edit, Close, MoveCursor, FilesChanged, Complete, Cancel),
+        *(AskContext, AskStatus, Quit, Welcome, ModelReady, Progress, Encoded, Completion),
+        *(Context, Status, Failure),
     )
 }
 

@@ -22,9 +22,11 @@ from .cache.arena import ArenaFull
 from .completion import N_SEARCHED
 from .decoding.agreement import BORDER
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
-from .inbox import Client, Inbox, Text, Waiting
+from .inbox import Client, Finds, Inbox, Text, Waiting
+from .librarian import Librarian, Place
 from .loaded_model import LoadedModel
 from .pace import Battery, Pace
+from .retrieval.rank import Found
 from .session import Ask, Session
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ class Document:
     touched: float
     edited_at: float | None = None  # since when an edit waits to be encoded
     n_encoded_at_edit: int = 0
+    root: str = ""  # of its workspace, where other files may be read
+    path: str = ""
+    bound: tuple[Found, ...] = ()  # the nearest last
     _tokens: tuple[int, NDArray[np.int64]] | None = None  # at a version
 
     def tokens_now(self) -> NDArray[np.int64]:
@@ -72,6 +77,7 @@ class Worker(threading.Thread):
         self._context_tokens = context_tokens
         self._broadcast = broadcast
         self._inbox = Inbox()
+        self._librarian = Librarian(self._inbox.found)
         self._documents: dict[tuple[int, str], Document] = {}
         self._chunk = 64
         self._pace = Pace(Battery())
@@ -91,6 +97,7 @@ class Worker(threading.Thread):
 
     def close(self) -> bool:
         """Ends the thread after the present chunk; whether it has ended."""
+        self._librarian.close()
         self._inbox.close()
         self.join(END_WITHIN_S)
         return not self.is_alive()
@@ -104,6 +111,7 @@ class Worker(threading.Thread):
     # ---- the thread
 
     def run(self) -> None:
+        self._librarian.start()
         try:
             self._model = self._load(self._tell_progress)
         except ModelError as error:
@@ -158,6 +166,8 @@ class Worker(threading.Thread):
                 self._complete(taken)
             finally:
                 self._inbox.answered(taken)
+        elif isinstance(taken, Finds):
+            self._bind(taken)
         else:
             return self._model is not None and self._work_ahead()
         return True
@@ -170,41 +180,56 @@ class Worker(threading.Thread):
                 if owner == id(client):
                     self._forget(client, name)
             return
-        document = getattr(frame, "document", "")
+        document, request_id = getattr(frame, "document", ""), getattr(frame, "id", None)
         try:
             if isinstance(frame, wire.AskStatus):
                 client.send(self._status(frame.id))
+            elif isinstance(frame, wire.FilesChanged):
+                self._librarian.changed_on_disk(frame.root, frame.paths)
             elif self._model is None:
                 reason = self._failure or "the model is being loaded"
-                client.send(wire.Failure(None, "not_ready", reason, document))
-            elif isinstance(frame, wire.Open):
-                self._open(client, frame)
-            elif isinstance(frame, wire.Close):
-                self._forget(client, document)
-            elif isinstance(frame, wire.Edit):
-                self._edit(client, frame)
-            elif isinstance(frame, wire.MoveCursor):
-                found = self._find(client, document)
-                if found.version == frame.version:
-                    found.session.move_cursor(frame.offset)
-                    found.touched = time.monotonic()
+                client.send(wire.Failure(request_id, "not_ready", reason, document))
+            else:
+                self._take_of_document(client, frame)
         except EngineError as error:
-            client.send(wire.Failure(None, error.code, str(error), document))
+            client.send(wire.Failure(request_id, error.code, str(error), document))
         except (
             Exception
         ) as error:  # a process loop: answered, logged, and the document is asked for anew
             log.exception("%s failed", type(frame).__name__)
             self._forget(client, document)
-            client.send(wire.Failure(None, "out_of_sync", type(error).__name__, document))
+            client.send(wire.Failure(request_id, "out_of_sync", type(error).__name__, document))
+
+    def _take_of_document(self, client: Client, frame: wire.ToEngine) -> None:
+        match frame:
+            case wire.Open():
+                self._open(client, frame)
+            case wire.Close():
+                self._forget(client, frame.document)
+            case wire.Edit():
+                self._edit(client, frame)
+            case wire.MoveCursor():
+                document = self._find(client, frame.document)
+                if document.version == frame.version:
+                    document.session.move_cursor(frame.offset)
+                    document.touched = time.monotonic()
+                    self._look_around(client, frame.document, document)
+            case wire.AskContext():
+                client.send(self._context(client, frame))
+            case _:
+                raise AssertionError(f"{type(frame).__name__} is no frame of a document")
 
     def _open(self, client: Client, frame: wire.Open) -> None:
         assert self._model is not None
         self._forget(client, frame.document)
-        session = Session(self._model, frame.text, frame.cursor, self._context_tokens)
+        binds = bool(frame.root)
+        if binds:
+            self._librarian.serve(frame.root, frame.excluded)
+        session = Session(self._model, frame.text, frame.cursor, self._context_tokens, binds)
         now = time.monotonic()
-        self._documents[id(client), frame.document] = Document(
-            client, session, frame.version, now, edited_at=now
-        )
+        document = Document(client, session, frame.version, now, now, 0, frame.root, frame.path)
+        self._documents[id(client), frame.document] = document
+        self._look_around(client, frame.document, document)
 
     def _edit(self, client: Client, frame: wire.Edit) -> None:
         document = self._find(client, frame.document)
@@ -216,18 +241,55 @@ class Worker(threading.Thread):
             document.edited_at, document.n_encoded_at_edit = time.monotonic(), n_encoded
         document.session.has_cursor = True
         document.version, document.touched = frame.version, time.monotonic()
+        self._look_around(client, frame.document, document)
+
+    def _look_around(self, client: Client, name: str, document: Document) -> None:
+        """Lets other files be searched for what the cursor needs; nobody waits for it."""
+        if document.root:
+            session = document.session
+            place = Place(
+                document.root, document.path, session.text, session.cursor, session.visible
+            )
+            self._librarian.look((id(client), name), place)
+
+    def _bind(self, finds: Finds) -> None:
+        document = next((d for key, d in self._documents.items() if key == finds.key), None)
+        if document is None:
+            return
+        nearest_last = finds.found[::-1]
+        texts = [found.text for found in nearest_last]
+        n_bound = document.session.bind(texts)
+        document.bound = tuple(nearest_last[len(texts) - n_bound :])
 
     def _forget(self, client: Client, name: str) -> None:
         """Drops a document, if there is one of that name; its memory goes back."""
         forgotten = self._documents.pop((id(client), name), None)
         if forgotten:
             forgotten.session.release()
+            if forgotten.root:
+                self._librarian.forget((id(client), name), forgotten.root, forgotten.path)
 
     def _find(self, client: Client, name: str) -> Document:
         document = self._documents.get((id(client), name))
         if document is None:
             raise UnknownDocument("the document is not open")
         return document
+
+    def _context(self, client: Client, frame: wire.AskContext) -> wire.Context:
+        document, key = self._find(client, frame.document), (id(client), frame.document)
+        # in this order: what is found after it was asked is told as looked for
+        is_looking = bool(document.root) and self._librarian.is_looking(key)
+        if (finds := self._inbox.finds_for(key)) is not None:
+            self._bind(finds)
+        session = document.session
+        items = tuple(
+            wire.ContextItem(found.path, found.line, found.name, found.why, found.text, len(chunk))
+            for found, chunk in zip(document.bound, session.bound, strict=True)
+        )
+        state = (
+            "looking" if is_looking or session.is_binding else "ready" if document.root else "off"
+        )
+        return wire.Context(frame.id, state, session.n_tokens, session.n_fresh, items)
 
     # ---- completions
 

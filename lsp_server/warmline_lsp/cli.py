@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import importlib.metadata
 import importlib.util
-import json
 import logging
 import os
 import shutil
@@ -16,12 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from warmline_engine import wire
 from warmline_engine.places import cache_folder
 
 from . import places
 from .errors import ServerError
-from .settings import Settings
 
 # commands that run in a process of their own, with the engine's libraries: their module, and what they are for
 PASSED_ON = {
@@ -66,6 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"
     )
     complete.add_argument(
+        "--show-context", action="store_true", help="tell what of other files the model was shown"
+    )
+    complete.add_argument(
         "--json", action="store_true", help="text, stop, tokens and times as one object"
     )
 
@@ -98,7 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
             case "lsp":
                 return _lsp(options)
             case "complete":
-                return asyncio.run(_complete(options))
+                from .complete_command import complete
+
+                return asyncio.run(complete(options))
             case "cache":
                 return _cache(options.action)
             case _:
@@ -129,84 +131,6 @@ def _lsp(options: argparse.Namespace) -> int:
     else:
         server.start_tcp("127.0.0.1", options.tcp)
     return 0
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ServerError(f"{path} is not there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
-
-
-async def _complete(options: argparse.Namespace) -> int:
-    from .documents import Document
-    from .engine_client import EngineClient, EngineState
-    from .trim import trim
-
-    path, line, column = _parse_place(options.place)
-    if not 4 <= options.max_tokens <= 512:
-        raise ServerError(f"--max-tokens takes 4 to 512, got {options.max_tokens}")
-    language = "python" if path.suffix in (".py", ".pyi", ".pyw") else "plaintext"
-    document = Document.open(path.as_uri(), language, 1, _read_text(path), "utf-32")
-    n_lines = len(document.line_starts)
-    if n_lines < line:
-        raise ServerError(f"{path.name} has {n_lines} lines, not {line}")
-    n_columns = len(document.line(line - 1)) + 1
-    if n_columns < column:
-        raise ServerError(f"line {line} of {path.name} has {n_columns} columns, not {column}")
-    offset = document.line_starts[line - 1] + column - 1
-    settled = asyncio.Event()
-
-    def changed(state: EngineState) -> None:
-        if state.state in ("ready", "failed"):
-            settled.set()
-
-    settings = Settings(model=options.model)
-    if settings.is_excluded(document.uri):
-        raise ServerError(f"{path.name} is excluded: it may hold secrets")
-    opening = wire.Open(document.uri, document.language, 1, document.text, offset)
-    engine = EngineClient(settings, lambda: [opening], changed)
-    engine.start()
-    try:
-        await asyncio.wait_for(settled.wait(), timeout=120)
-        if not engine.is_ready:
-            raise ServerError(engine.state.message)
-        answer = await engine.complete(
-            wire.Complete(0, document.uri, 1, offset, max_tokens=options.max_tokens)
-        )
-    except TimeoutError:
-        raise ServerError(f"the engine is not ready: {engine.state.message}") from None
-    finally:
-        await engine.stop()
-    if answer is None:
-        raise ServerError("the engine gave no answer; see its log with warmline doctor")
-    raw = answer.items[0].text if answer.items else ""
-    offered = trim(document.language, document.text, offset, raw, settings.max_lines)
-    if options.json:
-        result = {
-            "text": offered,
-            "untrimmed": raw,
-            "stop": answer.stop,
-            "tokens": answer.n_tokens,
-            "fresh": answer.n_fresh,
-            "encoded": answer.n_encoded,
-            "generated": answer.n_generated,
-            "elapsed_ms": round(answer.elapsed_ms, 1),
-            "first_token_ms": round(answer.first_token_ms, 1),
-        }
-        print(json.dumps(result))
-    else:
-        print(offered)
-    return 0
-
-
-def _parse_place(place: str) -> tuple[Path, int, int]:
-    name, line, column = (*place.rsplit(":", 2), "", "")[:3]
-    if not name or not line.isdecimal() or not column.isdecimal() or "0" in (line, column):
-        raise ServerError(f"expected FILE:LINE:COL, counted from 1, got {place!r}")
-    return Path(name).resolve(), int(line), int(column)
 
 
 def _cache(action: str) -> int:

@@ -45,6 +45,9 @@ class _Work:
     statuses: dict[int, asyncio.Future[wire.Status | None]] = field(
         default_factory=dict[int, asyncio.Future[wire.Status | None]]
     )
+    contexts: dict[int, asyncio.Future[wire.Context | None]] = field(
+        default_factory=dict[int, asyncio.Future[wire.Context | None]]
+    )
     opening: dict[int, str] = field(default_factory=dict[int, str])
     edited: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -54,10 +57,11 @@ class _Work:
 
     def drop(self) -> None:
         """Answers everything with nothing."""
-        for future in (*(f for _, f in self.asked.values()), *self.statuses.values()):
+        asked = (future for _, future in self.asked.values())
+        for future in (*asked, *self.statuses.values(), *self.contexts.values()):
             if not future.done():
                 future.set_result(None)
-        for waiting in (self.asked, self.statuses, self.opening, self.edited):
+        for waiting in (self.asked, self.statuses, self.contexts, self.opening, self.edited):
             waiting.clear()
 
 
@@ -84,7 +88,8 @@ class EngineClient:
         self._sleep = sleep
         self._writer: asyncio.StreamWriter | None = None
         self._takes_documents = False  # its model is loaded
-        self._there: set[str] = set()  # documents that the engine has
+        # documents that the engine has, and what of their workspace may be shown with them
+        self._there: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._ids = itertools.count(1)
         self._work = _Work()
         self._crashes: deque[float] = deque()
@@ -126,6 +131,11 @@ class EngineClient:
         """Whether the engine has a document."""
         return document in self._there
 
+    def is_shown_otherwise(self, frame: wire.Open) -> bool:
+        """Whether the engine has a document, with other files around it than this."""
+        known = self._there.get(frame.document)
+        return known is not None and known != (frame.root, frame.excluded)
+
     def send(self, frame: wire.Open | wire.Edit | wire.Close | wire.MoveCursor) -> None:
         """Sends a frame of a document, unless the engine is away or the document was left out."""
         document = frame.document
@@ -135,14 +145,19 @@ class EngineClient:
             if isinstance(frame, wire.Edit):
                 self._work.edited[document] = frame.version
             elif isinstance(frame, wire.Close):
-                self._there.discard(document)
+                self._there.pop(document, None)
                 self._work.edited.pop(document, None)
+
+    def tell(self, frame: wire.FilesChanged) -> None:
+        """Sends what concerns no document, unless the engine is away."""
+        if self._takes_documents:
+            self._write(frame)
 
     def _open(self, frame: wire.Open) -> asyncio.Future[wire.Status | None] | None:
         """Opens a document; the future is done when the engine has taken it in."""
         if not self._takes_documents or frame.document in self.left_out or not self._write(frame):
             return None
-        self._there.add(frame.document)
+        self._there[frame.document] = frame.root, frame.excluded
         request_id = next(self._ids)
         self._work.opening[request_id] = frame.document
         return self._ask_status(request_id)
@@ -181,6 +196,16 @@ class EngineClient:
     async def ask_status(self) -> wire.Status | None:
         """The engine's own account of itself, None when it is away."""
         return await self._ask_status(next(self._ids)) if self.is_ready else None
+
+    async def ask_context(self, document: str) -> wire.Context | None:
+        """What the model is shown for a document, None when the engine is away or has nothing of it."""
+        if not self.is_ready or not self.has(document):
+            return None
+        request_id = next(self._ids)
+        future: asyncio.Future[wire.Context | None] = asyncio.get_running_loop().create_future()
+        self._work.contexts[request_id] = future
+        self._write(wire.AskContext(request_id, document))
+        return await future
 
     def _ask_status(self, request_id: int) -> asyncio.Future[wire.Status | None]:
         future: asyncio.Future[wire.Status | None] = asyncio.get_running_loop().create_future()
@@ -267,6 +292,8 @@ class EngineClient:
             if self._work.edited.get(frame.document, frame.version + 1) <= frame.version:
                 del self._work.edited[frame.document]
             self._on_encoded(frame)
+        elif isinstance(frame, wire.Context):
+            self._answer_context(frame.id, frame)
         elif isinstance(frame, wire.Failure):
             self._fail(frame)
         elif isinstance(frame, wire.Progress):
@@ -296,6 +323,7 @@ class EngineClient:
     def _fail(self, frame: wire.Failure) -> None:
         if frame.id is not None:
             self._answer(frame.id, None)
+            self._answer_context(frame.id, None)
         if frame.code == "model":
             self._tell(EngineState("failed", frame.message))
         elif frame.code in ("out_of_sync", "unknown_document"):
@@ -309,6 +337,11 @@ class EngineClient:
 
     def _answer(self, request_id: int, frame: wire.Completion | None) -> None:
         _, future = self._work.asked.pop(request_id, ("", None))
+        if future is not None and not future.done():
+            future.set_result(frame)
+
+    def _answer_context(self, request_id: int, frame: wire.Context | None) -> None:
+        future = self._work.contexts.pop(request_id, None)
         if future is not None and not future.done():
             future.set_result(frame)
 

@@ -43,6 +43,7 @@ def _register_lifecycle(server: WarmlineServer) -> None:
         if workspace and workspace.configuration:
             server.scopes.use_pull(pull)
             await server.registrations.settings()
+        await server.registrations.files()
         await server.pull_settings()
 
     async def pull(scopes: list[str | None]) -> list[object]:
@@ -61,6 +62,10 @@ def _register_lifecycle(server: WarmlineServer) -> None:
     async def _(params: types.DidChangeWorkspaceFoldersParams) -> None:
         """Another folder may mean other settings for an open document."""
         await server.pull_settings()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def _(params: types.DidChangeWatchedFilesParams) -> None:
+        server.files_changed([change.uri for change in params.changes])
 
     @server.feature(types.SHUTDOWN)
     async def _(params: None) -> None:
@@ -190,10 +195,20 @@ def _register_commands(server: WarmlineServer) -> None:
     async def debug_information(*_: Any) -> dict[str, Any]:
         return await server.reporter.debug_information()
 
+    async def context(*arguments: Any) -> dict[str, Any] | None:
+        """Of the document whose URI is given, else of the one touched last."""
+        given = arguments[0] if arguments else None
+        uri = given if isinstance(given, str) else getattr(given, "uri", None)
+        if uri is None:
+            uri = next(reversed(server.documents), None)
+        return None if uri is None else await server.context_of(str(uri))
+
     # a client registers commands under their names, where our extension has its own: hence `server`
     server.command("warmline.server.restart")(restart)
     server.command("warmline.server.statistics")(statistics)
     server.command("warmline.server.debugInformation")(debug_information)
+    server.command("warmline.server.context")(context)
     server.feature("warmline/restart")(restart)
     server.feature("warmline/statistics")(statistics)
     server.feature("warmline/debugInformation")(debug_information)
+    server.feature("warmline/context")(context)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from .workspace import WATCHED
+
 if TYPE_CHECKING:
     from .server import WarmlineServer
 
@@ -38,6 +40,15 @@ class Registrations:
         if changes and changes.dynamic_registration:
             options = types.DidChangeConfigurationRegistrationOptions(section="warmline")
             await self._register(types.WORKSPACE_DID_CHANGE_CONFIGURATION, options)
+
+    async def files(self) -> None:
+        """Asks to be told of source files that change on disk."""
+        workspace = self._server.client_capabilities.workspace
+        watched = workspace.did_change_watched_files if workspace else None
+        if watched and watched.dynamic_registration:
+            watchers = [types.FileSystemWatcher(glob) for glob in WATCHED]
+            options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
+            await self._register(types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
 
     async def completions(self, wanted: bool) -> None:
         """Registers inline completions, or takes the registration back."""

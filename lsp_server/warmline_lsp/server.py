@@ -26,6 +26,7 @@ from .scopes import Scopes
 from .settings import Settings
 from .statistics import Statistics
 from .status import Reporter
+from .workspace import InWorkspace, locate
 
 if TYPE_CHECKING:
     from pygls.server import ServerErrors
@@ -122,7 +123,14 @@ class WarmlineServer(LanguageServer):
     def _opening(self, d: Document) -> wire.Open:
         cursor = self._cursors.get(d.uri)
         at = None if cursor is None else min(cursor, len(d.text))
-        return wire.Open(d.uri, d.language, d.version, d.text, at)
+        settings, place = self.settings_of(d.uri), self._in_workspace(d.uri)
+        if place is None or not settings.retrieval:
+            return wire.Open(d.uri, d.language, d.version, d.text, at)
+        globs = settings.excluded_globs
+        return wire.Open(d.uri, d.language, d.version, d.text, at, place.root, place.path, globs)
+
+    def _in_workspace(self, uri: str) -> InWorkspace | None:
+        return locate(uri, self.workspace.folders)
 
     async def settings_changed(self) -> None:
         """Puts settings in force: another engine where they ask for one, none where nothing is completed."""
@@ -191,8 +199,10 @@ class WarmlineServer(LanguageServer):
     def _sync(self, document: Document) -> None:
         """Gives the engine a document, or takes it away, as the settings have it."""
         is_served, is_there = self.refusal(document) is None, self.engine.has(document.uri)
-        if is_served and not is_there:
-            self.engine.send(self._opening(document))
+        if is_served:
+            opening = self._opening(document)
+            if not is_there or self.engine.is_shown_otherwise(opening):
+                self.engine.send(opening)
         elif is_there and not is_served:
             self.engine.send(wire.Close(document.uri))
 
@@ -247,6 +257,34 @@ class WarmlineServer(LanguageServer):
         offset = self._cursors[uri] = document.offset_at(position)
         self.engine.send(wire.MoveCursor(uri, document.version, offset))
         self.reporter.look_at(uri)
+
+    def files_changed(self, uris: list[str]) -> None:
+        """Tells the engine of files that changed on disk."""
+        by_root: dict[str, list[str]] = {}
+        for uri in uris:
+            place = self._in_workspace(uri)
+            if place is not None:
+                by_root.setdefault(place.root, []).append(place.path)
+        for root, paths in by_root.items():
+            # another .gitignore may concern any file
+            is_any = any(path.endswith(".gitignore") for path in paths)
+            self.engine.tell(wire.FilesChanged(root, () if is_any else tuple(paths)))
+
+    async def context_of(self, uri: str) -> dict[str, Any] | None:
+        """What the model is shown of a document and of other files; None where the engine has nothing of it."""
+        context = await self.engine.ask_context(uri)
+        if context is None:
+            return None
+        items = [
+            {"path": i.path, "line": i.line, "name": i.name, "why": i.why, "text": i.text, "nTokens": i.n_tokens}
+            for i in context.items
+        ]  # fmt: skip
+        return {
+            "state": context.state,
+            "nTokens": context.n_tokens,
+            "nFresh": context.n_fresh,
+            "items": items,
+        }
 
     def close(self, uri: str) -> None:
         """Forgets a document."""

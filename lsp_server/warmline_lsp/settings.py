@@ -41,6 +41,7 @@ SETTINGS = (
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
     Setting("idleExitMinutes", 15, 
             "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
+    Setting("retrieval", True, "Show the model definitions from other files of the workspace."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
     Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
     Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
@@ -73,6 +74,7 @@ class Settings:
     context_tokens: int = 8192
     cache_mebibytes: int = 1024
     idle_exit_minutes: float = 15
+    retrieval: bool = True
     max_tokens: int = 96
     max_lines: int = 12
     multi_line: bool = True

@@ -58,6 +58,7 @@ steps = st.lists(
         st.tuples(st.just("complete"), st.floats(0, 1)),
         st.tuples(st.just("accept")),
         st.tuples(st.just("idle"), st.integers(1, 60)),
+        st.tuples(st.just("bind"), st.lists(pieces, max_size=3)),
     ),
     max_size=14,
 )  # fmt: skip
@@ -100,8 +101,11 @@ def test_any_session_then_refresh_answers_as_a_cold_read(
                 session.encode_some(limit)
                 session.repair_some(limit)
                 session.refresh_some(limit)
+            case ("bind", texts):
+                session.bind(texts)
         session.check()
         assert session.text == text
+    session.bind([])  # what was bound has left nothing behind that a refresh does not make good
     session.move_cursor(len(text) // 2)
     finish(session)
     assert session.n_fresh == session.n_tokens

@@ -15,8 +15,9 @@ from warmline_engine import loaded_model, wire
 from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.agreement import BORDER
 from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.retrieval.rank import Found
 from warmline_engine.session import Answer, Ask, Session
-from warmline_engine.worker import Worker
+from warmline_engine.worker import Document, Worker
 
 TEXT = inspect.getsource(textwrap.wrap)
 F = TypeVar("F", bound=wire.ToServer)
@@ -213,3 +214,74 @@ def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
     worker.submit(client, frame)
     worker._step()
     assert bool(asked[0].n_searched) is shows_unsure
+
+
+def finds(*texts: str) -> list[Found]:
+    return [Found(f"{k}.py", k, f"name{k}", text, 1.0, "imported") for k, text in enumerate(texts)]
+
+
+def in_workspace(worker: Worker) -> tuple[Client, Document]:
+    client = Client()
+    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", ("*.key",)))
+    worker._step()
+    (document,) = worker._documents.values()
+    return client, document
+
+
+def test_what_other_files_say_is_bound_when_nobody_waits(worker: Worker) -> None:
+    client, document = in_workspace(worker)
+    key = id(client), "a"
+    assert worker._librarian._roots == {"/work": ("*.key",)}
+    assert worker._librarian._wanted[key][1].path == "a.py"
+    worker._inbox.found(key, finds("old"))
+    worker._inbox.found(key, finds("def best(): pass\n", "def other(): pass\n"))
+    worker.submit(client, ask(1))
+    worker._step()
+    assert len(client.of(wire.Completion)) == 1
+    assert document.session.bound == []
+    worker._step()
+    assert [found.name for found in document.bound] == ["name1", "name0"]  # the nearest last
+    while worker._step():
+        pass
+    assert not document.session.is_binding
+    # the same finds once more are no work
+    worker._inbox.found(key, finds("def best(): pass\n", "def other(): pass\n"))
+    worker._step()
+    assert not document.session.is_binding
+
+
+def test_context_is_told(worker: Worker) -> None:
+    client, document = in_workspace(worker)
+    worker._librarian._wanted.clear()
+    worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
+    worker.submit(client, wire.AskContext(7, "a"))
+    worker._step()  # takes what was found along
+    (context,) = client.of(wire.Context)
+    assert (context.id, context.state) == (7, "looking")  # it is not encoded yet
+    (item,) = context.items
+    assert (item.path, item.line, item.name, item.why) == ("0.py", 0, "name0", "imported")
+    assert item.n_tokens == len(document.session.bound[0])
+    while worker._step():
+        pass
+    worker._librarian._files.clear()
+    worker.submit(client, wire.AskContext(8, "a"))
+    worker._step()
+    assert client.of(wire.Context)[-1].state == "ready"
+    other = opened(worker, "b")
+    worker.submit(other, wire.AskContext(9, "b"))
+    worker.submit(other, wire.AskContext(10, "none"))
+    worker._step()
+    worker._step()
+    assert other.of(wire.Context)[0].state == "off"
+    (failure,) = other.of(wire.Failure)
+    assert (failure.id, failure.code) == (10, "unknown_document")
+
+
+def test_a_document_that_closed_is_bound_nothing(worker: Worker) -> None:
+    client, _ = in_workspace(worker)
+    worker.submit(client, wire.Close("a"))
+    worker._step()
+    assert worker._librarian._closed == [("/work", "a.py")]
+    worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
+    worker._step()
+    assert worker._documents == {}

@@ -187,12 +187,18 @@ class Window(Waiting):
         assert "error" not in message, message
         return message["result"]
 
-    async def begin(self, capabilities: dict[str, Any] | None = None, **options: Any) -> None:
+    async def begin(
+        self,
+        capabilities: dict[str, Any] | None = None,
+        folders: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
         asked = self.request(
             "initialize",
             {
                 "processId": None,
                 "rootUri": None,
+                "workspaceFolders": [{"uri": uri, "name": uri} for uri in folders] or None,
                 "trace": "messages",
                 "capabilities": {"workspace": {"configuration": True}, **(capabilities or {})},
                 "initializationOptions": {"debounceMs": 0, **options},

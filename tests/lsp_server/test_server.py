@@ -340,3 +340,57 @@ def test_the_log_keeps_the_users_text_out(runtime: Path, caplog: pytest.LogCaptu
     assert not [
         r for r in ours if "secret_text" in r.getMessage() or "secret_text" in str(r.exc_info)
     ]
+
+
+FOLDERS = ("file:///project",)
+
+
+async def test_a_document_of_a_workspace_says_so() -> None:
+    async with fake_engine() as engine, window(folders=FOLDERS) as client:
+        await client.ready()
+        client.open(text=TEXT)
+        opened = await engine.next(wire.Open)
+        assert (opened.root, opened.path) == ("/project", "greet.py")
+        assert "*.pem" in opened.excluded
+        client.open(uri="file:///elsewhere/x.py", text=TEXT)
+        assert (await engine.next(wire.Open, 1)).root == ""
+        # other files must not be shown any more: it is opened anew without them
+        client.configuration = lambda scope: {"retrieval": False}
+        client.notify("workspace/didChangeConfiguration", {"settings": None})
+        again = await engine.next(wire.Open, 2)
+        assert (again.document, again.root, again.excluded) == (opened.document, "", ())
+
+
+async def test_files_that_change_are_told_to_the_engine() -> None:
+    async with fake_engine() as engine, window(folders=FOLDERS) as client:
+        await client.ready()
+
+        def changed(*uris: str) -> None:
+            changes = [{"uri": uri, "type": 2} for uri in uris]
+            client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
+
+        changed("file:///elsewhere/x.py")
+        changed("file:///project/a.py", "file:///project/b/c.py")
+        assert await engine.next(wire.FilesChanged) == wire.FilesChanged(
+            "/project", ("a.py", "b/c.py")
+        )
+        changed("file:///project/a.py", "file:///project/.gitignore")
+        assert await engine.next(wire.FilesChanged, 1) == wire.FilesChanged("/project", ())
+
+
+async def test_what_the_model_is_shown_can_be_asked_for() -> None:
+    async with fake_engine() as engine, window(folders=FOLDERS) as client:
+        await client.ready()
+        assert await client.answer(client.request("warmline/context", None)) is None
+        client.open(text=TEXT)
+        asked = client.request("warmline/context", {"uri": URI})
+        frame = await engine.next(wire.AskContext)
+        item = wire.ContextItem("a.py", 3, "area", "imported", "def area(): ...", 9)
+        engine.say(wire.Context(frame.id, "ready", 20, 19, (item,)))
+        told = await client.answer(asked)
+        assert (told["state"], told["nTokens"], told["items"][0]["name"]) == ("ready", 20, "area")
+        arguments = {"command": "warmline.server.context", "arguments": [URI]}
+        asked = client.request("workspace/executeCommand", arguments)
+        frame = await engine.next(wire.AskContext, 1)
+        engine.say(wire.Failure(frame.id, "unknown_document", "the document is not open"))
+        assert await client.answer(asked) is None

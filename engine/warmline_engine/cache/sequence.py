@@ -4,6 +4,10 @@ Intervals, by position:
     [0, n_fresh)     fresh: keys and values are what a cold read of the present tokens gives
     [n_fresh, n)     stale or pending; nobody attends to a pending token
 An encode of tokens writes their rows layer by layer; one that fails leaves them pending.
+
+Chunks may be bound beside the tokens, at positions of their own. By the attention rule a chunk's tokens see their own
+chunk only, and of the sequence's tokens those alone see chunks whose logits are asked for: so binding changes no
+token's keys and values, and a token that has seen chunks is not fresh.
 """
 
 from __future__ import annotations
@@ -18,9 +22,10 @@ from torch import Tensor
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.choose import kernels_for
 from warmline_kernels.reference import turn
-from warmline_kernels.view import View, cos_sin
+from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
+from .kept import KeptChunks
 from .slots import Ints, SlotTable
 
 # more queries than this read keys that all have one offset; fewer are turned once per offset instead. At 8,000
@@ -29,6 +34,7 @@ N_QUERIES_TURNED = 7
 N_OFFSETS_KEPT = 4
 # so many keys are rotated anew for less than a query's second version costs in one pass (small model, two cores)
 N_KEYS_ROTATED = 1000
+MOST_BOUND = 61  # chunks: spans are bits of a mask
 FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
@@ -39,6 +45,10 @@ class Sequence:
         self.tokens: list[int] = []
         self.n_fresh = 0
         self.n_encoded = 0  # tokens encoded in all, for the books of what an edit cost
+        self.n_bound_encoded = 0  # those of chunks
+        self.bound: tuple[tuple[int, ...], ...] = ()  # chunks, the last one nearest
+        self._bound_tokens: list[int] = []
+        self._chunk_of: Ints = np.empty(0, np.int64)  # by bound position
         self._model = model
         self._rope = model.config.rope
         self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
@@ -52,6 +62,19 @@ class Sequence:
     @property
     def n_pending(self) -> int:
         return self._slots.n_pending
+
+    @property
+    def bound_end(self) -> int:
+        """The position that what is bound stands before, 0 at first. Nobody before it sees it."""
+        return self._slots.bound_end
+
+    @bound_end.setter
+    def bound_end(self, position: int) -> None:
+        self._slots.bound_end = position
+
+    @property
+    def n_pending_bound(self) -> int:
+        return len(self._slots.pending_bound())
 
     @property
     def n_bytes(self) -> int:
@@ -94,7 +117,7 @@ class Sequence:
         Shapes: positions [k], rising → the logits of the last n_logits of them [n_logits, V] float32.
         Raises: ArenaFull, and then nothing has changed.
         """
-        self._rows.reserve(self._slots.n_used + self.n_pending)
+        self._rows.reserve(self._slots.n_tokens)
         offset, n_offsets, n_others = self._common_offset()
         is_turned = len(positions) <= N_QUERIES_TURNED and n_offsets <= N_OFFSETS_KEPT
         slots = self._slots.place(positions, offset)
@@ -105,9 +128,54 @@ class Sequence:
         except BaseException:
             self._forget(positions)
             raise
-        self.n_encoded += len(positions)
+        if positions[0] < 0:
+            self.n_bound_encoded += len(positions)
+        else:
+            self.n_encoded += len(positions)
         self._extend_fresh(positions)
+        if n_logits and len(self._slots.bound_slot_of):
+            self.n_fresh = min(self.n_fresh, int(positions[-n_logits]))
         return logits
+
+    def bind(self, chunks: Iterable[Items[int]]) -> None:
+        """Puts chunks of tokens before `bound_end` in place of those that are there; nothing is encoded yet.
+
+        At most MOST_BOUND of them.
+        """
+        self.bound = tuple(tuple(chunk) for chunk in chunks)
+        assert len(self.bound) <= MOST_BOUND, len(self.bound)
+        self._bound_tokens = [token for chunk in self.bound for token in chunk]
+        self._chunk_of = np.repeat(np.arange(len(self.bound)), [len(chunk) for chunk in self.bound])
+        self._rows.copy(self._slots.bind(len(self._bound_tokens)))
+
+    def encode_bound(self, limit: int, kept: KeptChunks) -> bool:
+        """Brings the first chunk that is pending nearer: out of what is kept, or `limit` of its tokens encoded.
+
+        Whether there was one. Raises: ArenaFull.
+        """
+        pending = self._slots.pending_bound()
+        if len(pending) == 0:
+            return False
+        number = self._chunk_of[pending[0]]
+        span = np.flatnonzero(self._chunk_of == number) - len(self._chunk_of)
+        pending = pending[pending <= span[-1]]
+        rows = kept.get(self.bound[number]) if len(pending) == len(span) else None
+        if rows is None:
+            self.encode(pending[:limit])
+            if len(pending) <= limit:
+                slots = torch.from_numpy(self._slots.bound_slot_of[span]).to(self._model.device)
+                unrotated, values = (
+                    self._rows.unrotated[:, :, slots],
+                    self._rows.values[:, :, slots],
+                )
+                kept.put(self.bound[number], (unrotated, values))
+            return True
+        self._rows.reserve(self._slots.n_tokens)
+        offset = self._common_offset()[0]
+        slots = torch.from_numpy(self._slots.place(span, offset)).to(self._model.device)
+        self._rows.unrotated[:, :, slots], self._rows.values[:, :, slots] = rows
+        self._rotate(span, slots, offset)
+        return True
 
     def encode_pending(self, limit: int, before: int | None = None) -> int:
         """Encodes the first pending tokens, at most `limit`, and none from position `before` on; how many."""
@@ -159,25 +227,30 @@ class Sequence:
         Where that fails, the tokens it was to rotate are pending.
         """
         table = self._slots
-        moved = np.flatnonzero(table.position_of - table.rotated_at != offset)
+        moved = np.flatnonzero(table.standing - table.rotated_at != offset)
         if len(moved) == 0:
             return
-        positions = torch.from_numpy(table.position_of[moved] - offset).to(self._model.device)
-        cos, sin = cos_sin(positions, self._frequencies, self._rope.attention_factor)
         slots = torch.from_numpy(moved).to(self._model.device)
+        self._rotate(table.position_of[moved], slots, offset)
+        table.mark_rotated(moved, offset)
+
+    def _rotate(self, positions: Ints, slots: Tensor, offset: int) -> None:
+        at = torch.from_numpy(self._slots.stand(positions) - offset).to(self._model.device)
+        cos, sin = cos_sin(at, self._frequencies, self._rope.attention_factor)
         try:
             self._kernels.rotate(self._rows.unrotated, self._rows.rotated, slots, cos, sin)
         except BaseException:
             # some of these keys are turned by now and some are not, and nobody knows which
-            self._forget(np.sort(table.position_of[moved]))
+            self._forget(np.sort(positions))
             raise
-        table.mark_rotated(moved, offset)
 
     def drop_cache(self) -> None:
-        """Gives all memory back; every token is pending again."""
-        n_tokens = len(self.tokens)
+        """Gives all memory back; every token is pending again, and what is bound."""
+        n_tokens, n_bound, end = len(self.tokens), len(self._bound_tokens), self.bound_end
         self._slots = SlotTable()
+        self.bound_end = end
         self._slots.splice(0, 0, n_tokens)
+        self._slots.bind(n_bound)
         self._rows.release()
         self.n_fresh = 0
 
@@ -202,9 +275,12 @@ class Sequence:
 
     def _forget(self, positions: Ints) -> None:
         self._rows.copy(self._slots.forget(positions))
-        self.n_fresh = min(self.n_fresh, int(positions[0]))
+        own = positions[positions >= 0]
+        self.n_fresh = min([self.n_fresh, *own[:1].tolist()])
 
     def _extend_fresh(self, positions: Ints) -> None:
+        if positions[0] < 0:
+            return
         n_before = int(np.searchsorted(positions, self.n_fresh))
         following = positions[n_before:]
         run = following == self.n_fresh + np.arange(len(following))
@@ -228,14 +304,17 @@ class Sequence:
     def _forward(self, positions: Ints, slots: Ints, offset: int, n_logits: int) -> Tensor:
         table, device, rows = self._slots, self._model.device, self._rows
         n_used = table.n_used
-        at = torch.from_numpy(positions).to(device)
+        at = torch.from_numpy(table.stand(positions)).to(device)
+        key_spans, seen_spans = self._rule(positions, n_logits)
         view = View(
             query_positions=at,
-            key_positions=torch.from_numpy(table.position_of.copy()).to(device),
+            key_positions=torch.from_numpy(table.standing).to(device),
             rotated_at=torch.from_numpy(table.rotated_at.copy()).to(device),
             inverse_frequencies=self._frequencies,
             attention_factor=self._rope.attention_factor,
             scale=self._model.config.attention_scale,
+            key_spans=key_spans,
+            seen_spans=seen_spans,
         )
         cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         target = _as_slice_or_index(slots, device)
@@ -247,9 +326,25 @@ class Sequence:
             rows.values[layer, :, target] = v.transpose(0, 1)
             return attention(q, *rows.layer(layer, n_used), view, windows[layer])
 
-        tokens = torch.tensor([self.tokens[p] for p in positions.tolist()], device=device)
+        source = self._bound_tokens if positions[0] < 0 else self.tokens
+        tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
         logits_for = slice(len(positions) - n_logits, None) if n_logits else None
         return self._model.forward(tokens, attend, logits_for)
+
+    def _rule(self, positions: Ints, n_logits: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """The keys' spans and which of them each query sees: chunk k is span k + 1, all else span 0."""
+        if not self._bound_tokens:
+            return None, None
+        at = self._slots.position_of
+        spans = np.zeros(len(at), np.int64)
+        spans[at < 0] = self._chunk_of[at[at < 0]] + 1
+        if positions[0] < 0:
+            seen = np.left_shift(1, self._chunk_of[positions] + 1)
+        else:
+            seen = np.ones(len(positions), np.int64)
+            seen[len(seen) - n_logits :] = EVERY_SPAN
+        device = self._model.device
+        return torch.from_numpy(spans).to(device), torch.from_numpy(seen).to(device)
 
 
 def _as_slice_or_index(slots: Ints, device: torch.device) -> slice | Tensor:

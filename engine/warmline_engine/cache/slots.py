@@ -1,6 +1,7 @@
 """The books of a sequence's slots: which token lies where. Only this file maps positions to slots.
 
 Used slots are dense: they are 0 .. n_used - 1 in no particular order. A pending token has no slot.
+What is bound beside the sequence has the positions -n_bound .. -1 in the books; it *stands* so far before `bound_end`.
 """
 
 from __future__ import annotations
@@ -30,16 +31,27 @@ class SlotTable:
     """Positions and slots of one sequence.
 
     Invariants, which `check` recomputes: slot_of[p] is PENDING or a slot below n_used; position_of[slot_of[p]]
-    is p; each used slot holds exactly one token.
+    is p; each used slot holds exactly one token. The same of bound_slot_of, whose positions count from its end.
     """
 
     def __init__(self) -> None:
         self.slot_of: Ints = np.empty(0, np.int64)  # by position
+        self.bound_slot_of: Ints = np.empty(0, np.int64)  # by position, too: -1 is its last
         self._position_of: Ints = np.empty(0, np.int64)  # by slot, longer than n_used
         self._rotated_at: Ints = np.empty(
             0, np.int64
         )  # by slot: the position its key is rotated for
         self.n_used = 0
+        self.bound_end = 0
+
+    @property
+    def standing(self) -> Ints:
+        """The position that each used slot's key is seen at."""
+        return self.stand(self.position_of)
+
+    def stand(self, positions: Ints) -> Ints:
+        """The positions that tokens are seen at, by those in the books."""
+        return np.where(positions < 0, positions + self.bound_end, positions)
 
     @property
     def position_of(self) -> Ints:
@@ -53,10 +65,25 @@ class SlotTable:
 
     @property
     def n_pending(self) -> int:
-        return len(self.slot_of) - self.n_used
+        return int((self.slot_of == PENDING).sum())
+
+    @property
+    def n_tokens(self) -> int:
+        """Pending ones too, and what is bound."""
+        return len(self.slot_of) + len(self.bound_slot_of)
 
     def pending_positions(self) -> Ints:
         return np.flatnonzero(self.slot_of == PENDING)
+
+    def pending_bound(self) -> Ints:
+        """The positions before 0 that are pending, rising."""
+        return np.flatnonzero(self.bound_slot_of == PENDING) - len(self.bound_slot_of)
+
+    def bind(self, n_tokens: int) -> RowMoves:
+        """Replaces all that is bound by n_tokens pending ones."""
+        freed = self.bound_slot_of[self.bound_slot_of != PENDING]
+        self.bound_slot_of = np.full(n_tokens, PENDING, np.int64)
+        return self._fill_holes(freed)
 
     def splice(self, start: int, end: int, n_new: int) -> RowMoves:
         """Replaces the positions [start, end) by n_new pending ones.
@@ -80,45 +107,52 @@ class SlotTable:
 
     def offsets(self) -> tuple[Ints, Ints]:
         """How far keys stand from where they are rotated for, each once, and how many keys do."""
-        return np.unique(self.position_of - self.rotated_at, return_counts=True)
+        return np.unique(self.standing - self.rotated_at, return_counts=True)
 
     def place(self, positions: Ints, offset: int = 0) -> Ints:
         """Gives each of the positions a slot where it has none; the slots, in the order of the positions.
 
-        Their keys are noted as rotated for `offset` places before where they stand.
+        Their keys are noted as rotated for `offset` places before where they stand. Either all positions are bound
+        or none is.
         """
-        slots = self.slot_of[positions]
+        table = self._table_of(positions)
+        slots = table[positions]
         missing = slots == PENDING
         n_missing = int(missing.sum())
         if n_missing:
             self._reserve(self.n_used + n_missing)
             slots[missing] = np.arange(self.n_used, self.n_used + n_missing)
             self.n_used += n_missing
-            self.slot_of[positions] = slots
+            table[positions] = slots
             self._position_of[slots] = positions
-        self._rotated_at[slots] = positions - offset
+        self._rotated_at[slots] = self.stand(positions) - offset
         return slots
 
     def forget(self, positions: Ints) -> RowMoves:
         """Makes tokens pending again."""
-        freed = self.slot_of[positions]
-        self.slot_of[positions] = PENDING
+        bound, own = positions[positions < 0], positions[positions >= 0]
+        freed = np.concatenate((self.bound_slot_of[bound], self.slot_of[own]))
+        self.bound_slot_of[bound] = self.slot_of[own] = PENDING
         return self._fill_holes(freed[freed != PENDING])
 
     def mark_rotated(self, slots: Ints, offset: int = 0) -> None:
         """Notes that the keys of these slots are rotated for `offset` places before where they stand."""
-        self._rotated_at[slots] = self._position_of[slots] - offset
+        self._rotated_at[slots] = self.stand(self._position_of[slots]) - offset
 
     def check(self) -> None:
         """Recomputes the books.
 
         Raises: AssertionError, with the values that do not agree.
         """
-        used = np.flatnonzero(self.slot_of != PENDING)
-        slots = self.slot_of[used]
+        everything = np.concatenate((self.bound_slot_of, self.slot_of))
+        used = np.flatnonzero(everything != PENDING)
+        slots, used = everything[used], used - len(self.bound_slot_of)
         assert len(used) == self.n_used, (len(used), self.n_used)
         assert np.array_equal(np.sort(slots), np.arange(self.n_used)), slots
         assert np.array_equal(self.position_of[slots], used), (slots, used)
+
+    def _table_of(self, positions: Ints) -> Ints:
+        return self.bound_slot_of if len(positions) and positions[0] < 0 else self.slot_of
 
     def _reserve(self, n_slots: int) -> None:
         if n_slots <= len(self._position_of):
@@ -142,6 +176,9 @@ class SlotTable:
         assert len(sources) == len(destinations), (sources, destinations)
         self._position_of[destinations] = self._position_of[sources]
         self._rotated_at[destinations] = self._rotated_at[sources]
-        self.slot_of[self._position_of[destinations]] = destinations
+        moved = self._position_of[destinations]
+        is_bound = moved < 0
+        self.bound_slot_of[moved[is_bound]] = destinations[is_bound]
+        self.slot_of[moved[~is_bound]] = destinations[~is_bound]
         self.n_used = n_left
         return RowMoves(sources, destinations)

@@ -17,8 +17,8 @@ from .files import Rules
 from .index import Index
 
 
-def opened(folder: Path) -> tuple[Index, Rules]:
-    """The index and the rules of a workspace.
+def opened(folder: Path, excluded: tuple[str, ...] = SECRETS) -> tuple[Index, Rules]:
+    """The index and the rules of a workspace, whose files by the globs given stay unread.
 
     Raises: RetrievalError, when it is no folder.
     """
@@ -29,7 +29,7 @@ def opened(folder: Path) -> tuple[Index, Rules]:
         path = index_path(root)
     except OSError as error:
         raise RetrievalError(f"the cache folder cannot be made: {error}") from None
-    return Index(path, say), Rules(root, SECRETS)
+    return Index(path, say), Rules(root, excluded)
 
 
 def say(text: str) -> None:
@@ -53,11 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "path", metavar="PATH", type=Path, nargs="?", default=Path(), help="the workspace (here)"
     )
+    parser.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        help="files to leave unread, instead of secrets",
+    )
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
     start = time.monotonic()
     try:
-        index, rules = opened(options.path)
+        index, rules = opened(options.path, tuple(options.exclude or SECRETS))
         done = build(index, rules, shown)
         n_files, n_chunks = index.counts()
         index.close()

@@ -1,0 +1,45 @@
+"""Chunks' keys and values, kept so that none is encoded twice, under a budget of bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor
+
+ChunkRows = tuple[
+    Tensor, Tensor
+]  # unrotated keys and values, [layers, kv heads, tokens, head size]
+
+
+class KeptChunks:
+    """By their tokens, since a chunk sees nothing but itself; the one unused longest goes first."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self.n_bytes = 0
+        self._rows: OrderedDict[tuple[int, ...], ChunkRows] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, tokens: tuple[int, ...]) -> ChunkRows | None:
+        rows = self._rows.get(tokens)
+        if rows is not None:
+            self._rows.move_to_end(tokens)
+        return rows
+
+    def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
+        """Keeps the rows of a chunk, unless they alone are over the budget."""
+        if (known := self._rows.pop(tokens, None)) is not None:
+            self.n_bytes -= _bytes(known)
+        if self.budget_bytes < _bytes(rows):
+            return
+        self._rows[tokens] = rows
+        self.n_bytes += _bytes(rows)
+        while self.budget_bytes < self.n_bytes:
+            _, oldest = self._rows.popitem(last=False)
+            self.n_bytes -= _bytes(oldest)
+
+
+def _bytes(rows: ChunkRows) -> int:
+    return sum(part.nbytes for part in rows)

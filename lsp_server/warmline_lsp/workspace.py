@@ -1,0 +1,63 @@
+"""Which folder of the workspace a document belongs to, and which of its files are worth watching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+# a test compares them with those that the engine splits
+_SUFFIXES = (
+    "bash c cc cjs clj cljs cmake coffee cr cs cts cxx d dart erl ex exs f90 fish fs go groovy h hh hpp hs "
+    "hxx java jl js jsx kt kts lua m mjs ml mli mts nim php pl pm proto ps1 py pyi pyw pyx r rake rb rs scala "
+    "sh sql svelte swift tcl ts tsx v vue zig zsh"
+)
+SUFFIXES = tuple(_SUFFIXES.split())
+WATCHED = f"**/*.{{{','.join(SUFFIXES)}}}", "**/.gitignore"
+
+
+@dataclass(frozen=True)
+class InWorkspace:
+    """Where a document stands: a root, and the path below it with `/`."""
+
+    root: str
+    path: str
+
+
+def path_of(uri: str) -> Path | None:
+    """The file that a URI names, None where it names none."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return None
+    return Path(url2pathname(parts.path))
+
+
+def locate(uri: str, folders: Iterable[str]) -> InWorkspace | None:
+    """The innermost of the workspace's folders, by URI, that holds a document."""
+    path = path_of(uri)
+    if path is None:
+        return None
+    found: InWorkspace | None = None
+    for folder in folders:
+        root = path_of(folder)
+        # by name, not by what it resolves to: a link must not lead into another folder
+        if root is None or _is_too_much(root) or not path.is_relative_to(root) or path == root:
+            continue
+        if found is None or len(found.root) < len(str(root)):
+            found = InWorkspace(str(root), path.relative_to(root).as_posix())
+    return found
+
+
+def project_of(path: Path) -> Path | None:
+    """The folder above a file that is under version control, where there is one."""
+    above = (folder for folder in path.parents if (folder / ".git").exists())
+    found = next(above, None)
+    return None if found is None or _is_too_much(found) else found
+
+
+def _is_too_much(root: Path) -> bool:
+    """Whether a folder holds more than a project: all of a user's files, or all there are."""
+    return root in (Path(root.anchor), Path(os.path.expanduser("~")))

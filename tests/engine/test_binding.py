@@ -1,0 +1,92 @@
+"""Pieces of other files in a session: nobody waits for them, the file's own tokens stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.engine.test_session import TEXT, ask, finish
+
+from warmline_engine import loaded_model
+from warmline_engine.cache.sequence import MOST_BOUND
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.session import N_BOUND_TOKENS, Session
+from warmline_engine.text.fim import find_layout
+
+PIECES = ["def first(a, b): ...\n", "class Second:\n    value = 3\n"]
+
+
+@pytest.mark.parametrize("is_suffix_first", [False, True], ids=["prefix first", "suffix first"])
+def test_a_piece_is_heard_and_leaves_the_file_as_it_is(
+    is_suffix_first: bool, model: LoadedModel
+) -> None:
+    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    session = Session(model, TEXT, 200, 4096, binds=True)
+    finish(session)
+    alone = session.logits_at(200)
+    finish(session)
+    keys, values = session._full.sequence.keys_and_values()
+    n_encoded, n_fresh = session.n_encoded, session.n_fresh
+    assert session.bind(PIECES) == 2
+    # an answer does not wait for what is not encoded, and is what it was
+    assert float((session.logits_at(200) - alone).abs().max()) < 1e-4
+    finish(session)
+    while session.encode_some(5):
+        pass
+    assert not session.is_binding
+    bound = session.logits_at(200)
+    assert float((bound - alone).abs().max()) > 0.01
+    finish(session)
+    again, others = session._full.sequence.keys_and_values()
+    assert float((again - keys).abs().max()) < 1e-4
+    assert float((others - values).abs().max()) < 1e-4
+    assert session.n_fresh == n_fresh == session.n_tokens
+    # the last token only, for each answer and once more to make it fresh
+    assert session.n_encoded - n_encoded <= 5
+    session.bind([])
+    assert float((session.logits_at(200) - alone).abs().max()) < 1e-4
+
+
+def test_what_does_not_fit_is_left_out_from_the_farthest_on(model: LoadedModel) -> None:
+    session = Session(model, TEXT, 200, 4096, binds=True)
+    long = "x = 1\n" * N_BOUND_TOKENS
+    assert session.bind([long, *PIECES]) == 2
+    assert session.bind(["y\n"] * (MOST_BOUND + 5)) == MOST_BOUND
+    room = model.transformer.config.max_context
+    near = Session(model, TEXT * 40, 200, room, binds=True)
+    assert near.n_tokens + N_BOUND_TOKENS < room
+
+
+def test_pieces_follow_into_windows_that_open_later(model: LoadedModel) -> None:
+    session = Session(model, TEXT * 30, 0, 4096, binds=True)
+    session.bind(PIECES)
+    session.move_cursor(len(session.text))
+    while session.encode_some(64):
+        pass
+    assert session._full.sequence.bound == tuple(map(tuple, session.bound))
+    assert not session.is_binding
+    session.drop_cache()
+    assert session.is_binding
+    session.move_cursor(100)
+    while session.encode_some(64):
+        pass
+    assert not session.is_binding
+    session.check()
+
+
+def test_names_in_other_files_are_recalled() -> None:
+    """With the embedded model: a name that stands nowhere in the file is completed from another one."""
+    model = loaded_model.load("small")
+    text = "from shapes import area_of_triangle\n\n\ndef total(sides):\n    return area_of_"
+    piece = "# shapes.py\ndef area_of_rhombus(side, height): ...\n"
+    answers: list[str] = []
+    for pieces in ([], [piece]):
+        session = Session(model, text.replace("area_of_triangle", "x"), len(text), 4096, binds=True)
+        session.bind(pieces)
+        finish(session)
+        while session.encode_some(64):
+            pass
+        offset = len(session.text)
+        answers.append(session.complete(ask(offset, max_tokens=8, multi_line=False)).items[0].text)
+    assert "rhombus" not in answers[0]
+    assert answers[1].startswith("rhombus(")

@@ -1,0 +1,115 @@
+"""What is found in a workspace that changes: on disk, in documents, and while it is being read."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+
+import pytest
+
+from warmline_engine.librarian import MOST_CHANGED, Librarian, Place
+from warmline_engine.retrieval.rank import Found
+
+WITHIN_S = 60
+USE = "from shapes import area\n\nprint(area(1))\n"
+
+
+class Desk:
+    """Asks, and takes what is delivered."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._found: queue.Queue[tuple[Hashable, list[Found]]] = queue.Queue()
+        self.librarian = Librarian(lambda key, found: self._found.put((key, found)))
+        self.librarian.start()
+        self.librarian.serve(str(root), ("secret*",))
+
+    def look(self, path: str = "use.py", text: str = USE, key: str = "a") -> None:
+        place = Place(str(self.root), path, text, len(text), (0, len(text)))
+        self.librarian.look(key, place)
+
+    def next(self, key: str = "a") -> list[Found]:
+        while True:
+            owner, found = self._found.get(timeout=WITHIN_S)
+            if owner == key:
+                return found
+
+    def until(self, part: str, key: str = "a") -> Found:
+        """Takes what is delivered until a find has a text in it."""
+        while True:
+            for found in self.next(key):
+                if part in found.text:
+                    return found
+
+    def until_none(self, part: str, key: str = "a") -> None:
+        while any(part in found.text for found in self.next(key)):
+            pass
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "shapes.py").write_text("def area(side):\n    return side * side\n")
+    (root / "secrets.py").write_text("def area(hidden):\n    pass\n")
+    found = Desk(root)
+    yield found
+    found.librarian.close()
+    found.librarian.join(WITHIN_S)
+    assert not found.librarian.is_alive()
+
+
+def test_a_definition_in_another_file_is_found_once_it_is_read(desk: Desk) -> None:
+    desk.look()
+    found = desk.until("side * side")
+    assert (found.path, found.name, found.why) == ("shapes.py", "area", "imported")
+    while desk.librarian.is_looking("a"):
+        pass
+    desk.look()
+    assert desk.librarian.is_looking("a")
+    assert [one.path for one in desk.next()] == ["shapes.py"]  # nothing of what is excluded
+
+
+def test_unsaved_text_counts_until_it_is_closed(desk: Desk) -> None:
+    desk.look()
+    desk.until("side * side")
+    desk.look("shapes.py", "def area(width, height):\n    return width * height\n", "b")
+    desk.next("b")
+    desk.look()
+    desk.until("width * height")
+    # what stands on the disk is looked at anew by itself
+    desk.librarian.forget("b", str(desk.root), "shapes.py")
+    desk.until("side * side")
+
+
+def test_the_disk_is_followed(desk: Desk) -> None:
+    desk.look()
+    desk.until("side * side")
+    file = desk.root / "shapes.py"
+    file.write_text("def area(edge):\n    return edge ** 2\n")
+    desk.librarian.changed_on_disk(str(desk.root), ("shapes.py",))
+    desk.until("edge ** 2")
+    file.unlink()
+    desk.librarian.changed_on_disk(str(desk.root), ("shapes.py",))
+    desk.until_none("edge")
+    file.write_text("def area(shown):\n    pass\n")
+    desk.librarian.changed_on_disk(str(desk.root), ())
+    desk.until("area(shown)")
+    (desk.root / ".gitignore").write_text("shapes.py\n")
+    desk.librarian.changed_on_disk(str(desk.root), ())
+    desk.until_none("shown")
+    (desk.root / ".gitignore").unlink()
+    many = tuple(f"{k}.py" for k in range(MOST_CHANGED + 1))
+    desk.librarian.changed_on_disk(str(desk.root), many)
+    desk.until("area(shown)")
+
+
+def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> None:
+    place = Place("/nowhere/at/all", "x.py", "x = 1\n", 0, (0, 6))
+    desk.librarian.serve("/nowhere/at/all", ())
+    desk.librarian.look("x", place)
+    desk.librarian.look("y", Place(str(desk.root), "notes.txt", "x = 1\n", 0, (0, 6)))
+    desk.look()
+    desk.until("side * side")
