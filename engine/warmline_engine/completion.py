@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -56,9 +56,7 @@ class Completion:
         self._model = model
         self._sequence = window.sequence
         self._n_context = len(window.sequence)
-        self._around = Around(
-            before, [*window.tokenized.suffix_ids, *_bordered(window.sequence.bound)], model.barred
-        )
+        self._around = around(model, window, before)
         # what was just taken away first
         sources = [Around(before[-LONGEST:], other, model.barred) for other in beside.others()]
         sources.insert(1 if len(beside.removed) else 0, self._around)
@@ -163,8 +161,10 @@ class Completion:
             sequence.encode(np.arange(n_kept, len(sequence)))  # nobody reads their logits
 
 
-def _bordered(chunks: Iterable[Ids]) -> list[int]:
-    return [token for chunk in chunks for token in (BORDER, *chunk)]
+def around(model: LoadedModel, window: Window, before: Ids) -> Around:
+    """What recall and drafts look up: the tokens before the cursor, those behind it, and what is bound."""
+    bound = [token for chunk in window.sequence.bound for token in (BORDER, *chunk)]
+    return Around(before, [*window.tokenized.suffix_ids, *bound], model.barred)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from warmline_engine import wire
 from warmline_engine.model import random_checkpoint
 from warmline_engine.training import tokenizer as own
 
-WITHIN_S = 90
+WITHIN_S = 6
 
 
 class Client(LanguageClient):
@@ -199,6 +199,7 @@ async def editor(
     options: dict[str, Any],
     ready: str = "ready",
     scoped: dict[str, dict[str, Any]] | None = None,
+    folders: list[types.WorkspaceFolder] | None = None,
     **capabilities: Any,
 ) -> AsyncIterator[Client]:
     """An editor window with a server of its own. Capabilities are those of the LSP, beside the usual."""
@@ -210,7 +211,10 @@ async def editor(
     asked = types.ClientCapabilities(**{"workspace": workspace, **capabilities})
     result = await client.initialize_async(
         types.InitializeParams(
-            asked, initialization_options=client.options, trace=types.TraceValue.Messages
+            asked,
+            initialization_options=client.options,
+            trace=types.TraceValue.Messages,
+            workspace_folders=folders,
         )
     )
     is_late = bool(asked.text_document and asked.text_document.inline_completion)

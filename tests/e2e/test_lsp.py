@@ -13,7 +13,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.e2e.conftest import Opener, engine_pid, insertion
+from tests.e2e.conftest import WITHIN_S, Opener, engine_pid, insertion
 
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
@@ -292,3 +292,42 @@ async def test_a_flood_of_changes_and_requests_is_answered_to_the_last(window: O
         assert all(not answer.items for answer in answers)
         assert (await last).items
         assert client.statuses[-1].state == "ready"
+
+
+async def test_definitions_in_other_files_are_shown_to_the_model(
+    window: Opener, tmp_path: Path
+) -> None:
+    (tmp_path / "shapes.py").write_text("def area(side):\n    return side * side\n")
+    (tmp_path / "secrets.py").write_text("def hidden(): ...\n")
+    folder = types.WorkspaceFolder(tmp_path.as_uri(), "work")
+    use, shapes = ((tmp_path / name).as_uri() for name in ("use.py", "shapes.py"))
+    async with window(client={"folders": [folder]}) as client:
+        client.open(use, "from shapes import area\nfrom secrets import hidden\n\n\nx = ")
+
+        async def shown(part: str) -> Any:
+            """Asks until a piece of another file has a text."""
+            async with asyncio.timeout(WITHIN_S):
+                while True:
+                    context = await client.protocol.send_request_async(
+                        "warmline/context", {"uri": use}
+                    )
+                    print(context)
+                    items = context.items if context and context.state == "ready" else []
+                    if any(part in item.text for item in items):
+                        return items
+                    await asyncio.sleep(0.05)
+
+        (item,) = await shown("side * side")
+        assert (item.path, item.why) == ("shapes.py", "imported")
+        assert (await client.ask(use, 4, 4)).items
+        # unsaved text of another document, and then the disk
+        client.open(shapes, "def area(width, height):\n    return width * height\n")
+        await shown("width * height")
+        client.text_document_did_close(
+            types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(shapes))
+        )
+        await shown("side * side")
+        (tmp_path / "shapes.py").write_text("def area(edge):\n    return edge ** 2\n")
+        event = types.FileEvent(shapes, types.FileChangeType.Changed)
+        client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
+        await shown("edge ** 2")

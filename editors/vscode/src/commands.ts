@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import { chooseModel } from "./choose_model";
 import { showMenu } from "./menu";
 import type { Server } from "./server";
+import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
 
 /** The commands of package.json. */
@@ -46,6 +47,7 @@ export function commands(
       const document = await vscode.workspace.openTextDocument({ content: text, language: "json" });
       await vscode.window.showTextDocument(document, { preview: true });
     }),
+    register("warmline.showContext", () => showContext(server)),
     register("warmline.copyDebugInformation", async () => {
       const found = await ask(server, "warmline/debugInformation");
       await vscode.env.clipboard.writeText(

@@ -38,6 +38,7 @@ function entries(): Entry[] {
       label: "$(package) Make the extension's environment anew",
       command: "warmline.makeEnvironment",
     },
+    { label: "$(references) Show what the model sees", command: "warmline.showContext" },
     { label: "$(graph) Show statistics", command: "warmline.statistics" },
     { label: "$(output) Show the log", command: "warmline.showLog" },
     { label: "$(copy) Copy debug information", command: "warmline.copyDebugInformation" },

@@ -1,4 +1,4 @@
-"""Does editing the cache cost quality? `warmline eval edits|fim|cross-file`."""
+"""Does editing the cache cost quality? `warmline eval edits|fim|cross-file|workspace`."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ def choose(options: argparse.Namespace) -> list[Task]:
         "edits": plan.edits_tasks,
         "fim": plan.fim_tasks,
         "cross-file": plan.cross_file_tasks,
+        "workspace": plan.workspace_tasks,
     }
     return make[options.suite](found, options.limit, options.seed)
 
@@ -165,7 +166,7 @@ def _positive(text: str) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="warmline eval", description=__doc__)
-    parser.add_argument("suite", choices=("edits", "fim", "cross-file"))
+    parser.add_argument("suite", choices=("edits", "fim", "cross-file", "workspace"))
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
     parser.add_argument("--limit", type=_positive, default=5000, help="requests, about")
     parser.add_argument("--seed", type=int, default=0)

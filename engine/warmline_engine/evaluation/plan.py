@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
 
 from warmline_engine.loaded_model import LoadedModel
 
-from . import accepts, controlled_run, cross_file, holes, trace_run
+from . import accepts, controlled_run, cross_file, holes, trace_run, workspace
 from .controlled import Target, bound_cases, choose_target
 from .records import Record
 from .releases import FilePair
@@ -43,6 +44,8 @@ def run_task(model: LoadedModel, task: Task) -> list[Record]:
             return holes.run(model, task)
         case cross_file.CrossTask():
             return cross_file.run(model, task)
+        case workspace.WorkspaceTask():
+            return workspace.run(model, task)
         case _:
             raise AssertionError(task)
 
@@ -61,6 +64,11 @@ def fim_tasks(pairs: list[FilePair], limit: int, seed: int) -> list[Task]:
 
 def cross_file_tasks(pairs: list[FilePair], limit: int, seed: int) -> list[Task]:
     return _take(_crossings(pairs, seed), limit)
+
+
+def workspace_tasks(pairs: list[FilePair], limit: int, seed: int) -> list[Task]:
+    with ExitStack() as stack:
+        return _take(_workspaces(pairs, seed, stack), limit)
 
 
 def _take(tasks: Iterator[Task], n_requests: int) -> list[Task]:
@@ -145,10 +153,23 @@ def _holes(pairs: list[FilePair], seed: int) -> Iterator[Task]:
                     yield task
 
 
-def _crossings(pairs: list[FilePair], seed: int) -> Iterator[Task]:
+def _by_package(pairs: list[FilePair]) -> dict[str, dict[str, str]]:
     files: dict[str, dict[str, str]] = {}
     for pair in pairs:
         files.setdefault(pair.package, {})[pair.path] = pair.new
+    return files
+
+
+def _workspaces(pairs: list[FilePair], seed: int, stack: ExitStack) -> Iterator[Task]:
+    files = _by_package(pairs)
+    indexes = {p: stack.enter_context(workspace.indexed(files[p])) for p in files}
+    for pair in _shuffled(pairs, seed, "workspace"):
+        rng, own = _rng(seed, "workspace", pair.package, pair.path), files[pair.package]
+        yield from workspace.tasks_of(pair.package, own, pair.path, indexes[pair.package], rng)
+
+
+def _crossings(pairs: list[FilePair], seed: int) -> Iterator[Task]:
+    files = _by_package(pairs)
     for pair in _shuffled(pairs, seed, "cross-file"):
         rng = _rng(seed, "cross-file", pair.package, pair.path)
         yield from cross_file.tasks_of(pair.package, files[pair.package], pair.path, rng)

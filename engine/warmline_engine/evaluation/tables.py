@@ -33,7 +33,7 @@ def paired(records: list[Record]) -> dict[tuple[str, str, str], Pairs]:
 
 
 def _is_reference(record: Record) -> bool:
-    return record.method in ("cold read", "cold read, with snippets")
+    return record.method in ("cold read", "cold read, with snippets", "cold read, with finds")
 
 
 def lost(pairs: Pairs) -> Interval:
@@ -134,6 +134,7 @@ def _split(
 ) -> str:
     shown = ("PIE", "PIE, settled", "PIE, as served", "reuse", "conflict", "accepted, moved", "accepted, encoded again",
              "accepted, moved and repaired", "without the suffix", "cold read, in file", "late-bound",
+             "cold read, alone", "bound", "bound, definitions alone", "bound, 64 before the cursor",
              "repair 64 behind edits", "repair 64 mentions")  # fmt: skip
     found: dict[str, dict[str, Pairs]] = defaultdict(lambda: defaultdict(list))
     names: list[str] = []

@@ -14,7 +14,17 @@ import torch
 
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.cache.slots import SlotTable
-from warmline_engine.evaluation import accepts, controlled_run, cross_file, holes, tables, trace_run
+from warmline_engine.decoding.agreement import LONGEST
+from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
+from warmline_engine.evaluation import (
+    accepts,
+    controlled_run,
+    cross_file,
+    holes,
+    tables,
+    trace_run,
+    workspace,
+)
 from warmline_engine.evaluation.controlled import choose_target
 from warmline_engine.evaluation.forks import fork
 from warmline_engine.evaluation.layouts import in_other_layout, served_layout
@@ -273,3 +283,33 @@ def test_planted_faults_show_in_the_report(
     report = tables.report(trace_run.run(model, trace_task()), RUN)
     assert "FAULT" in report
     assert said in report
+
+
+def test_finds_of_a_package_are_bound_and_judged(model: LoadedModel) -> None:
+    files = {
+        "p/tools.py": "def measure(length, width):\n    return length * width\n",
+        "p/app.py": (
+            "from .tools import measure\n\nstart = 12 + 30\nfirst = measure(1)\nagain = measure(2)\n"
+        ),
+    }
+    with workspace.indexed(files) as index:
+        tasks = workspace.tasks_of("p", files, "p/app.py", index, np.random.default_rng(0))
+    first = next(task for task in tasks if task.setting == "first use")
+    assert first.truth == "first = measure(1)"
+    assert first.truth not in first.text
+    assert first.text[: first.cursor].endswith("start = 12 + 30\n")
+    ((why, text),) = first.pieces
+    assert why == "imported"
+    assert "def measure(length, width)" in text
+    shares = Shares(np.full((LONGEST, N_CERTAINTIES), 0.5))
+    records = workspace.run(replace(model, recall=shares), first)
+    by_method = {record.method: record for record in records}
+    whole, alone = by_method["cold read, with finds"], by_method["cold read, alone"]
+    assert whole.kl == 0 < alone.kl
+    n_found = whole.n_encoded - alone.n_encoded
+    assert abs(by_method["bound"].n_encoded - n_found) <= 2, "the finds alone are encoded"
+    assert by_method["bound, kept"].n_encoded == 0
+    assert by_method["bound, kept"].nats == pytest.approx(by_method["bound"].nats, abs=1e-3)
+    # recall finds `measure(` in what is bound: the name is likelier with it
+    assert by_method["bound"].nats < alone.nats
+    assert by_method["bound, 64 encoded again"].n_encoded > 0

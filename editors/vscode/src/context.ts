@@ -1,0 +1,42 @@
+/** What the server says of a document's context. Units: line from 0. */
+export interface Context {
+  state: "off" | "looking" | "ready";
+  nTokens: number;
+  nFresh: number;
+  items: Piece[];
+}
+
+export interface Piece {
+  path: string;
+  line: number;
+  name: string;
+  why: string;
+  text: string;
+  nTokens: number;
+}
+
+const STATES = {
+  off: "No other files are shown: the file is in no folder of the workspace, or `warmline.retrieval` is off.",
+  looking: "The workspace is still being looked through.",
+  ready: "",
+};
+
+/** The context as a page of Markdown; the piece nearest to the cursor first. */
+export function describe(name: string, context: Context | null): string {
+  const title = `# What Warmline shows the model in ${name}\n\n`;
+  if (!context) return `${title}Nothing: this file is not served. The status bar says why.\n`;
+  const { nTokens, nFresh, items, state } = context;
+  const own = `The file itself: ${String(nTokens)} tokens, ${String(nFresh)} of them fresh.`;
+  const none = state === "ready" && items.length === 0 ? "Nothing of other files." : "";
+  const parts = [own, STATES[state], none, ...[...items].reverse().map(piece)];
+  return title + parts.filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+function piece({ path, line, name, why, text, nTokens }: Piece): string {
+  const title = `## ${path}:${String(line + 1)}${name ? ` \`${name}\`` : ""}`;
+  // as long a fence as the text needs
+  const fence = "`".repeat(
+    Math.max(3, ...[...text.matchAll(/`+/g)].map(([run]) => run.length + 1)),
+  );
+  return `${title}\n\n${why}, ${String(nTokens)} tokens\n\n${fence}\n${text.trimEnd()}\n${fence}`;
+}

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { describe, type Piece } from "../src/context";
+
+const piece: Piece = {
+  path: "pkg/shapes.py",
+  line: 2,
+  name: "area",
+  why: "imported",
+  text: "def area(): ...\n",
+  nTokens: 9,
+};
+
+test("the nearest piece comes first, each with where it is from and why", () => {
+  const items = [{ ...piece, path: "far.py" }, piece];
+  const page = describe("app.py", { state: "ready", nTokens: 20, nFresh: 19, items });
+  assert.match(page, /^# What Warmline shows the model in app\.py\n/);
+  assert.match(page, /20 tokens, 19 of them fresh/);
+  assert.match(
+    page,
+    /## pkg\/shapes\.py:3 `area`\n\nimported, 9 tokens\n\n```\ndef area\(\): \.\.\.\n```/,
+  );
+  assert.ok(page.indexOf("shapes.py") < page.indexOf("far.py"));
+});
+
+test("a fence is longer than any in the text", () => {
+  const items = [{ ...piece, text: "````\ncode\n````" }];
+  const page = describe("app.py", { state: "ready", nTokens: 1, nFresh: 1, items });
+  assert.match(page, /\n`````\n````\ncode\n````\n`````\n/);
+});
+
+test("why there is nothing is said", () => {
+  assert.match(describe("a.py", null), /not served/);
+  const empty = { nTokens: 1, nFresh: 1, items: [] };
+  assert.match(describe("a.py", { state: "off", ...empty }), /warmline\.retrieval/);
+  assert.match(describe("a.py", { state: "looking", ...empty }), /being looked through/);
+  assert.match(describe("a.py", { state: "ready", ...empty }), /Nothing of other files/);
+});
