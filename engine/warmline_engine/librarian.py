@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 0.15  # of a document, before it is looked around for
 MOST_FOUND, MOST_CHARACTERS = 8, 1600  # some 450 tokens
+MOST_LOOKED_AGAIN = 2  # documents, when the text of another one changed
 POLL_S = 0.5  # for an index that is being built
 MOST_CHANGED = 200  # files at once; of more the whole index is updated
 
@@ -132,7 +133,8 @@ class Librarian(threading.Thread):
                 due = {key: place for key, (at, place) in self._wanted.items() if at <= now}
                 for key in due:
                     del self._wanted[key]
-                self._last |= due
+                    self._last.pop(key, None)
+                self._last |= due  # the one asked for last is the last
                 self._is_at_work = True
             for root, path in closed:
                 if (workspace := self._workspaces.get(root)) is not None:
@@ -185,12 +187,12 @@ class Librarian(threading.Thread):
             build.refresh(workspace.index, workspace.rules, path)
             self._look_again(root)
 
-    def _look_again(self, root: str) -> None:
-        """What was found in a workspace may be another thing now."""
+    def _look_again(self, root: str, but: Hashable = None, most: int | None = None) -> None:
+        """What was found in a workspace may be another thing now, for the places asked for last."""
         with self._changed:
-            for key, place in self._last.items():
-                if place.root == root:
-                    self._wanted.setdefault(key, (time.monotonic() + PAUSE_S, place))
+            others = [key for key, place in self._last.items() if place.root == root and key != but]
+            for key in others[::-1][:most]:
+                self._wanted.setdefault(key, (time.monotonic() + PAUSE_S, self._last[key]))
 
     def _workspace(self, root: str) -> _Workspace | None:
         excluded = self._roots.get(root)
@@ -240,6 +242,7 @@ class Librarian(threading.Thread):
             return
         if workspace.open.pop(place.path, None) != place.text:
             _put(workspace, place.path, place.text)
+            self._look_again(place.root, key, MOST_LOOKED_AGAIN)
         workspace.open[place.path] = place.text
         begin, end = place.visible
         found = ranked(

@@ -175,8 +175,8 @@ class Session:
 
     @property
     def is_binding(self) -> bool:
-        """Whether pieces that are bound are still to be encoded."""
-        return self._serving().sequence.n_pending_bound > 0
+        """Whether pieces that are bound are about to be encoded: not before anything is read for a cursor."""
+        return self.has_cursor and self._serving().sequence.n_pending_bound > 0
 
     def bind(self, texts: list[str]) -> int:
         """Puts pieces of other files before the prefix, the last nearest, in place of those there are; how many fit.

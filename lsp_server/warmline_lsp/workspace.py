@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 # a test compares them with those that the engine splits
 _SUFFIXES = (
-    "bash c cc cjs clj cljs cmake coffee cr cs cts cxx d dart erl ex exs f90 fish fs go groovy h hh hpp hs "
+    "bash c cc cjs clj cljs cmake coffee cpp cr cs cts cxx d dart erl ex exs f90 fish fs go groovy h hh hpp hs "
     "hxx java jl js jsx kt kts lua m mjs ml mli mts nim php pl pm proto ps1 py pyi pyw pyx r rake rb rs scala "
     "sh sql svelte swift tcl ts tsx v vue zig zsh"
 )

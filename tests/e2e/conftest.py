@@ -24,7 +24,7 @@ from warmline_engine import wire
 from warmline_engine.model import random_checkpoint
 from warmline_engine.training import tokenizer as own
 
-WITHIN_S = 6
+WITHIN_S = 90
 
 
 class Client(LanguageClient):

@@ -311,7 +311,6 @@ async def test_definitions_in_other_files_are_shown_to_the_model(
                     context = await client.protocol.send_request_async(
                         "warmline/context", {"uri": use}
                     )
-                    print(context)
                     items = context.items if context and context.state == "ready" else []
                     if any(part in item.text for item in items):
                         return items
@@ -322,6 +321,8 @@ async def test_definitions_in_other_files_are_shown_to_the_model(
         assert (await client.ask(use, 4, 4)).items
         # unsaved text of another document, and then the disk
         client.open(shapes, "def area(width, height):\n    return width * height\n")
+        place = {"textDocument": {"uri": use}, "position": {"line": 4, "character": 4}}
+        client.protocol.notify("warmline/didMoveCursor", place)
         await shown("width * height")
         client.text_document_did_close(
             types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(shapes))

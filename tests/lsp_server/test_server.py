@@ -383,6 +383,7 @@ async def test_what_the_model_is_shown_can_be_asked_for() -> None:
         await client.ready()
         assert await client.answer(client.request("warmline/context", None)) is None
         client.open(text=TEXT)
+        await engine.next(wire.Open)
         asked = client.request("warmline/context", {"uri": URI})
         frame = await engine.next(wire.AskContext)
         item = wire.ContextItem("a.py", 3, "area", "imported", "def area(): ...", 9)

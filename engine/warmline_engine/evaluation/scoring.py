@@ -68,12 +68,22 @@ def score(window: Window, truth: list[int]) -> Scored:
     return Scored(truth, logits)
 
 
-def offer(model: LoadedModel, window: Window, scored: Scored, multi_line: bool = False) -> str:
-    """The text a greedy completion offers; without healing and recall, which would hide what the cache lost."""
+def offer(
+    model: LoadedModel,
+    window: Window,
+    scored: Scored,
+    multi_line: bool = False,
+    recalls: bool = False,
+) -> str:
+    """The text a greedy completion offers; without healing and recall, which would hide what the cache lost.
+
+    Where it `recalls`, `scored` are the model's own expectations.
+    """
     tokenized, sequence = window.tokenized, window.sequence
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
-    completion = Completion(replace(model, recall=None), window, tokenized.prefix_ids)
+    used = model if recalls else replace(model, recall=None)
+    completion = Completion(used, window, tokenized.prefix_ids)
     stopping = Stopping(text[:cursor], text[cursor:], multi_line)
     limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
     try:

@@ -27,7 +27,7 @@ from warmline_engine.window import Window, choose_stretch
 
 from . import cross_file
 from .records import Judge, Record, Request
-from .scoring import CHUNK, Scored, read_all, score
+from .scoring import CHUNK, Scored, offer, read_all, score
 
 N_CONTEXT = 3000  # tokens of the file
 NEAR = 64  # tokens before the cursor, where finds stand when they are put nearer
@@ -96,22 +96,23 @@ def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:
     begin = time.perf_counter()
     whole = Window(model, added + task.text, 0, len(added + task.text), len(added) + task.cursor)
     read_all(whole)
-    scored = _served(model, whole, score(whole, truth))
+    raw = score(whole, truth)
     elapsed = (time.perf_counter() - begin) * 1000
     request = Request(task.key, "workspace", task.setting, task.package, task.truth)
-    judge = Judge(model, replace(request, n_context=whole.n_own_tokens), scored)
+    request = replace(request, n_context=whole.n_own_tokens)
+    judge = Judge(model, request, _served(model, whole, raw))
     records: list[Record] = []
 
-    def add(name: str, window: Window, scored: Scored, n_encoded: int, ready_ms: float) -> None:
-        offered = judge.offered(window, scored)
-        records.append(judge.record(name, scored, n_encoded, ready_ms, offered))
+    def add(name: str, window: Window, raw: Scored, n_encoded: int, ready_ms: float) -> None:
+        offered = offer(model, window, raw, recalls=True)
+        served = _served(model, window, raw)
+        records.append(judge.record(name, served, n_encoded, ready_ms, offered))
 
-    add("cold read, with finds", whole, scored, whole.n_own_tokens, elapsed)
+    add("cold read, with finds", whole, raw, whole.n_own_tokens, elapsed)
     whole.sequence.drop_cache()
     window = Window(model, task.text, 0, len(task.text), task.cursor)
     read_all(window)
-    alone = _served(model, window, score(window, truth))
-    add("cold read, alone", window, alone, window.n_own_tokens, -1.0)
+    add("cold read, alone", window, score(window, truth), window.n_own_tokens, -1.0)
     sequence, n_own = window.sequence, window.n_own_tokens
 
     def bind(
@@ -128,7 +129,7 @@ def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:
         found = score(window, truth)
         elapsed = (time.perf_counter() - begin) * 1000
         n_encoded = sequence.n_encoded + sequence.n_bound_encoded - before - len(truth) - 1
-        add(name, window, _served(model, window, found), n_encoded, elapsed)
+        add(name, window, found, n_encoded, elapsed)
 
     at = window.tokenized.prefix_span[0]
     bind("bound", texts, at)
