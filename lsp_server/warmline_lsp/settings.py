@@ -41,7 +41,7 @@ SETTINGS = (
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
     Setting("idleExitMinutes", 15, 
             "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
-    Setting("retrieval", True, "Show the model definitions from other files of the workspace."),
+    Setting("retrieval", True, "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
     Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
     Setting("multiLine", True, "Complete blocks, not only the rest of a line."),

@@ -161,3 +161,23 @@ def test_health_finds_server_and_engine(nvim: Any) -> None:
     text = "\n".join(nvim.current.buffer[:])
     assert "ERROR" not in text
     assert "the server runs: ready" in text
+
+
+def test_each_buffer_has_the_other_files_of_its_project(nvim: Any, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / ".git").mkdir(parents=True)
+    (project / "shapes.py").write_text("def area(side):\n    return side * side\n")
+    use = project / "use.py"
+    use.write_text("from shapes import area\n\n\nx = \n")
+    nvim.command(f"edit {use}")
+
+    def names() -> list[str]:
+        answer = nvim.exec_lua(
+            "local client = require('warmline').client(0)\n"
+            "if not client then return nil end\n"
+            "local found = client:request_sync('warmline/context', { uri = vim.uri_from_bufnr(0) }, 5000, 0)\n"
+            "return found and found.result\n"
+        )
+        return [item["name"] for item in answer["items"]] if isinstance(answer, dict) else []
+
+    assert wait(names) == ["area"]

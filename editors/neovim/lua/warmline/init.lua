@@ -72,6 +72,7 @@ function M.attach(buffer)
     capabilities = capabilities,
     settings = { warmline = M._settings() },
     init_options = M._settings(),
+    root_dir = vim.fs.root(buffer, ".git"),
     handlers = {
       ["warmline/status"] = function(_, status)
         M.last_status = status
@@ -80,6 +81,7 @@ function M.attach(buffer)
       ["warmline/encoded"] = function() end,
     },
     on_attach = function(client, attached)
+      M._tell_folder(client, vim.fs.root(attached, ".git"))
       if M.options.native then
         vim.lsp.inline_completion.enable(true, { bufnr = attached, client_id = client.id })
       end
@@ -91,6 +93,18 @@ function M.attach(buffer)
       return client.name == "warmline" and not compat.is_stopped(client)
     end,
   })
+end
+
+--- Tells the one server of a project that a buffer is in.
+function M._tell_folder(client, root)
+  client.warmline_folders = client.warmline_folders or { [client.root_dir or ""] = true }
+  if root and not client.warmline_folders[root] then
+    client.warmline_folders[root] = true
+    local added = { { uri = vim.uri_from_fname(root), name = vim.fs.basename(root) } }
+    compat.notify(client, "workspace/didChangeWorkspaceFolders", {
+      event = { added = added, removed = {} },
+    })
+  end
 end
 
 function M.client(buffer)
