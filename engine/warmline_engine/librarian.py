@@ -26,7 +26,7 @@ from .retrieval.rank import Found, ranked
 
 log = logging.getLogger(__name__)
 
-PAUSE_S = 0.15  # of a document, before it is looked around for
+PAUSE_S = 0.1  # of a document, before it is looked around for
 MOST_FOUND, MOST_CHARACTERS = 8, 1600  # some 450 tokens
 MOST_LOOKED_AGAIN = 2  # documents, when the text of another one changed
 POLL_S = 0.5  # for an index that is being built
@@ -192,7 +192,7 @@ class Librarian(threading.Thread):
         with self._changed:
             others = [key for key, place in self._last.items() if place.root == root and key != but]
             for key in others[::-1][:most]:
-                self._wanted.setdefault(key, (time.monotonic() + PAUSE_S, self._last[key]))
+                self._wanted.setdefault(key, (time.monotonic(), self._last[key]))
 
     def _workspace(self, root: str) -> _Workspace | None:
         excluded = self._roots.get(root)
