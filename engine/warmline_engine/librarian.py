@@ -18,7 +18,7 @@ from pathlib import Path
 from .errors import EngineError
 from .places import index_path
 from .retrieval import build
-from .retrieval.files import Rules
+from .retrieval.files import MOST_BYTES, Rules
 from .retrieval.grammars import language_of
 from .retrieval.index import UNSAVED, Index
 from .retrieval.query import query
@@ -238,7 +238,7 @@ class Librarian(threading.Thread):
     def _answer(self, key: Hashable, place: Place) -> None:
         workspace = self._workspace(place.root)
         language = language_of(place.path)
-        if workspace is None or language is None:
+        if workspace is None or language is None or len(place.text) > MOST_BYTES:
             return
         if workspace.open.pop(place.path, None) != place.text:
             _put(workspace, place.path, place.text)

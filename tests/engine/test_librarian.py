@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.librarian import MOST_CHANGED, Librarian, Place
+from warmline_engine.retrieval.files import MOST_BYTES
 from warmline_engine.retrieval.rank import Found
 
 WITHIN_S = 60
@@ -20,6 +21,7 @@ class Desk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.keys: set[Hashable] = set()  # that something was delivered for
         self._found: queue.Queue[tuple[Hashable, list[Found]]] = queue.Queue()
         self.librarian = Librarian(lambda key, found: self._found.put((key, found)))
         self.librarian.start()
@@ -32,6 +34,7 @@ class Desk:
     def next(self, key: str = "a") -> list[Found]:
         while True:
             owner, found = self._found.get(timeout=WITHIN_S)
+            self.keys.add(owner)
             if owner == key:
                 return found
 
@@ -109,5 +112,7 @@ def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> No
     desk.librarian.serve("/nowhere/at/all", ())
     desk.librarian.look("x", place)
     desk.librarian.look("y", Place(str(desk.root), "notes.txt", "x = 1\n", 0, (0, 6)))
+    desk.look("long.py", "x = 1\n" * (MOST_BYTES // 5), "z")
     desk.look()
     desk.until("side * side")
+    assert desk.keys == {"a"}
