@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 0.1  # of a document, before it is looked around for
 MOST_FOUND, MOST_CHARACTERS = 8, 1600  # some 450 tokens
+QUIET_S = 2.0  # at most, while a completion is made
 MOST_LOOKED_AGAIN = 2  # documents, when the text of another one changed
 POLL_S = 0.5  # for an index that is being built
 MOST_CHANGED = 200  # files at once; of more the whole index is updated
@@ -72,6 +74,8 @@ class Librarian(threading.Thread):
         self._files: list[tuple[str, str | None]] = []  # changed on disk or closed; None: all
         self._closed: list[tuple[str, str]] = []
         self._closing = False
+        self._is_free = threading.Event()
+        self._is_free.set()
         self._workspaces: dict[str, _Workspace] = {}
 
     # ---- called from other threads
@@ -104,6 +108,15 @@ class Librarian(threading.Thread):
         with self._changed:
             self._files += [(root, None)] if is_any else [(root, path) for path in paths]
             self._changed.notify()
+
+    @contextmanager
+    def kept_quiet(self) -> Iterator[None]:
+        """Nothing is begun meanwhile: Python would take turns between it and what somebody waits for."""
+        self._is_free.clear()
+        try:
+            yield
+        finally:
+            self._is_free.set()
 
     def is_looking(self, key: Hashable) -> bool:
         """Whether more may be found for the place that was asked for last."""
@@ -144,6 +157,7 @@ class Librarian(threading.Thread):
             for root, workspace in self._workspaces.items():
                 self._attempt(lambda r=root, w=workspace: self._tend(r, w), root)
             for key, place in due.items():
+                self._is_free.wait(QUIET_S)
                 self._attempt(lambda k=key, p=place: self._answer(k, p), place.root)
             with self._changed:
                 self._is_at_work = False

@@ -163,7 +163,8 @@ class Worker(threading.Thread):
             self._take_text(taken.client, taken.frame)
         elif isinstance(taken, Waiting):
             try:
-                self._complete(taken)
+                with self._librarian.kept_quiet():
+                    self._complete(taken)
             finally:
                 self._inbox.answered(taken)
         elif isinstance(taken, Finds):

@@ -116,3 +116,15 @@ def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> No
     desk.look()
     desk.until("side * side")
     assert desk.keys == {"a"}
+
+
+def test_nothing_is_begun_while_a_completion_is_made(desk: Desk) -> None:
+    desk.look()
+    desk.until("side * side")
+    while desk.librarian.is_looking("a"):
+        pass
+    with desk.librarian.kept_quiet():
+        desk.look()
+        with pytest.raises(queue.Empty):
+            desk._found.get(timeout=0.5)
+    assert [one.path for one in desk.next()] == ["shapes.py"]
