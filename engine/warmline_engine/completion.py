@@ -164,7 +164,7 @@ class Completion:
 def around(model: LoadedModel, window: Window, before: Ids) -> Around:
     """What recall and drafts look up: the tokens before the cursor, those behind it, and what is bound."""
     bound = [token for chunk in window.sequence.bound for token in (BORDER, *chunk)]
-    return Around(before, [*window.tokenized.suffix_ids, *bound], model.barred)
+    return Around(before, window.tokenized.suffix_ids, model.barred, bound)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ from collections import OrderedDict
 
 from torch import Tensor
 
-ChunkRows = tuple[
-    Tensor, Tensor
-]  # unrotated keys and values, [layers, kv heads, tokens, head size]
+# unrotated keys and values, [layers, kv heads, tokens, head size]
+ChunkRows = tuple[Tensor, Tensor]
 
 
 class KeptChunks:

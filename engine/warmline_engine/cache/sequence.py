@@ -130,10 +130,10 @@ class Sequence:
             raise
         if positions[0] < 0:
             self.n_bound_encoded += len(positions)
-        else:
-            self.n_encoded += len(positions)
+            return logits
+        self.n_encoded += len(positions)
         self._extend_fresh(positions)
-        if n_logits and len(self._slots.bound_slot_of):
+        if n_logits and self._bound_tokens:
             self.n_fresh = min(self.n_fresh, int(positions[-n_logits]))
         return logits
 
@@ -279,8 +279,6 @@ class Sequence:
         self.n_fresh = min([self.n_fresh, *own[:1].tolist()])
 
     def _extend_fresh(self, positions: Ints) -> None:
-        if positions[0] < 0:
-            return
         n_before = int(np.searchsorted(positions, self.n_fresh))
         following = positions[n_before:]
         run = following == self.n_fresh + np.arange(len(following))
@@ -332,8 +330,11 @@ class Sequence:
         return self._model.forward(tokens, attend, logits_for)
 
     def _rule(self, positions: Ints, n_logits: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        """The keys' spans and which of them each query sees: chunk k is span k + 1, all else span 0."""
-        if not self._bound_tokens:
+        """The keys' spans and which of them each query sees: chunk k is span k + 1, all else span 0.
+
+        Nothing where each query sees all, as those do that decode.
+        """
+        if not self._bound_tokens or n_logits == len(positions):
             return None, None
         at = self._slots.position_of
         spans = np.zeros(len(at), np.int64)

@@ -27,11 +27,11 @@ class Agreement:
 
 
 class Around:
-    """The tokens before and behind a cursor. What follows is never one of the barred tokens."""
+    """The tokens before and behind a cursor, and others. What follows is never one of the barred tokens."""
 
-    def __init__(self, prefix: Ids, suffix: Ids, barred: Tensor) -> None:
+    def __init__(self, prefix: Ids, suffix: Ids, barred: Tensor, others: Ids = ()) -> None:
         self._barred = barred.cpu().numpy()
-        parts = suffix, [BORDER], prefix
+        parts = suffix, [BORDER], others, [BORDER], prefix
         # in this order the prefix runs on into what is generated
         self._tokens = np.concatenate([np.asarray(part, np.int64) for part in parts])
 
