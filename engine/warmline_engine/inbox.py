@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
 from . import wire
+from .librarian import DocumentKey
 from .retrieval.rank import Found
 
 
@@ -40,7 +40,7 @@ class Text:
 class Finds:
     """What the librarian found in other files for a document, by its key."""
 
-    key: Hashable
+    key: DocumentKey
     found: list[Found]
 
 
@@ -51,7 +51,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._texts: deque[Text] = deque()
         self._completions: deque[Waiting] = deque()
-        self._finds: dict[Hashable, Finds] = {}
+        self._finds: dict[DocumentKey, Finds] = {}
         self._current: Waiting | None = None
         self._cancelled: set[Waiting] = set()
         self.is_closing = False
@@ -71,13 +71,13 @@ class Inbox:
                     self._cancel_current(client, frame.document)
             self._changed.notify()
 
-    def found(self, key: Hashable, found: list[Found]) -> None:
+    def found(self, key: DocumentKey, found: list[Found]) -> None:
         """Takes finds, in place of older ones."""
         with self._changed:
             self._finds[key] = Finds(key, found)
             self._changed.notify()
 
-    def finds_for(self, key: Hashable) -> Finds | None:
+    def finds_for(self, key: DocumentKey) -> Finds | None:
         """Finds that were not taken yet."""
         with self._changed:
             return self._finds.pop(key, None)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,9 @@ QUIET_S = 2.0  # at most, while a completion is made
 MOST_LOOKED_AGAIN = 2  # documents, when the text of another one changed
 POLL_S = 0.5  # for an index that is being built
 MOST_CHANGED = 200  # files at once; of more the whole index is updated
+
+
+DocumentKey = tuple[int, str]  # a client, and what it calls the document
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,12 @@ class _Workspace:
 class Librarian(threading.Thread):
     """`deliver` gets, from this thread, what was found for a place by the key it was asked under."""
 
-    def __init__(self, deliver: Callable[[Hashable, list[Found]], None]) -> None:
+    def __init__(self, deliver: Callable[[DocumentKey, list[Found]], None]) -> None:
         super().__init__(name="librarian", daemon=True)
         self._deliver = deliver
         self._changed = threading.Condition()
-        self._wanted: dict[Hashable, tuple[float, Place]] = {}
-        self._last: dict[Hashable, Place] = {}  # that was answered, by key
+        self._wanted: dict[DocumentKey, tuple[float, Place]] = {}
+        self._last: dict[DocumentKey, Place] = {}  # that was answered, by key
         self._is_at_work = False
         self._roots: dict[str, tuple[str, ...]] = {}
         self._files: list[tuple[str, str | None]] = []  # changed on disk or closed; None: all
@@ -88,13 +91,13 @@ class Librarian(threading.Thread):
                 self._files.append((root, None))
                 self._changed.notify()
 
-    def look(self, key: Hashable, place: Place) -> None:
+    def look(self, key: DocumentKey, place: Place) -> None:
         """Asks what a place needs; the newest place of a key counts, once it has not changed for a moment."""
         with self._changed:
             self._wanted[key] = (time.monotonic() + PAUSE_S, place)
             self._changed.notify()
 
-    def forget(self, key: Hashable, root: str, path: str) -> None:
+    def forget(self, key: DocumentKey, root: str, path: str) -> None:
         """Takes a document for closed: what is on disk counts again."""
         with self._changed:
             self._wanted.pop(key, None)
@@ -118,7 +121,7 @@ class Librarian(threading.Thread):
         finally:
             self._is_free.set()
 
-    def is_looking(self, key: Hashable) -> bool:
+    def is_looking(self, key: DocumentKey) -> bool:
         """Whether more may be found for the place that was asked for last."""
         with self._changed:
             return key in self._wanted or self._is_at_work or self._is_building() or self._is_due()
@@ -201,7 +204,9 @@ class Librarian(threading.Thread):
             build.refresh(workspace.index, workspace.rules, path)
             self._look_again(root)
 
-    def _look_again(self, root: str, but: Hashable = None, most: int | None = None) -> None:
+    def _look_again(
+        self, root: str, but: DocumentKey | None = None, most: int | None = None
+    ) -> None:
         """What was found in a workspace may be another thing now, for the places asked for last."""
         with self._changed:
             others = [key for key, place in self._last.items() if place.root == root and key != but]
@@ -249,7 +254,7 @@ class Librarian(threading.Thread):
                 stderr=subprocess.DEVNULL,
             )
 
-    def _answer(self, key: Hashable, place: Place) -> None:
+    def _answer(self, key: DocumentKey, place: Place) -> None:
         workspace = self._workspace(place.root)
         language = language_of(place.path)
         if workspace is None or language is None or len(place.text) > MOST_BYTES:

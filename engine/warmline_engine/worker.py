@@ -228,7 +228,9 @@ class Worker(threading.Thread):
             self._librarian.serve(frame.root, frame.excluded)
         session = Session(self._model, frame.text, frame.cursor, self._context_tokens, binds)
         now = time.monotonic()
-        document = Document(client, session, frame.version, now, now, 0, frame.root, frame.path)
+        document = Document(
+            client, session, frame.version, now, edited_at=now, root=frame.root, path=frame.path
+        )
         self._documents[id(client), frame.document] = document
         self._look_around(client, frame.document, document)
 
@@ -254,7 +256,7 @@ class Worker(threading.Thread):
             self._librarian.look((id(client), name), place)
 
     def _bind(self, finds: Finds) -> None:
-        document = next((d for key, d in self._documents.items() if key == finds.key), None)
+        document = self._documents.get(finds.key)
         if document is None:
             return
         nearest_last = finds.found[::-1]

@@ -11,13 +11,12 @@ import os
 import queue
 import tempfile
 import time
-from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
 from index import copy
 
-from warmline_engine.librarian import Librarian, Place
+from warmline_engine.librarian import DocumentKey, Librarian, Place
 from warmline_engine.retrieval.rank import Found
 
 USE = "from shapes import area\n\n\nx = area("
@@ -51,17 +50,17 @@ def main() -> None:
 
 def measured(root: Path, n_edits: int) -> list[float]:
     """Milliseconds from each edit of a definition until it is delivered for a document that uses it."""
-    delivered: queue.Queue[tuple[Hashable, list[Found]]] = queue.Queue()
+    delivered: queue.Queue[tuple[DocumentKey, list[Found]]] = queue.Queue()
     librarian = Librarian(lambda key, found: delivered.put((key, found)))
     librarian.start()
     librarian.serve(str(root), ())
 
     def look(key: str, path: str, text: str) -> None:
-        librarian.look(key, Place(str(root), path, text, len(text), (0, len(text))))
+        librarian.look((0, key), Place(str(root), path, text, len(text), (0, len(text))))
 
     def until(part: str) -> None:
         while True:
-            key, found = delivered.get(timeout=WITHIN_S)
+            (_, key), found = delivered.get(timeout=WITHIN_S)
             if key == "use" and any(part in one.text for one in found):
                 return
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from warmline_engine.librarian import MOST_CHANGED, Librarian, Place
+from warmline_engine.librarian import MOST_CHANGED, DocumentKey, Librarian, Place
 from warmline_engine.retrieval.files import MOST_BYTES
 from warmline_engine.retrieval.rank import Found
 
 WITHIN_S = 60
+A, B, X, Y, Z = ((0, name) for name in "abxyz")
 USE = "from shapes import area\n\nprint(area(1))\n"
 
 
@@ -21,31 +22,31 @@ class Desk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.keys: set[Hashable] = set()  # that something was delivered for
-        self._found: queue.Queue[tuple[Hashable, list[Found]]] = queue.Queue()
+        self.keys: set[DocumentKey] = set()  # that something was delivered for
+        self._found: queue.Queue[tuple[DocumentKey, list[Found]]] = queue.Queue()
         self.librarian = Librarian(lambda key, found: self._found.put((key, found)))
         self.librarian.start()
         self.librarian.serve(str(root), ("secret*",))
 
-    def look(self, path: str = "use.py", text: str = USE, key: str = "a") -> None:
+    def look(self, path: str = "use.py", text: str = USE, key: DocumentKey = A) -> None:
         place = Place(str(self.root), path, text, len(text), (0, len(text)))
         self.librarian.look(key, place)
 
-    def next(self, key: str = "a") -> list[Found]:
+    def next(self, key: DocumentKey = A) -> list[Found]:
         while True:
             owner, found = self._found.get(timeout=WITHIN_S)
             self.keys.add(owner)
             if owner == key:
                 return found
 
-    def until(self, part: str, key: str = "a") -> Found:
+    def until(self, part: str, key: DocumentKey = A) -> Found:
         """Takes what is delivered until a find has a text in it."""
         while True:
             for found in self.next(key):
                 if part in found.text:
                     return found
 
-    def until_none(self, part: str, key: str = "a") -> None:
+    def until_none(self, part: str, key: DocumentKey = A) -> None:
         while any(part in found.text for found in self.next(key)):
             pass
 
@@ -68,20 +69,20 @@ def test_a_definition_in_another_file_is_found_once_it_is_read(desk: Desk) -> No
     desk.look()
     found = desk.until("side * side")
     assert (found.path, found.name, found.why) == ("shapes.py", "area", "imported")
-    while desk.librarian.is_looking("a"):
+    while desk.librarian.is_looking(A):
         pass
     desk.look()
-    assert desk.librarian.is_looking("a")
+    assert desk.librarian.is_looking(A)
     assert [one.path for one in desk.next()] == ["shapes.py"]  # nothing of what is excluded
 
 
 def test_unsaved_text_counts_until_it_is_closed(desk: Desk) -> None:
     desk.look()
     desk.until("side * side")
-    desk.look("shapes.py", "def area(width, height):\n    return width * height\n", "b")
+    desk.look("shapes.py", "def area(width, height):\n    return width * height\n", B)
     # who looked before is told by itself
     desk.until("width * height")
-    desk.librarian.forget("b", str(desk.root), "shapes.py")
+    desk.librarian.forget(B, str(desk.root), "shapes.py")
     desk.until("side * side")
 
 
@@ -110,18 +111,18 @@ def test_the_disk_is_followed(desk: Desk) -> None:
 def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> None:
     place = Place("/nowhere/at/all", "x.py", "x = 1\n", 0, (0, 6))
     desk.librarian.serve("/nowhere/at/all", ())
-    desk.librarian.look("x", place)
-    desk.librarian.look("y", Place(str(desk.root), "notes.txt", "x = 1\n", 0, (0, 6)))
-    desk.look("long.py", "x = 1\n" * (MOST_BYTES // 5), "z")
+    desk.librarian.look(X, place)
+    desk.librarian.look(Y, Place(str(desk.root), "notes.txt", "x = 1\n", 0, (0, 6)))
+    desk.look("long.py", "x = 1\n" * (MOST_BYTES // 5), Z)
     desk.look()
     desk.until("side * side")
-    assert desk.keys == {"a"}
+    assert desk.keys == {A}
 
 
 def test_nothing_is_begun_while_a_completion_is_made(desk: Desk) -> None:
     desk.look()
     desk.until("side * side")
-    while desk.librarian.is_looking("a"):
+    while desk.librarian.is_looking(A):
         pass
     with desk.librarian.kept_quiet():
         desk.look()

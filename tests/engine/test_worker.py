@@ -48,6 +48,20 @@ def worker(model: LoadedModel) -> Worker:
     return worker_of(model)
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+    """What sessions are asked for."""
+    asked: list[Ask] = []
+    complete = Session.complete
+
+    def note(self: Session, ask: Ask) -> Answer:
+        asked.append(ask)
+        return complete(self, ask)
+
+    monkeypatch.setattr(Session, "complete", note)
+    return asked
+
+
 def ask(request_id: int, document: str = "a", version: int = 1, offset: int = 80) -> wire.Complete:
     return wire.Complete(request_id, document, version, offset, max_tokens=3)
 
@@ -177,20 +191,12 @@ def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
 
 
 def test_drafts_come_from_the_other_documents_of_the_same_window(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, asked: list[Ask]
 ) -> None:
     client = opened(worker, "a")
     worker.submit(client, wire.Open("b", "python", 1, "first = 1\n", 0))
     worker._step()
     opened(worker, "c", text="another window's\n")
-    asked: list[Ask] = []
-    complete = Session.complete
-
-    def note(self: Session, ask: Ask) -> Answer:
-        asked.append(ask)
-        return complete(self, ask)
-
-    monkeypatch.setattr(Session, "complete", note)
     worker.submit(client, ask(1))
     worker._step()
     own = worker._documents[id(client), "b"].session.tokens
@@ -199,17 +205,9 @@ def test_drafts_come_from_the_other_documents_of_the_same_window(
 
 @pytest.mark.parametrize("shows_unsure", [True, False])
 def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
-    shows_unsure: bool, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    shows_unsure: bool, worker: Worker, asked: list[Ask]
 ) -> None:
     client = opened(worker, "a")
-    asked: list[Ask] = []
-    complete = Session.complete
-
-    def note(self: Session, ask: Ask) -> Answer:
-        asked.append(ask)
-        return complete(self, ask)
-
-    monkeypatch.setattr(Session, "complete", note)
     frame = attrs.evolve(ask(1), shows_unsure=shows_unsure)
     worker.submit(client, frame)
     worker._step()
