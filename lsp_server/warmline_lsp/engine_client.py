@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from warmline_engine import wire
@@ -19,6 +20,7 @@ from .errors import EngineError
 from .settings import Settings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 N_CRASHES, WITHIN_S = 5, 300.0
@@ -201,16 +203,18 @@ class EngineClient:
         """What the model is shown for a document, None when the engine is away or has nothing of it."""
         if not self.is_ready or not self.has(document):
             return None
-        request_id = next(self._ids)
-        future: asyncio.Future[wire.Context | None] = asyncio.get_running_loop().create_future()
-        self._work.contexts[request_id] = future
-        self._write(wire.AskContext(request_id, document))
-        return await future
+        frame = wire.AskContext(next(self._ids), document)
+        return await self._asked(frame, self._work.contexts)
 
     def _ask_status(self, request_id: int) -> asyncio.Future[wire.Status | None]:
-        future: asyncio.Future[wire.Status | None] = asyncio.get_running_loop().create_future()
-        self._work.statuses[request_id] = future
-        self._write(wire.AskStatus(request_id))
+        return self._asked(wire.AskStatus(request_id), self._work.statuses)
+
+    def _asked(
+        self, frame: wire.AskContext | wire.AskStatus, waiting: dict[int, asyncio.Future[T | None]]
+    ) -> asyncio.Future[T | None]:
+        future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        waiting[frame.id] = future
+        self._write(frame)
         return future
 
     # ---- one life of the engine after the other
@@ -293,7 +297,7 @@ class EngineClient:
                 del self._work.edited[frame.document]
             self._on_encoded(frame)
         elif isinstance(frame, wire.Context):
-            self._answer_context(frame.id, frame)
+            _settle(self._work.contexts, frame.id, frame)
         elif isinstance(frame, wire.Failure):
             self._fail(frame)
         elif isinstance(frame, wire.Progress):
@@ -304,9 +308,7 @@ class EngineClient:
             self._replay_task = asyncio.create_task(self._replay())
         elif isinstance(frame, wire.Status):
             self._work.opening.pop(frame.id, None)
-            future = self._work.statuses.pop(frame.id, None)
-            if future is not None and not future.done():
-                future.set_result(frame)
+            _settle(self._work.statuses, frame.id, frame)
 
     async def _replay(self) -> None:
         """Opens documents one at a time, so that one the engine dies of is known by name."""
@@ -323,7 +325,7 @@ class EngineClient:
     def _fail(self, frame: wire.Failure) -> None:
         if frame.id is not None:
             self._answer(frame.id, None)
-            self._answer_context(frame.id, None)
+            _settle(self._work.contexts, frame.id, None)
         if frame.code == "model":
             self._tell(EngineState("failed", frame.message))
         elif frame.code in ("out_of_sync", "unknown_document"):
@@ -340,15 +342,19 @@ class EngineClient:
         if future is not None and not future.done():
             future.set_result(frame)
 
-    def _answer_context(self, request_id: int, frame: wire.Context | None) -> None:
-        future = self._work.contexts.pop(request_id, None)
-        if future is not None and not future.done():
-            future.set_result(frame)
-
     def _tell(self, state: EngineState) -> None:
         if state != self.state:
             self.state = state
             self._on_state(state)
+
+
+def _settle(
+    waiting: dict[int, asyncio.Future[T | None]], request_id: int, answer: T | None
+) -> None:
+    """Answers what was asked under an id, if somebody still waits for it."""
+    future = waiting.pop(request_id, None)
+    if future is not None and not future.done():
+        future.set_result(answer)
 
 
 def _close(streams: Streams) -> None:

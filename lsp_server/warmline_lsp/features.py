@@ -43,8 +43,8 @@ def _register_lifecycle(server: WarmlineServer) -> None:
         if workspace and workspace.configuration:
             server.scopes.use_pull(pull)
             await server.registrations.settings()
+        await server.pull_settings()  # which starts the engine
         await server.registrations.files()
-        await server.pull_settings()
 
     async def pull(scopes: list[str | None]) -> list[object]:
         items = [types.ConfigurationItem(scope, "warmline") for scope in scopes]
