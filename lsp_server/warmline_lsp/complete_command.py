@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -98,13 +99,17 @@ async def complete(options: argparse.Namespace) -> int:
 
 async def _settled_context(engine: EngineClient, uri: str) -> wire.Context:
     """What was found in other files, once the workspace has been looked through."""
-    end = time.monotonic() + CONTEXT_WITHIN_S
+    begin, is_told = time.monotonic(), False
     while True:
         context = await engine.ask_context(uri)
         if context is None:
             raise ServerError("the engine gave no answer; see its log with warmline doctor")
-        if context.state != "looking" or end < time.monotonic():
+        waited = time.monotonic() - begin
+        if context.state != "looking" or waited > CONTEXT_WITHIN_S:
             return context
+        if waited > 1 and not is_told:
+            is_told = True
+            print("warmline: looking through the workspace ...", file=sys.stderr)
         await asyncio.sleep(0.05)
 
 
