@@ -24,13 +24,17 @@ GOAL_LINE = {"small": 10, "base": 20}
 
 @dataclass(frozen=True)
 class Card:
-    """What the card knows without measuring. A continued run's tokens are a lower bound."""
+    """What the card knows without measuring. A continued run's tokens are a lower bound.
+
+    `grown_from` is the smaller model that the run began with, if any.
+    """
 
     name: str
     n_tokens: int
     is_continued: bool
     n_bytes: int
     layout: str
+    grown_from: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,8 @@ def _storage(folder: Path) -> str:
 
 def _tokens_seen(card: Card) -> str:
     seen = f"It has seen {card.n_tokens / 1e6:.1f} million tokens"
+    if card.grown_from:
+        seen = f"It began with what `{card.grown_from}` had learnt, whose tokens are not counted here. {seen}"
     if not card.is_continued:
         return seen + "."
     return (

@@ -81,6 +81,7 @@ def write_card(place: Place, extent: Extent) -> None:
         _is_continued(place),
         sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         read_card(folder).layout,
+        _grown_from(place),
     )
     (folder / "curve.svg").write_text(curve.draw(records))
     (folder / "NOTICE").write_text((work / "corpus/NOTICE").read_text())
@@ -113,6 +114,12 @@ def _is_continued(place: Place) -> bool:
         return True
     path = checkpoints.newest(place.run)
     return path is not None and checkpoints.read_counters(path).is_continued
+
+
+def _grown_from(place: Place) -> str:
+    """The smaller model that the run began with, as its checkpoint says; empty where there was none."""
+    path = checkpoints.newest(place.run)
+    return checkpoints.read_counters(path).grown_from if path else ""
 
 
 def measure(place: Place, extent: Extent) -> Measured:

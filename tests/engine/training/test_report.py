@@ -226,9 +226,11 @@ def test_a_card_says_what_was_measured(
         {"left-to-right": 1.0, "psm": 1.5, "spm": 1.6}, 1.25, 1.4, dict.fromkeys(judge.KINDS, filled),
         np.array([600.0] * 6), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
-    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first")
+    grown_from = "" if is_continued else "tiny"
+    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from)
     text = card_text(card, replace(model, least_probability=0.1), model_folder, measured)
     assert ("lower bound" in text) == is_continued
+    assert ("what `tiny` had learnt" in text) == bool(grown_from)
     assert "is_continued = " + str(is_continued).lower() in card_toml(card)
     for words in (
         "12.3 million", "2.96 MB", "| left to right | 1.000 | 1.250 | 20 % |", "1.5 % of 400", "0.2 % of 400",
