@@ -2,7 +2,8 @@
 
 A document is cut into windows of at most one sequence; each becomes a fill-in-the-middle sample, or
 stays as it is. Short windows share a sequence. Long sequences are half made of documents in shorter windows: a
-window has one middle whatever its length, and a model that sees few middles unlearns to end them.
+window has one middle whatever its length, and a model that sees few middles unlearns to end them. Before some windows
+stand pieces of other files, as the engine binds them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+
+from .neighbours import Neighbours
 
 SPARE = 12  # cutting a window in three makes a few tokens more, and the markers take four
 IGNORED = -100  # a target without loss
@@ -25,6 +29,9 @@ SHORT_SHARE = (
     0.5  # of documents that are cut into short windows; their length is drawn evenly on a log scale
 )
 SHORTEST = 384  # tokens
+CONTEXT_SHARE = 0.3  # of documents whose windows are read after pieces of other files
+LEAST_CONTEXT, MOST_CONTEXT = 0.15, 0.45  # share of a window's room that these pieces may take
+MOST_CONTEXT_TOKENS = 600  # what a session binds
 PATH_SHARE = 0.5  # of windows that begin a file; they get the file's path in the repository format
 
 
@@ -46,6 +53,17 @@ class Controls:
         return cls(*[i for i in ids if i is not None])
 
 
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of a document in characters, with the tokens it has and those that pieces of other files may take."""
+
+    document: int
+    start: int
+    end: int
+    n_tokens: int
+    n_context: int
+
+
 class Documents:
     """The texts of a corpus, tokenized once to know where windows of a given length begin."""
 
@@ -54,6 +72,7 @@ class Documents:
             records = [json.loads(line) for line in lines]
         self.texts: list[str] = [record["text"] for record in records]
         self.paths: list[str] = [record["path"] for record in records]
+        self.origins: list[str] = [record["origin"] for record in records]
         self.starts: list[np.ndarray] = []  # of each token, in characters
         self.ids: list[np.ndarray] = []  # empty without keep_ids
         for begin in range(0, len(self.texts), 256):
@@ -62,6 +81,10 @@ class Documents:
                 if keep_ids:
                     self.ids.append(np.array(encoding.ids, np.int32))
         self.n_tokens = sum(map(len, self.starts))
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        return Neighbours(self.origins, self.paths, self.texts)
 
 
 class Samples:
@@ -83,7 +106,7 @@ class Samples:
         self._seed = seed
         self._suffix_first = suffix_first
         self._epoch = -1
-        self._windows: list[list[tuple[int, int, int]]] = []
+        self._windows: list[list[_Window]] = []
         self._arrange(0)
         self.n_per_epoch = len(self._windows)
 
@@ -118,8 +141,8 @@ class Samples:
         windows = self._windows[place % len(self._windows)]
         rng = np.random.default_rng((self._seed, self._sequence, number))
         row: list[int] = []
-        for document, start, end in windows:
-            row += self._sample(document, start, end, rng)
+        for window in windows:
+            row += self._sample(window, rng)
         row = row[: self._sequence + 1]
         return row + [self._controls.pad] * (self._sequence + 1 - len(row))
 
@@ -129,36 +152,42 @@ class Samples:
             return
         rng = np.random.default_rng((self._seed, self._sequence, epoch, 1))
         room = self._sequence - SPARE
-        whole: list[tuple[int, int, int, int]] = []
+        whole: list[_Window] = []
         for document, starts in enumerate(self._documents.starts):
             length = room
             if room // 2 > SHORTEST and rng.random() < SHORT_SHARE:
                 length = int(math.exp(rng.uniform(math.log(SHORTEST), math.log(room))))
+            n_context = 0
+            if rng.random() < CONTEXT_SHARE:
+                share = rng.uniform(LEAST_CONTEXT, MOST_CONTEXT)
+                n_context = min(MOST_CONTEXT_TOKENS, int(length * share))
+            length -= n_context
             first = int(rng.integers(length // 4, length + 1))
             cuts = [0, *range(min(first, len(starts)), len(starts), length), len(starts)]
+            text = self._documents.texts[document]
             for a, b in itertools.pairwise(cuts):
                 if b - a >= 16:
-                    end = (
-                        len(self._documents.texts[document]) if b == len(starts) else int(starts[b])
-                    )
-                    whole.append((document, int(starts[a]), end, b - a))
+                    end = len(text) if b == len(starts) else int(starts[b])
+                    whole.append(_Window(document, int(starts[a]), end, b - a, n_context))
         rng.shuffle(whole)
-        packed: list[list[tuple[int, int, int]]] = []
+        packed: list[list[_Window]] = []
         used = self._sequence
-        for document, start, end, n_tokens in whole:
-            if self._sequence < used + n_tokens + SPARE:
+        for window in whole:
+            n_tokens = window.n_tokens + window.n_context + SPARE
+            if self._sequence < used + n_tokens:
                 packed.append([])
                 used = 0
-            packed[-1].append((document, start, end))
-            used += n_tokens + SPARE
+            packed[-1].append(window)
+            used += n_tokens
         rng.shuffle(packed)
         self._windows, self._epoch = packed, epoch
 
-    def _sample(self, document: int, start: int, end: int, rng: np.random.Generator) -> list[int]:
-        text = self._documents.texts[document][start:end]
-        controls, head = self._controls, list[int]()
-        if start == 0 and rng.random() < PATH_SHARE:
-            head = [controls.file, *self._ids(self._documents.paths[document] + "\n")]
+    def _sample(self, window: _Window, rng: np.random.Generator) -> list[int]:
+        text = self._documents.texts[window.document][window.start : window.end]
+        controls, head = self._controls, self._context(window, text, rng)
+        if window.start == 0 and rng.random() < PATH_SHARE:
+            path = self._documents.paths[window.document]
+            head += [controls.file, *self._ids(path + "\n")]
         if rng.random() >= FIM_SHARE:
             return [*head, *self._ids(text), controls.end]
         a, b = cut_middle(text, rng)
@@ -168,6 +197,17 @@ class Samples:
         else:
             body = [controls.prefix, controls.suffix, *suffix, controls.middle, *prefix, *middle]
         return [*head, *body, controls.end]
+
+    def _context(self, window: _Window, text: str, rng: np.random.Generator) -> list[int]:
+        """Tokens of pieces of other files, as many as there is room for."""
+        ids: list[int] = []
+        if window.n_context:
+            for piece in self._documents.neighbours.pieces(window.document, text, rng):
+                more = self._ids(piece)
+                if window.n_context < len(ids) + len(more):
+                    break
+                ids += more
+        return ids
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text).ids if text else []

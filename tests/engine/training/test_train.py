@@ -232,9 +232,9 @@ def test_long_sequences_hold_short_windows_too(work: Path) -> None:
     documents.starts = [np.array([a for a, _ in encoded.offsets], np.int32)] * 40
     lengths = {
         sequence: [
-            end - start
+            window.end - window.start
             for row in Samples(documents, own.tokenizer, sequence, 3)._windows
-            for _, start, end in row
+            for window in row
         ]
         for sequence in (600, 4096)
     }
@@ -244,6 +244,33 @@ def test_long_sequences_hold_short_windows_too(work: Path) -> None:
     assert 0.3 < shares[4096] < 0.95
     # a short sequence has no room for shorter ones
     assert shares[600] < 0.2
+
+
+def test_windows_are_read_after_pieces_of_other_files(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    documents = copy.copy(own.documents)
+    user = "from shapes import Square\n\ndef made(side):\n    return Square(side)\n" * 40
+    shapes = 'class Square:\n    """Four sides."""\n\n    def area(self):\n        return 1\n'
+    documents.texts, documents.paths = [user, shapes], ["pkg/made.py", "pkg/shapes.py"]
+    documents.origins = ["pkg", "pkg"]
+    encodings = own.tokenizer.encode_batch(documents.texts)
+    documents.starts = [np.array([a for a, _ in e.offsets], np.int32) for e in encodings]
+    piece = own.tokenizer.encode("# pkg/shapes.py\n" + shapes).ids
+    n_read, n_rows = 0, 0
+    for seed in range(30):
+        drawn = Samples(documents, own.tokenizer, 300, seed)
+        for number in range(drawn.n_per_epoch):
+            row = drawn.batch(number, 1)[0][0].tolist()
+            n_rows += 1
+            n_read += any(row[k : k + len(piece)] == piece for k in range(len(row)))
+            assert own.tokenizer.token_to_id("<|endoftext|>") in row
+    assert 0 < n_read < n_rows
+    # a package of its own finds nothing in another
+    documents = copy.copy(documents)
+    del documents.__dict__["neighbours"]
+    documents.origins = ["pkg", "other"]
+    rng = np.random.default_rng(0)
+    assert list(documents.neighbours.pieces(0, user, rng)) == []
 
 
 def test_positions_leave_gaps_and_stay_within(work: Path) -> None:

@@ -1,0 +1,62 @@
+"""Pieces of other files that a file of the corpus can read: definitions of names it uses, as retrieval shows them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from os.path import commonpath
+
+import numpy as np
+
+from warmline_engine.retrieval.split import header, split
+
+MOST_DEFINITIONS = 4  # a name that more files define says nothing
+SHORT = 600  # characters of a definition that is shown whole; else its signature
+N_PARSED = 256  # files whose pieces are kept
+_DEFINED = re.compile(r"^(?:async def|def|class) +(\w{4,})|^([A-Z][A-Z_\d]{3,}) *=", re.MULTILINE)
+_NAME = re.compile(r"[^\W\d]\w{3,}")
+
+
+class Neighbours:
+    """Finds pieces by name alone: a package of the corpus is no workspace whose imports could be followed."""
+
+    def __init__(self, origins: Sequence[str], paths: Sequence[str], texts: Sequence[str]) -> None:
+        """Of each document: the package it comes from, its path there, and its text."""
+        self._origins, self._paths, self._texts = origins, paths, texts
+        # (package, name) → documents that define it at their top level
+        self._where: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for document, (origin, text) in enumerate(zip(origins, texts, strict=True)):
+            for name in {one or other for one, other in _DEFINED.findall(text)}:
+                self._where[origin, name].append(document)
+        self._pieces_of = lru_cache(N_PARSED)(self._parsed)
+
+    def pieces(self, document: int, text: str, rng: np.random.Generator) -> Iterator[str]:
+        """Pieces for a stretch of a document, in an order that `rng` draws, each with its header."""
+        names = sorted(set(_NAME.findall(text)))
+        rng.shuffle(names)
+        for name in names:
+            where = self._where.get((self._origins[document], name), [])
+            if not 0 < len(where) <= MOST_DEFINITIONS or document in where:
+                continue
+            nearest = max(where, key=lambda other: (self._n_shared(document, other), -other))
+            if piece := self._pieces_of(nearest).get(name):
+                yield piece
+
+    def _n_shared(self, one: int, other: int) -> int:
+        """How many characters of their folders two documents share."""
+        return len(commonpath([self._paths[one], self._paths[other]]))
+
+    def _parsed(self, document: int) -> dict[str, str]:
+        """The pieces of a document by the name they define."""
+        parts, path = split(self._texts[document], "python"), self._paths[document]
+        found = {
+            one.name: header(path, "python", one.scopes) + one.text
+            for one in reversed(parts.signatures)
+            if not one.scopes
+        }
+        for block in parts.blocks:
+            if block.name in found and len(block.text) <= SHORT and not block.scopes:
+                found[block.name] = header(path, "python", ()) + block.text
+        return found
