@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from .decoding.agreement import BORDER, LONGEST, Around, Ids
 from .decoding.branches import Begun, Branches
-from .decoding.drafts import copying
+from .decoding.drafts import NOTHING_DRAFTED, copying
 from .decoding.greedy import NOTHING, Decoded, Limits, decode
 from .decoding.healing import Healing, only
 from .decoding.recall import Recall
+from .decoding.small_drafts import Trust, drafting
 from .decoding.speculation import Speculation
 from .decoding.stopping import Stopping
+from .decoding.switching import Switching, SwitchRule
 from .loaded_model import LoadedModel
 from .window import Window
 
@@ -51,21 +53,47 @@ class Completion:
         before: list[int],
         stub: str = "",
         beside: Beside = ALONE,
+        first: Tensor | None = None,
     ) -> None:
-        """`before` are the tokens before the cursor that the sequence has, `stub` is the text of those it lacks."""
-        self._model = model
-        self._sequence = window.sequence
-        self._n_context = len(window.sequence)
+        """`before` are the tokens before the cursor that the sequence has, `stub` is the text of those it lacks.
+
+        `first` are the logits behind the sequence, where they are known. Shape: [V].
+        """
+        self.model = model
+        self.sequence = window.sequence
+        self.stub = stub
         self._around = around(model, window, before)
+        self._recall = Recall(model.recall, self._around) if model.recall else None
         # what was just taken away first
         sources = [Around(before[-LONGEST:], other, model.barred) for other in beside.others()]
         sources.insert(1 if len(beside.removed) else 0, self._around)
-        self._draft = copying(sources, model.payoff)
+        draft = copying(sources, model.payoff)
+        self.voice = Speculation(self.sequence, draft, model.payoff, first)
         self._healing = Healing(stub, model.tokenizer, model.spellings)
+        self._partner: Completion | None = None
+        self._rule: SwitchRule | None = None
+        self.n_by_base = 0  # tokens that the base model chose of all that were generated
+
+    def pair_with(self, partner: Completion, trust: Trust, rule: SwitchRule | None) -> None:
+        """Decodes with another model behind the same text.
+
+        With a rule this is the small model, and the partner the base model that it switches to. Without one this is
+        the base model, and the partner drafts for it.
+        """
+        self._partner, self._rule = partner, rule
+        if rule is None:
+            small = partner.voice
+            small.draft = lambda taken: NOTHING_DRAFTED
+
+            def expected(tokens: Sequence[int]) -> Tensor:
+                logits = self._mixed(small.logits(tokens), tokens, partner)
+                return logits.masked_fill(self.model.barred, float("-inf")).log_softmax(0)
+
+            costs = partner.model.payoff, self.model.payoff
+            self.voice.draft = drafting(expected, self.voice.draft, trust, *costs)
 
     def answers(
         self,
-        logits: Tensor,
         stopping: Stopping,
         limits: Limits,
         n_answers: int,
@@ -78,12 +106,12 @@ class Completion:
         # how long a block goes on is chance: of two, the shorter would be the likelier
         n_wanted = max(n_answers - 1, 0 if stopping.is_block else n_searched)
         branches = Branches(n_wanted) if n_wanted else None
-        best = self.decode(logits, stopping, limits, branches=branches)
+        best = self.decode(stopping, limits, branches=branches)
         is_searched = n_searched > 0 and not stopping.is_block and best.stop in ENDED
         if branches is None or best.stop == "cancelled" or (n_answers == 1 and not is_searched):
             return [best]
-        carried, others = self._carried(), list[Decoded]()
-        ends, spell = self._model.layout.ends, self._model.tokenizer.decode
+        carried, others = list(self.voice.taken), list[Decoded]()
+        ends, spell = self.model.layout.ends, self.model.tokenizer.decode
         for begun in branches.best(best.tokens, ends, spell):
             bar = max(best.logprob, limits.least_logprob)
             if limits.is_late() or limits.is_cancelled():
@@ -91,12 +119,12 @@ class Completion:
             if n_answers == 1 and begun.logprob <= bar:
                 continue  # it only becomes less likely
             least = bar if n_answers == 1 else limits.least_logprob
-            found = self.decode(logits, stopping, replace(limits, least_logprob=least), begun)
+            found = self.decode(stopping, replace(limits, least_logprob=least), begun)
             if is_searched and found.stop in ENDED and found.text.strip() and found.logprob > bar:
-                best, found, carried = found, best, self._carried()
+                best, found, carried = found, best, list(self.voice.taken)
             others.append(found)
         # the first is the one that is most often accepted
-        self._carry(carried)
+        self.voice.carry(carried)
         others.sort(key=lambda other: -other.mean_logprob)
         texts = {best.text: best}
         for other in others:
@@ -104,61 +132,69 @@ class Completion:
                 texts.setdefault(other.text, other)
         return list(texts.values())[:n_answers]
 
-    def _carried(self) -> list[int]:
-        return self._sequence.tokens[self._n_context :]
-
     def decode(
         self,
-        logits: Tensor,
         stopping: Stopping,
         limits: Limits,
         begun: Begun = NOTHING,
         branches: Branches | None = None,
     ) -> Decoded:
-        """One completion from the logits behind the context; the sequence afterwards carries its tokens.
+        """One completion behind the context; the sequence afterwards carries its tokens.
 
-        Of what is `begun` the tokens but the last stay where the sequence carries them.
+        Of what is `begun` those tokens are not read again that the sequence carries.
         """
-        model, healing = self._model, self._healing
-        recall = Recall(model.recall, self._around) if model.recall else None
+        model, partner, said = self.model, self._partner, list(begun.tokens)
+        switching = None
+        if partner is not None and self._rule is not None:
+            switching = Switching(self.voice, partner.voice, self._rule)
 
-        def expect(logits: Tensor) -> Tensor:
-            allowed = healing.allowed(speculation.taken)
-            if recall:
-                logits = recall.mix(logits, speculation.taken, allowed)
+        def expected() -> Tensor:
+            by = self
+            if switching is None:
+                logits = self.voice.logits(said)
+            else:
+                logits = switching.logits(said)
+                if switching.is_base and partner is not None:
+                    by = partner
+            logits = self._mixed(logits, said, by)
+            allowed = self._healing.allowed(said)
             return logits if allowed is None else only(logits, allowed)
 
-        self._carry(list(begun.tokens[:-1]))
-        speculation = Speculation(self._sequence, self._draft, model.payoff, begun.tokens[:-1])
+        def append(token: int) -> Tensor:
+            said.append(token)
+            return expected()
+
         try:
-            for token in begun.tokens[-1:]:
-                logits = speculation.append(token)
             return decode(
-                expect(logits),
-                lambda token: expect(speculation.append(token)),
+                expected(),
+                append,
                 model.tokenizer,
                 model.barred,
                 model.layout.ends,
                 stopping,
                 limits,
-                len(healing.stub),
+                len(self.stub),
                 begun,
                 branches,
             )
         finally:
-            speculation.close()
+            self.voice.close()
+            self.n_by_base += switching.n_by_base if switching else 0
 
-    def _carry(self, tokens: list[int]) -> None:
-        """Makes the sequence carry tokens behind the context; those that it does already stay."""
-        sequence, n_context = self._sequence, self._n_context
-        carried, n_same = sequence.tokens[n_context:], 0
-        while n_same < min(len(tokens), len(carried)) and tokens[n_same] == carried[n_same]:
-            n_same += 1
-        n_kept = n_context + n_same
-        sequence.truncate(n_kept)
-        if n_same < len(tokens):
-            sequence.splice(n_kept, n_kept, tokens[n_same:])
-            sequence.encode(np.arange(n_kept, len(sequence)))  # nobody reads their logits
+    def _mixed(self, logits: Tensor, said: Sequence[int], by: Completion) -> Tensor:
+        """The logits of a model with its recall, for the tokens that this one knows. Shapes: [V of by] → [V]."""
+        n = len(self.model.barred)
+        if (
+            len(logits) != n
+        ):  # embeddings are padded differently: nothing that both can say is behind the shorter
+            logits = F.pad(logits[:n], (0, max(0, n - len(logits))), value=float("-inf"))
+        if by._recall is None:
+            return logits
+        return by._recall.mix(logits, said, self._healing.allowed(said))
+
+    def close(self) -> None:
+        """Leaves the sequence with the tokens of the first answer only."""
+        self.voice.close()
 
 
 def around(model: LoadedModel, window: Window, before: Ids) -> Around:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import Tensor
 
 from .cache.sequence import MOST_BOUND, Sequence
 from .cache.slots import Ints
-from .completion import Beside, completing
+from .completion import Beside, Completion, completing
 from .decoding.agreement import BORDER, Ids
 from .decoding.greedy import Decoded, Limits
+from .decoding.small_drafts import Trust
 from .decoding.stopping import Stopping
+from .decoding.switching import SwitchRule
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
 from .removed import Removed
@@ -61,6 +64,18 @@ class Answer:
     n_encoded: int
     n_generated: int
     first_token_ms: float
+    n_by_base: int = (
+        0  # of the generated ones, those that the base model of a pair was switched to for
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Partner:
+    """The session of a pair's other model in the same document: see `Completion.pair_with`."""
+
+    session: Session
+    trust: Trust
+    rule: SwitchRule | None = None
 
 
 class Session:
@@ -228,37 +243,73 @@ class Session:
             return False
         return self._full.sequence.refresh(limit, before=self._full.n_own_tokens) > 0
 
-    def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
-        """Completes at an offset.
+    def complete(
+        self,
+        ask: Ask,
+        now: Callable[[], float] = time.monotonic,
+        partner: Partner | None = None,
+    ) -> Answer:
+        """Completes at an offset, with a partner where there is one.
 
         Raises: OutOfSync, when it lies outside the text.
         """
         begin, encoded_before = now(), self.n_encoded
-        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled, ask.chunk_tokens)
-        if window is None:
-            n_encoded = self.n_encoded - encoded_before
-            return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
-        stopping = Stopping(
-            self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
-        )
-        limits = Limits(
-            ask.max_tokens,
-            ask.is_cancelled,
-            lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
-            -math.inf if ask.shows_unsure else self._model.least_logprob,
-        )
-        beside = Beside(self._removed_tokens(), ask.documents)
-        with completing(self._model, window, beside) as completion:
-            sequence = window.sequence
-            needed = np.union1d(self._needed(window), window.to_repair())
-            logits = sequence.next_logits(needed)
-            window.is_behind_changed = False
+        with (
+            self.reading(ask) as completion,
+            partner.session.reading(ask) if partner else nullcontext() as other,
+        ):
+            if completion is None or (partner and other is None):
+                n_encoded = self.n_encoded - encoded_before
+                return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
+            # windows that begin elsewhere may be cut into other tokens
+            if partner and other and other.stub == completion.stub:
+                completion.pair_with(other, partner.trust, partner.rule)
+            stopping = Stopping(
+                self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
+            )
+            limits = Limits(
+                ask.max_tokens,
+                ask.is_cancelled,
+                lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
+                -math.inf if ask.shows_unsure else self._model.least_logprob,
+            )
+            completion.voice.logits(())
+            sequence = completion.sequence
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             n_answers = max(1, ask.n_alternatives)
-            items = completion.answers(logits, stopping, limits, n_answers, ask.n_searched)
+            items = completion.answers(stopping, limits, n_answers, ask.n_searched)
         n_generated = sum(len(item.tokens) for item in items)
-        return Answer(items, items[0].stop, n_context, n_fresh, n_encoded, n_generated, first_ms)
+        return Answer(
+            items,
+            items[0].stop,
+            n_context,
+            n_fresh,
+            n_encoded,
+            n_generated,
+            first_ms,
+            completion.n_by_base,
+        )
+
+    @contextmanager
+    def reading(self, ask: Ask) -> Iterator[Completion | None]:
+        """A completion for what is asked, all but a last chunk of its context read; None where it was cancelled.
+
+        Raises: OutOfSync, when the offset lies outside the text.
+        """
+        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled, ask.chunk_tokens)
+        if window is None:
+            yield None
+            return
+        beside = Beside(self._removed_tokens(), ask.documents)
+        with completing(self._model, window, beside) as completion:
+            completion.voice.pending = np.union1d(self._needed(window), window.to_repair())
+            try:
+                yield completion
+            finally:
+                completion.close()
+                if completion.voice.is_begun:
+                    window.is_behind_changed = False
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -40,6 +41,24 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "card.toml").write_text('name = "loud"\nlanguages = ["python"]\nlicence = "MIT"\n')
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
+    """A smaller model that reads the same tokens; its embedding is padded otherwise."""
+    folder = tmp_path_factory.mktemp("little")
+    config = json.loads((model_folder / "config.json").read_text())
+    config |= {"num_hidden_layers": 1, "vocab_size": N_TOKENS + 9}
+    random_checkpoint.write(config, folder, seed=5, std=0.2)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model_folder / name, folder)
+    (folder / "card.toml").write_text('name = "little"\nlanguages = ["python"]\nlicence = "MIT"\n')
+    return folder
+
+
+@pytest.fixture
+def small_model(small_folder: Path) -> LoadedModel:
+    return loaded_model.load(str(small_folder), device="cpu", dtype="float32")
 
 
 @pytest.fixture

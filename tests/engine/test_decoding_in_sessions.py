@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,14 +54,14 @@ def n_passes(model: LoadedModel, session: Session, documents: list[int]) -> int:
     asked = Ask(session.cursor, "", 16, False, 1, None, lambda: False, documents=documents)
     with pytest.MonkeyPatch.context() as patch:
         passes: list[int] = []
-        append = Speculation.append
+        read = Speculation.logits
 
-        def count(self: Speculation, token: int) -> Any:
-            logits = append(self, token)
+        def count(self: Speculation, tokens: Sequence[int]) -> Any:
+            logits = read(self, tokens)
             passes.append(self.n_passes)
             return logits
 
-        patch.setattr(Speculation, "append", count)
+        patch.setattr(Speculation, "logits", count)
         session.complete(asked)
     assert session.n_encoded > before
     return passes[-1]

@@ -215,11 +215,18 @@ class Sequence:
         self.splice(len(self.tokens), len(self.tokens), (token,))
         return self.next_logits()
 
-    def extend(self, tokens: Items[int]) -> Tensor:
-        """Adds tokens at the end and encodes them in one pass; the logits behind each. Shape: [n, V] float32."""
+    def extend(self, tokens: Items[int], pending: Ints | None = None) -> Tensor:
+        """Adds tokens at the end and encodes them in one pass; the logits behind each. Shape: [n, V] float32.
+
+        With the pending positions given, rising, the last token that there is is encoded again in the same pass, for
+        the logits behind it. Shape then: [1 + n, V] float32.
+        """
         n_before = len(self.tokens)
+        first = n_before if pending is None else n_before - 1
         self.splice(n_before, n_before, tokens)
-        return self.encode(np.arange(n_before, len(self.tokens)), len(tokens))
+        asked = np.arange(first, len(self.tokens))
+        before = asked[:0] if pending is None else pending[pending < first]
+        return self.encode(np.concatenate((before, asked)), len(asked))
 
     def derive_rotated(self, offset: int = 0) -> None:
         """Rotates keys anew that are not rotated for `offset` places before where they stand, from the unrotated ones.

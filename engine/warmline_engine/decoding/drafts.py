@@ -10,21 +10,28 @@ Source: Yang et al. 2023, "Inference with Reference" (arXiv:2304.04487); Liu et 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .agreement import BORDER, Agreement, Around
 from .payoff import Payoff
 
 
+def _learn_nothing(_number: int, _is_taken: bool) -> None: ...
+
+
 @dataclass(frozen=True)
 class Draft:
-    """Tokens that probably follow, and how many before them agree with where they were copied from."""
+    """Tokens that probably follow, and how many before them agree with where they were copied from.
+
+    `learn` is told of each in turn, by its number, whether it was taken.
+    """
 
     tokens: list[int]
-    n_agreeing: int
+    n_agreeing: int = 0
+    learn: Callable[[int, bool], None] = field(default=_learn_nothing, compare=False)
 
 
-NOTHING_DRAFTED = Draft([], 0)
+NOTHING_DRAFTED = Draft([])
 Drafter = Callable[[Sequence[int]], Draft]
 
 
@@ -42,8 +49,12 @@ def copying(sources: Sequence[Around], payoff: Payoff) -> Drafter:
                 best = found
         if best is None:
             return NOTHING_DRAFTED
-        start = int(best.following[-1])
-        run = best.tokens[start : start + payoff.length(best.n_agreeing)].tolist()
-        return Draft(run[: run.index(BORDER)] if BORDER in run else run, best.n_agreeing)
+        n_agreeing, start = best.n_agreeing, int(best.following[-1])
+        run = best.tokens[start : start + payoff.length(n_agreeing)].tolist()
+
+        def learn(number: int, is_taken: bool) -> None:
+            payoff.note(n_agreeing + number, is_taken)
+
+        return Draft(run[: run.index(BORDER)] if BORDER in run else run, n_agreeing, learn)
 
     return draft

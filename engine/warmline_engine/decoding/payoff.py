@@ -3,10 +3,13 @@
 Both are learnt while the engine serves, from start values: they differ from file to file and from machine to machine.
 
 Source of the rule for the length: Huang et al. 2024, SpecDec++ (arXiv:2405.19715): draft on while that is worth more
-than it costs. There a draft costs passes of a small model; copied ones cost rows of the pass that verifies them.
+than it costs. There a draft costs passes of a small model, as in `small_drafts.py`; copied ones cost rows of the pass
+that verifies them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,29 +27,46 @@ LEAST_ROW_COST, MOST_ROW_COST = 0.02, 1.0
 NEW_SHARE = 0.05  # of a cost just measured in the mean
 
 
+class Rates:
+    """How often what was drafted is taken, in cells that are learnt apart, each from a start value."""
+
+    def __init__(self, start: Sequence[float]) -> None:
+        self._tried = np.full(len(start), START_WEIGHT)
+        self._taken = START_WEIGHT * np.array(start)
+
+    def rate(self, cell: int) -> float:
+        return float(self._taken[cell] / self._tried[cell])
+
+    def note(self, cell: int, is_taken: bool) -> None:
+        """Takes notice of a drafted token's end."""
+        self._tried[cell] += 1
+        self._taken[cell] += is_taken
+        if self._tried[cell] > MOST_TRIALS:
+            self._tried[cell] /= 2
+            self._taken[cell] /= 2
+
+
 class Payoff:
-    """Rates of acceptance and the cost of a row, as they are known so far."""
+    """Rates of acceptance and the cost of a row, as they are known so far of one model."""
 
     def __init__(self) -> None:
         last = len(START_RATES) - 1
-        rates = [START_RATES[min(n, last)] for n in range(LONGEST)]
-        self._tried = np.full(LONGEST, START_WEIGHT)
-        self._taken = START_WEIGHT * np.array(rates)
+        self._rates = Rates([START_RATES[min(n, last)] for n in range(LONGEST)])
         self.row_cost = START_ROW_COST
+        self.pass_s: float | None = None  # of one row, as far as one was timed
 
     def rate(self, n_agreeing: int) -> float:
-        """How often a token is taken that is drafted where so many agree."""
-        n = min(n_agreeing, LONGEST) - 1
-        return float(self._taken[n] / self._tried[n])
+        """How often a copied token is taken where so many agree."""
+        return self._rates.rate(min(n_agreeing, LONGEST) - 1)
 
     def note(self, n_agreeing: int, is_taken: bool) -> None:
-        """Takes notice of a drafted token's end."""
-        n = min(n_agreeing, LONGEST) - 1
-        self._tried[n] += 1
-        self._taken[n] += is_taken
-        if self._tried[n] > MOST_TRIALS:
-            self._tried[n] /= 2
-            self._taken[n] /= 2
+        """Takes notice of a copied token's end."""
+        self._rates.note(min(n_agreeing, LONGEST) - 1, is_taken)
+
+    def note_pass(self, elapsed_s: float) -> None:
+        """Takes notice of what a pass of one row took."""
+        known = elapsed_s if self.pass_s is None else self.pass_s
+        self.pass_s = known + NEW_SHARE * (elapsed_s - known)
 
     def note_cost(self, one_row_s: float, n_rows: int, many_rows_s: float) -> None:
         """Takes notice of what two passes behind the same context took."""

@@ -1,6 +1,7 @@
-"""Speculation: drafted tokens are encoded with the one that is certain, in one pass. The answer is the model's own.
+"""Speculation: drafted tokens are encoded with those that are certain, in one pass. The answer is the model's own.
 
-Source: Leviathan et al. 2023 (arXiv:2211.17192), greedy case.
+Source: Leviathan et al. 2023 (arXiv:2211.17192), greedy case. It holds where tokens are sampled too: a draft is one
+token here, so to sample from the model and compare is to accept with its probability and else to sample from the rest.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
-from .drafts import Drafter
+from warmline_engine.cache.slots import Ints
+
+from .drafts import NOTHING_DRAFTED, Drafter
 from .payoff import Payoff
+
+NOTHING_PENDING: Ints = np.empty(0, np.int64)
 
 
 class Extensible(Protocol):
@@ -22,59 +28,127 @@ class Extensible(Protocol):
 
     def truncate(self, n_tokens: int) -> None: ...
 
-    def extend(self, tokens: Sequence[int]) -> Tensor: ...
+    def extend(self, tokens: Sequence[int], pending: Ints | None = None) -> Tensor: ...
 
 
 class Speculation:
-    """Adds tokens to a sequence, and with each encodes those that probably follow.
+    """A model behind a context: gives the logits behind tokens, and with each pass encodes what probably follows.
 
     Between calls the sequence may carry drafted tokens behind the taken ones; `close` drops them.
     """
 
     def __init__(
-        self, sequence: Extensible, draft: Drafter, payoff: Payoff, taken: Sequence[int] = ()
+        self,
+        sequence: Extensible,
+        draft: Drafter,
+        payoff: Payoff,
+        first: Tensor | None = None,
+        pending: Ints = NOTHING_PENDING,
     ) -> None:
-        """`taken` are tokens that the sequence ends with already."""
-        self.taken = list(taken)
+        """`first` are the logits behind the context where they are known. Where they are not, the first pass makes
+        them, and encodes the pending positions too.
+
+        Shapes: first [V], pending [k], rising.
+        """
+        self.taken: list[int] = []
         self.n_passes = 0
-        self._sequence = sequence
-        self._draft = draft
+        self.sequence = sequence
+        self.draft = draft
         self._payoff = payoff
-        self._n_context = len(sequence) - len(taken)
+        self._n_context = len(sequence)
+        self.pending = pending
+        self._first = first
+        self._last = first  # the logits behind the taken ones
         self._drafted: list[int] = []  # encoded already, behind the taken ones
         self._logits: list[Tensor] = []  # behind each of the drafted ones
-        self._n_agreeing = 0  # before the first drafted one
+        self._learn, self._n_learnt = NOTHING_DRAFTED.learn, 0
         self._one_row_s: float | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the logits behind the context are known."""
+        return self._first is not None
 
     def append(self, token: int) -> Tensor:
         """Takes a token; the logits behind it, as if it had been encoded alone. Shape: [V] float32."""
-        if self._drafted:
-            is_taken = self._drafted[0] == token
-            self._payoff.note(self._n_agreeing, is_taken)
-            if is_taken:
-                self.taken.append(token)
-                del self._drafted[0]
-                self._n_agreeing += 1
-                return self._logits.pop(0)
-        self.close()
-        self.taken.append(token)
-        draft = self._draft(self.taken)
-        self._drafted, self._n_agreeing = list(draft.tokens), draft.n_agreeing
-        first, *self._logits = self._pass([token, *self._drafted]).unbind()
-        return first
+        return self.logits([*self.taken, token])
 
-    def _pass(self, tokens: list[int]) -> Tensor:
+    def logits(self, tokens: Sequence[int]) -> Tensor:
+        """The logits behind tokens that follow the context; those that were not read yet are read in one pass.
+
+        Shape: [V] float32.
+        """
+        new = self._go_back(tokens)
+        while new and self._drafted:
+            is_taken = self._drafted[0] == new[0]
+            self._learn(self._n_learnt, is_taken)
+            self._n_learnt += 1
+            if not is_taken:
+                break
+            self.taken.append(new.pop(0))
+            del self._drafted[0]
+            self._last = self._logits.pop(0)
+        if self._last is None or new:
+            self._last = self._read(new)
+        return self._last
+
+    def carry(self, tokens: Sequence[int]) -> None:
+        """Makes the sequence carry tokens that follow the context, and no draft; nobody asks what follows them."""
+        new = self._go_back(tokens)
+        self.close()
+        if new:
+            self.taken += new
+            self.sequence.extend(new)
+            self._last = None
+
+    def _go_back(self, tokens: Sequence[int]) -> list[int]:
+        """Gives up what was taken otherwise; the tokens that are to be read behind what stays."""
+        n_same = n_agreeing(self.taken, tokens)
+        if n_same < len(self.taken):
+            del self.taken[n_same:]
+            self.close()
+            self._last = None if self.taken else self._first
+        return list(tokens[n_same:])
+
+    def _read(self, new: list[int]) -> Tensor:
+        """Reads new tokens, and a draft behind them where the context was read before; the logits behind the new."""
+        if self._first is None:
+            self.taken = list(new)
+            self._first, *logits = self.sequence.extend(new, self.pending).unbind()
+            self.n_passes += 1
+            return logits[-1] if logits else self._first
+        if not new:  # the logits are gone: what they stand behind is read once more
+            new = [self.taken.pop()]
+        self.close()
+        self.taken += new
+        draft = self.draft(self.taken)
+        rows = [*new, *draft.tokens]
         begin = time.perf_counter()
-        logits = self._sequence.extend(tokens)
-        elapsed = time.perf_counter() - begin
+        logits = self.sequence.extend(rows).unbind()
+        if len(new) == 1:
+            self._note_cost(len(rows), time.perf_counter() - begin)
         self.n_passes += 1
-        if len(tokens) == 1:
-            self._one_row_s = elapsed
+        n_drafted = len(draft.tokens)
+        self._drafted, self._learn, self._n_learnt = list(draft.tokens), draft.learn, 0
+        self._logits = list(logits[len(logits) - n_drafted :])
+        return logits[-1 - n_drafted]
+
+    def _note_cost(self, n_rows: int, elapsed_s: float) -> None:
+        if n_rows == 1:
+            self._one_row_s = elapsed_s
+            self._payoff.note_pass(elapsed_s)
         elif self._one_row_s is not None:
-            self._payoff.note_cost(self._one_row_s, len(tokens), elapsed)
-        return logits
+            self._payoff.note_cost(self._one_row_s, n_rows, elapsed_s)
 
     def close(self) -> None:
         """Leaves the sequence with the taken tokens only."""
-        self._sequence.truncate(self._n_context + len(self.taken))
+        self.sequence.truncate(self._n_context + len(self.taken))
         self._drafted, self._logits = [], []
+
+
+def n_agreeing(tokens: Sequence[int], others: Sequence[int]) -> int:
+    """How many tokens two runs have in common from the first on."""
+    n = 0
+    while n < min(len(tokens), len(others)) and tokens[n] == others[n]:
+        n += 1
+    return n

@@ -83,11 +83,11 @@ def offer(
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
     used = model if recalls else replace(model, recall=None)
-    completion = Completion(used, window, tokenized.prefix_ids)
+    completion = Completion(used, window, tokenized.prefix_ids, first=scored.logits[0])
     stopping = Stopping(text[:cursor], text[cursor:], multi_line)
     limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
     try:
-        decoded = completion.decode(scored.logits[0], stopping, limits)
+        decoded = completion.decode(stopping, limits)
     finally:
         sequence.truncate(window.n_own_tokens)
     return decoded.text if multi_line else decoded.text.split("\n")[0]

@@ -60,6 +60,13 @@ class Transformer:
     def device(self) -> torch.device:
         return self._embedding.device
 
+    @property
+    def n_weights(self) -> int:
+        """Weights that one pass reads."""
+        read = [self._head, *(part for layer in self._layers
+                for part in (layer.qkv, layer.out, layer.up, layer.down))]  # fmt: skip
+        return sum(part.weight.numel() for part in read)
+
     @torch.inference_mode()
     def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:
         """Runs tokens through all layers; the logits of the chosen ones, none with None.

@@ -73,6 +73,10 @@ class Tokenizer:
         """The id of a control token, None where this tokenizer has none of that name."""
         return self._control_id_of.get(name)
 
+    def spells_like(self, other: Tokenizer) -> bool:
+        """Whether both make the same tokens of every text, control tokens aside."""
+        return self._text.to_str() == other._text.to_str()
+
     def encode(self, text: str) -> Encoded:
         """The tokens of a text that is nothing but text."""
         encoding = self._text.encode(text, add_special_tokens=False)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from warmline_engine.cache.slots import Ints
 from warmline_engine.decoding.agreement import Around
 from warmline_engine.decoding.drafts import Draft, copying
 from warmline_engine.decoding.payoff import LONGEST_DRAFT, Payoff
@@ -32,8 +33,8 @@ class Counted:
     def truncate(self, n_tokens: int) -> None:
         del self.tokens[n_tokens:]
 
-    def extend(self, tokens: Sequence[int]) -> Tensor:
-        rows: list[Tensor] = []
+    def extend(self, tokens: Sequence[int], pending: Ints | None = None) -> Tensor:
+        rows: list[Tensor] = [] if pending is None else [logits_of(self.tokens)]
         for token in tokens:
             self.tokens.append(token)
             rows.append(logits_of(self.tokens))
@@ -51,11 +52,31 @@ def test_any_drafts_give_the_logits_of_one_token_at_a_time(
 ) -> None:
     sequence = Counted(context)
     payoff = Payoff()
-    speculation = Speculation(sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), payoff)
+    speculation = Speculation(
+        sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), payoff, logits_of(context)
+    )
     for n, token in enumerate(taken, 1):
         assert torch.equal(speculation.append(token), logits_of([*context, *taken[:n]]))
     speculation.close()
     assert sequence.tokens == [*context, *taken]
+
+
+@given(context=RUNS, asked=st.lists(RUNS, max_size=8), draft=RUNS)
+def test_any_tokens_may_be_asked_for_one_after_the_other(
+    context: list[int], asked: list[list[int]], draft: list[int]
+) -> None:
+    """As a model does that follows another one, or is asked for another way to go on."""
+    context = [0, *context]
+    sequence = Counted(context)
+    payoff = Payoff()
+    speculation = Speculation(sequence, lambda so_far: Draft(draft), payoff)
+    for tokens in asked:
+        assert torch.equal(speculation.logits(tokens), logits_of([*context, *tokens]))
+        passes = speculation.n_passes
+        speculation.logits(tokens)
+        assert speculation.n_passes == passes, "what is known is not read again"
+    speculation.close()
+    assert sequence.tokens == [*context, *(asked[-1] if asked else [])]
 
 
 @given(context=RUNS, suffix=RUNS, n=st.integers(1, 20))
@@ -69,7 +90,7 @@ def test_greedy_with_drafts_is_greedy_without(
     around = Around([*context, 0], suffix, NOTHING_BARRED)
     payoff = Payoff()
     speculation = Speculation(sequence, copying([around], payoff), payoff)
-    logits = logits_of(sequence.tokens)
+    logits = speculation.logits(())
     for _ in range(n):
         logits = speculation.append(int(logits.argmax()))
     speculation.close()
@@ -80,7 +101,9 @@ def test_text_that_repeats_takes_few_passes() -> None:
     line = [1, 2, 3, 4, 5, 6]
     around = Around([*line, 0, *line, 0], [], NOTHING_BARRED)
     payoff = Payoff()
-    speculation = Speculation(Counted([]), copying([around], payoff), payoff)
+    speculation = Speculation(
+        Counted([]), copying([around], payoff), payoff, first=torch.zeros(N_TOKENS)
+    )
     for token in line:
         speculation.append(token)
     assert speculation.n_passes <= 2
@@ -146,7 +169,9 @@ def test_rates_and_costs_are_learnt() -> None:
 
 def test_speculation_tells_what_became_of_its_drafts() -> None:
     payoff = Payoff()
-    speculation = Speculation(Counted([]), lambda so_far: Draft([1, 2, 3], 5), payoff)
+    draft = Draft([1, 2, 3], 5, lambda number, is_taken: payoff.note(5 + number, is_taken))
+    first = torch.zeros(N_TOKENS)
+    speculation = Speculation(Counted([]), lambda so_far: draft, payoff, first)
     before = [payoff.rate(n) for n in (5, 6, 7)]
     for token in (0, 1, 6):  # the first drafted one is taken, the second is not
         speculation.append(token)

@@ -1,0 +1,90 @@
+"""Switching against the rule read off a list of entropies, one token after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from warmline_engine.decoding.switching import Switching, SwitchRule, entropy_bits
+
+RULES = st.builds(
+    SwitchRule,
+    above=st.floats(0, 6),
+    window=st.integers(1, 6),
+    dwell=st.integers(1, 12),
+)
+
+
+class Voice:
+    """A model whose entropy behind n tokens is given."""
+
+    def __init__(self, bits: Sequence[float]) -> None:
+        self.bits = bits
+        self.asked: list[int] = []
+
+    def logits(self, tokens: Sequence[int]) -> Tensor:
+        self.asked.append(len(tokens))
+        return with_entropy(self.bits[len(tokens)])
+
+
+def with_entropy(bits: float) -> Tensor:
+    """Logits of nearly that entropy: evenly over as many tokens as it takes."""
+    return torch.where(torch.arange(64) < 2**bits, 0.0, -1e9)
+
+
+def by_the_rule(
+    rule: SwitchRule, small: Sequence[float], base: Sequence[float]
+) -> tuple[list[bool], int]:
+    """Who says each token and how many switches there were: all means made anew."""
+    active, spoken, entropies, n_since, n_switches = False, list[bool](), list[float](), 0, 0
+    for number, both in enumerate(zip(small, base, strict=True)):
+        entropies.append(both[active])
+        recent = entropies[-rule.window :]
+        may_switch = n_switches == 0 or n_since >= rule.dwell
+        wanted = sum(recent) / len(recent) > rule.above
+        if may_switch and wanted != active:
+            active, n_since, n_switches = wanted, 0, n_switches + 1
+            entropies = [both[active]]
+        n_since += 1
+        spoken.append(active)
+        assert number + 1 == len(spoken)
+    return spoken, n_switches
+
+
+@given(rule=RULES, bits=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40))
+def test_who_speaks_is_what_the_rule_says(rule: SwitchRule, bits: list[tuple[int, int]]) -> None:
+    small, base = ([float(pair[k]) for pair in bits] for k in (0, 1))
+    voices = Voice(small), Voice(base)
+    switching, spoken = Switching(*voices, rule), list[bool]()
+    for number in range(len(bits)):
+        switching.logits([0] * number)
+        spoken.append(switching.is_base)
+    expected, n_switches = by_the_rule(rule, small, base)
+    assert spoken == expected
+    assert (switching.n_by_base, switching.n_switches) == (sum(expected), n_switches)
+    # who does not speak is only asked at a switch
+    assert len(voices[0].asked) + len(voices[1].asked) == len(bits) + n_switches
+
+
+def test_the_ends_of_the_threshold_are_one_model_alone() -> None:
+    bits = [float(k % 7) for k in range(30)]
+    for above, begins, speaks in ((math.inf, False, False), (-1.0, True, True)):
+        voices = Voice(bits), Voice(bits)
+        switching = Switching(*voices, SwitchRule(above, 5, 1), begins)
+        for number in range(30):
+            switching.logits([0] * number)
+        assert switching.n_by_base == 30 * speaks
+        assert voices[not speaks].asked == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 64])
+def test_entropy_is_in_bits_and_nothing_is_added_by_what_cannot_be(n: int) -> None:
+    logits = torch.full((64,), float("-inf"))
+    logits[:n] = 3.0
+    assert entropy_bits(logits) == pytest.approx(math.log2(n), abs=1e-5)
