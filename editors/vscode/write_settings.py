@@ -57,7 +57,7 @@ def property_of(setting: Setting) -> dict[str, object]:
     """A setting as VS Code describes it."""
     default = setting.default
     kinds = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
-    kind = "number" if setting.name == "idleExitMinutes" else kinds[type(default)]
+    kind = kinds[type(default)] if setting.is_whole else "number"
     described: dict[str, object] = {"type": kind, "default": default}
     if setting.choices:
         described["enum"] = list(setting.choices)

@@ -17,18 +17,47 @@ from .errors import ModelError
 from .loaded_model import LoadedModel
 from .session import Answer, Ask, Partner, Session
 
+NEW_SHARE = 0.2  # of a time just measured in the mean
+
+
+@dataclass
+class Patience:
+    """How long an answer may take, and how long those of the base model took lately, both in milliseconds."""
+
+    within_ms: float
+    usual_ms: float | None = None
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the base model is likely to answer in time; nobody knows before it has answered once."""
+        return self.usual_ms is not None and self.usual_ms <= self.within_ms
+
+    def note(self, elapsed_ms: float) -> None:
+        """Takes notice of what an answer of the base model took."""
+        known = elapsed_ms if self.usual_ms is None else self.usual_ms
+        self.usual_ms = known + NEW_SHARE * (elapsed_ms - known)
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """With a rule the small model speaks and the base model relieves it; without one it drafts for the base model."""
+    """With a rule the small model speaks and the base model relieves it; without one it drafts for the base model.
+
+    With patience it answers alone where the base model would be late, and such an answer is provisional.
+    """
 
     base: LoadedModel
     small: LoadedModel
     trust: Trust
     rule: SwitchRule | None = None
+    patience: Patience | None = None
 
 
-def paired(base: LoadedModel, small: LoadedModel, rule: SwitchRule | None = None) -> Pair:
+def paired(
+    base: LoadedModel,
+    small: LoadedModel,
+    rule: SwitchRule | None = None,
+    patience: Patience | None = None,
+) -> Pair:
     """A pair that shares the base model's memory for caches, each as it needs for the same text.
 
     Raises: ModelError, when the two do not read the same tokens.
@@ -44,7 +73,7 @@ def paired(base: LoadedModel, small: LoadedModel, rule: SwitchRule | None = None
         for model, size in zip((base, small), sizes, strict=True)
     )
     ratio = small.transformer.n_weights / base.transformer.n_weights
-    return Pair(base, small, Trust(ratio), rule)
+    return Pair(base, small, Trust(ratio), rule, patience)
 
 
 class PairedSession:
@@ -57,7 +86,8 @@ class PairedSession:
         self.small = Session(pair.small, text, cursor, context_tokens, binds)
         self._pair = pair
         # the one that answers first
-        self._both = (self.small, self.base) if pair.rule else (self.base, self.small)
+        small_first = pair.rule is not None or pair.patience is not None
+        self._both = (self.small, self.base) if small_first else (self.base, self.small)
 
     @property
     def text(self) -> str:
@@ -136,9 +166,17 @@ class PairedSession:
         return any(session.refresh_some(limit) for session in self._both)
 
     def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
-        """Completes at an offset with both models. Raises: OutOfSync, when it lies outside the text."""
-        speaker, other = self._both
-        return speaker.complete(ask, now, Partner(other, self._pair.trust, self._pair.rule))
+        """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
+        pair, patience = self._pair, self._pair.patience
+        if pair.rule is not None:
+            return self.small.complete(ask, now, Partner(self.base, pair.trust, pair.rule))
+        if patience is not None and not (ask.by_base or patience.is_enough):
+            return replace(self.small.complete(ask, now), is_provisional=True)
+        begin = now()
+        answer = self.base.complete(ask, now, Partner(self.small, pair.trust))
+        if patience is not None and answer.stop != "cancelled":
+            patience.note((now() - begin) * 1000)
+        return answer
 
     def drop_cache(self) -> None:
         for session in self._both:

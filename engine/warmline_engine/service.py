@@ -20,10 +20,16 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import wire
+
+if TYPE_CHECKING:  # torch is loaded once the process listens
+    from .loaded_model import LoadedModel
+    from .pair import Pair
 
 log = logging.getLogger("warmline_engine")
 
@@ -61,19 +67,10 @@ class Service:
         self._connections: set[Connection] = set()
         self._idle_since = time.monotonic()
         self.stop = asyncio.Event()
-        from .loaded_model import load
         from .worker import Worker
 
-        loader = functools.partial(
-            load,
-            options.model,
-            options.device,
-            options.dtype,
-            options.cache_mebibytes,
-            low_memory=options.low_memory,
-        )
         self.worker = Worker(
-            lambda progress: loader(progress=progress), options.context_tokens, self._broadcast
+            functools.partial(_load, options), options.context_tokens, self._broadcast
         )
         self.worker.start()
 
@@ -219,6 +216,40 @@ def _write_private(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def _load(
+    options: argparse.Namespace, progress: Callable[[str, float], None]
+) -> LoadedModel | Pair:
+    """The model that the options name, or the pair.
+
+    Raises: ModelError, with what to do.
+    """
+    from .decoding.switching import SwitchRule
+    from .loaded_model import load
+    from .pair import Patience, paired
+
+    base, *small = (
+        load(
+            name,
+            options.device,
+            options.dtype,
+            options.cache_mebibytes,
+            progress,
+            options.low_memory,
+        )
+        for name in (options.model, options.small_model)
+        if name
+    )
+    if not small:
+        return base
+    rule = SwitchRule(options.switch_above, options.switch_window, options.switch_dwell)
+    return paired(
+        base,
+        small[0],
+        rule if options.switching == "entropy" else None,
+        Patience(options.switch_within_ms) if options.switching == "deadline" else None,
+    )
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="warmline engine", description="Serves one model.")
     where = parser.add_mutually_exclusive_group(required=True)
@@ -227,6 +258,17 @@ def make_parser() -> argparse.ArgumentParser:
         "--port-file", type=Path, help="listen on loopback; write port and token here"
     )
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
+    parser.add_argument(
+        "--small-model", default="", help="one of the same family that works with it"
+    )
+    parser.add_argument(
+        "--switching", default="off", choices=("off", "entropy", "deadline"),
+        help="when the small model answers; off: it drafts",
+    )  # fmt: skip
+    parser.add_argument("--switch-above", type=float, default=1.0, metavar="BITS")
+    parser.add_argument("--switch-window", type=int, default=5, metavar="TOKENS")
+    parser.add_argument("--switch-dwell", type=int, default=10, metavar="TOKENS")
+    parser.add_argument("--switch-within-ms", type=float, default=150.0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument(

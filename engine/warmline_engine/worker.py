@@ -26,6 +26,7 @@ from .inbox import Client, Finds, Inbox, Text, Waiting
 from .librarian import Librarian, Place
 from .loaded_model import LoadedModel
 from .pace import Battery, Pace
+from .pair import Pair, PairedSession
 from .retrieval.rank import Found
 from .session import Ask, Session
 
@@ -46,7 +47,7 @@ class Document:
     """A session and what the worker remembers of it."""
 
     client: Client
-    session: Session
+    session: Session | PairedSession
     version: int
     touched: float
     edited_at: float | None = None  # since when an edit waits to be encoded
@@ -68,7 +69,7 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        load: Callable[[Callable[[str, float], None]], LoadedModel],
+        load: Callable[[Callable[[str, float], None]], LoadedModel | Pair],
         context_tokens: int,
         broadcast: Callable[[wire.ToServer], None],
     ) -> None:
@@ -82,6 +83,7 @@ class Worker(threading.Thread):
         self._chunk = 64
         self._pace = Pace(Battery())
         self._model: LoadedModel | None = None
+        self._pair: Pair | None = None
         self._failure = ""
         self._told_progress_at = float("-inf")
 
@@ -113,7 +115,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         self._librarian.start()
         try:
-            self._model = self._load(self._tell_progress)
+            self._serve(self._load(self._tell_progress))
         except ModelError as error:
             self._fail(str(error))
         except (
@@ -130,6 +132,10 @@ class Worker(threading.Thread):
             except Exception:  # a process loop: one bad document must not end the others
                 log.exception("a step failed")
                 time.sleep(0.05)
+
+    def _serve(self, loaded: LoadedModel | Pair) -> None:
+        self._pair = loaded if isinstance(loaded, Pair) else None
+        self._model = loaded.base if isinstance(loaded, Pair) else loaded
 
     def _tell_progress(self, stage: str, share: float) -> None:
         # a fetch tells of every few kilobytes: what a person cannot see is not sent
@@ -148,6 +154,7 @@ class Worker(threading.Thread):
         assert model is not None
         return wire.ModelReady(
             name=model.card.name,
+            small_name=self._pair.small.card.name if self._pair else "",
             fingerprint=model.fingerprint,
             languages=model.card.languages,
             fill_in_middle=model.layout.has_suffix,
@@ -226,7 +233,9 @@ class Worker(threading.Thread):
         binds = bool(frame.root)
         if binds:
             self._librarian.serve(frame.root, frame.excluded)
-        session = Session(self._model, frame.text, frame.cursor, self._context_tokens, binds)
+        arguments = frame.text, frame.cursor, self._context_tokens, binds
+        pair = self._pair
+        session = PairedSession(pair, *arguments) if pair else Session(self._model, *arguments)
         now = time.monotonic()
         document = Document(
             client, session, frame.version, now, edited_at=now, root=frame.root, path=frame.path
@@ -329,6 +338,7 @@ class Worker(threading.Thread):
             frame.shows_unsure,
             # it doubles the time of decoding: too much for each key, not for who wants to see everything
             n_searched=N_SEARCHED if frame.shows_unsure else 0,
+            by_base=frame.by_base,
             documents=self._beside(document),
             chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),
         )
@@ -349,6 +359,8 @@ class Worker(threading.Thread):
             n_generated=answer.n_generated,
             elapsed_ms=(time.monotonic() - waiting.arrived) * 1000,
             first_token_ms=answer.first_token_ms,
+            n_by_base=answer.n_by_base,
+            is_provisional=answer.is_provisional,
         )
 
     def _beside(self, wanted: Document) -> NDArray[np.int64]:
@@ -429,6 +441,8 @@ class Worker(threading.Thread):
     def _status(self, request_id: int) -> wire.Status:
         model = self._model
         state = "failed" if self._failure else "ready" if model else "loading"
+        small = self._pair.small if self._pair else None
+        arenas = [loaded.arena for loaded in (model, small) if loaded]
         documents = tuple(
             wire.DocumentStatus(name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending)
             for (_, name), d in self._documents.items()
@@ -439,8 +453,8 @@ class Worker(threading.Thread):
             message=self._failure,
             model=model.card.name if model else "",
             documents=documents,
-            cache_bytes=model.arena.used_bytes if model else 0,
-            cache_budget_bytes=model.arena.budget_bytes if model else 0,
+            cache_bytes=sum(arena.used_bytes for arena in arenas),
+            cache_budget_bytes=sum(arena.budget_bytes for arena in arenas),
         )
 
 

@@ -34,6 +34,17 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
+class _Found:
+    """Texts that fit, best first; provisional ones are a small model's, and the base model may know better."""
+
+    texts: list[str]
+    is_provisional: bool = False
+
+
+_NOTHING_FOUND = _Found([])
+
+
+@dataclass(frozen=True)
 class Selected:
     """An entry of the editor's own list that is selected: what is typed of it, and what it would insert."""
 
@@ -68,11 +79,16 @@ class _Typing:
     n_edits: int = 0
     superseded: asyncio.Future[None] | None = None
     prefetch: asyncio.Task[None] | None = None
+    improvement: asyncio.Task[None] | None = None
     rhythm: Rhythm = field(default_factory=Rhythm)
 
 
 def _no_trace(event: str, **what: Any) -> None:
     """Where nobody follows."""
+
+
+def _tell_nobody(uri: str, offset: int) -> None:
+    """Where no client can show another completion by itself."""
 
 
 class Completer:
@@ -84,8 +100,11 @@ class Completer:
         statistics: Statistics,
         trace: Callable[..., None] = _no_trace,
         clock: Callable[[], float] = time.monotonic,
+        tell_better: Callable[[str, int], None] = _tell_nobody,
     ) -> None:
+        """`tell_better` is called where a request for a document at an offset would now be answered better."""
         self.engine = engine
+        self._tell_better = tell_better
         self.statistics = statistics
         self._trace = trace
         self._clock = clock
@@ -104,7 +123,7 @@ class Completer:
             typing.offer = before.follow(edit) if before else None
             self.statistics.edited(document.uri, before, typing.offer, edit, now)
         _supersede(typing)
-        _stop_prefetch(typing)
+        _stop_following(typing)
         offer = typing.offer
         if offer is not None and offer.rest and not offer.following:
             self._prefetch(typing, Ask(document, offer.cursor, settings))
@@ -116,7 +135,7 @@ class Completer:
         typing = self._typing.pop(uri, None)
         if typing is not None:
             _supersede(typing)
-            _stop_prefetch(typing)
+            _stop_following(typing)
 
     async def complete(self, ask: Ask) -> list[Item]:
         """Texts to insert at an offset of a version, best first.
@@ -134,16 +153,19 @@ class Completer:
         if known:
             self.statistics.n_reused += 1
             return self._answered(uri, "offer", known)
-        _stop_prefetch(typing)
+        _stop_following(typing)
         superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         typing.superseded = superseded
         n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
-        texts = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
-        if not texts or typing.n_edits != n_edits:
+        found = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
+        if found.is_provisional and typing.n_edits == n_edits and not assumed:
+            self._improve(typing, ask)
+        if not found.texts or typing.n_edits != n_edits:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        typing.offer = self._offer(ask.offset, [assumed + text for text in texts])
-        self._prefetch(typing, ask)
+        typing.offer = self._offer(ask.offset, [assumed + text for text in found.texts])
+        if not found.is_provisional:
+            self._prefetch(typing, ask)
         items = [Item(o.id, o.text) for o in (typing.offer, *typing.offer.others)]
         return self._answered(uri, "engine", items)
 
@@ -200,7 +222,9 @@ class Completer:
         most_s = ask.settings.debounce_ms / 1000
         return typing.rhythm.wait_s(most_s, is_line_start, self._clock())
 
-    async def _ask(self, ask: Ask, assumed: str, wait_s: float, purpose: str) -> list[str]:
+    async def _ask(
+        self, ask: Ask, assumed: str, wait_s: float, purpose: str, by_base: bool = False
+    ) -> _Found:
         if wait_s:
             await asyncio.sleep(wait_s)
         settings, document = ask.settings, ask.document
@@ -219,9 +243,23 @@ class Completer:
                 deadline_ms=settings.deadline_ms,
                 # who asks wants to see something
                 shows_unsure=settings.show_unsure or not ask.is_automatic,
+                by_base=by_base,
             )
         )
         return _fitting(ask, assumed, answer)
+
+    def _improve(self, typing: _Typing, ask: Ask) -> None:
+        """Asks the base model of a pair what it would have said, and offers that where nobody has typed meanwhile."""
+
+        async def improve() -> None:
+            found = await self._ask(ask, "", 0.0, "improve", by_base=True)
+            offer = typing.offer
+            if found.texts and (offer is None or offer.text != found.texts[0]):
+                typing.offer = self._offer(ask.offset, found.texts)
+                self._tell_better(ask.document.uri, ask.offset)
+            self._prefetch(typing, ask)
+
+        typing.improvement = asyncio.create_task(improve())
 
     def _prefetch(self, typing: _Typing, ask: Ask) -> None:
         """Asks what would follow if the rest of the offer were accepted, once the user looks at it."""
@@ -231,14 +269,14 @@ class Completer:
         ask = replace(ask, is_automatic=True, selected=None)
 
         async def fetch() -> None:
-            texts = await self._ask(ask, offer.rest, LOOKED_AT_S, "prefetch")
+            found = await self._ask(ask, offer.rest, LOOKED_AT_S, "prefetch")
             current = typing.offer
             if (
-                texts
+                found.texts
                 and current is not None
                 and (current.id, current.rest) == (offer.id, offer.rest)
             ):
-                typing.offer = replace(current, following=texts[0])
+                typing.offer = replace(current, following=found.texts[0])
 
         _stop_prefetch(typing)
         typing.prefetch = asyncio.create_task(fetch())
@@ -253,14 +291,14 @@ def _assumed(selected: Selected | None) -> str | None:
     return selected.text[len(selected.typed) :]
 
 
-def _fitting(ask: Ask, assumed: str, answer: wire.Completion | None) -> list[str]:
+def _fitting(ask: Ask, assumed: str, answer: wire.Completion | None) -> _Found:
     if answer is None:
-        return []
+        return _NOTHING_FOUND
     document, offset = ask.document, ask.offset
     text = document.text[:offset] + assumed + document.text[offset:]
     at, most = offset + len(assumed), ask.settings.max_lines
     fitted = [trim(document.language, text, at, item.text, most) for item in answer.items]
-    return list(dict.fromkeys(text for text in fitted if text))
+    return _Found(list(dict.fromkeys(text for text in fitted if text)), answer.is_provisional)
 
 
 def _left_of(offer: Offer, ask: Ask) -> str:
@@ -277,20 +315,26 @@ def _supersede(typing: _Typing) -> None:
     typing.superseded = None
 
 
+def _stop_following(typing: _Typing) -> None:
+    """Gives up what is being asked beside the present offer: the text or the place is another."""
+    _stop_prefetch(typing)
+    if typing.improvement is not None:
+        typing.improvement.cancel()
+    typing.improvement = None
+
+
 def _stop_prefetch(typing: _Typing) -> None:
     if typing.prefetch is not None:
         typing.prefetch.cancel()
     typing.prefetch = None
 
 
-async def _unless(
-    superseded: asyncio.Future[None], work: Coroutine[Any, Any, list[str]]
-) -> list[str]:
+async def _unless(superseded: asyncio.Future[None], work: Coroutine[Any, Any, _Found]) -> _Found:
     """The result of the work, or nothing as soon as it is superseded; the work is then cancelled."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait((task, superseded), return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else []
+        return task.result() if task.done() else _NOTHING_FOUND
     finally:
         if not task.done():
             task.cancel()

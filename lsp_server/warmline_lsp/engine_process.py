@@ -36,6 +36,10 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
         "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
         "--cache-mebibytes", str(settings.cache_mebibytes),
         "--idle-exit-minutes", str(settings.idle_exit_minutes), "--log", str(log),
+        "--small-model", settings.small_model, "--switching", settings.switching,
+        "--switch-above", str(settings.switch_above), "--switch-window", str(settings.switch_window),
+        "--switch-dwell", str(settings.switch_dwell),
+        "--switch-within-ms", str(settings.switch_within_ms),
         *(["--low-memory"] if settings.low_memory else []),
     ]  # fmt: skip
 

@@ -57,7 +57,9 @@ class WarmlineServer(LanguageServer):
         self._tasks: set[asyncio.Task[None]] = set()
         self._engine_changes = asyncio.Lock()
         self.engine = self._make_engine()
-        self.completer = Completer(self.engine, self.statistics, self.trace)
+        self.completer = Completer(
+            self.engine, self.statistics, self.trace, tell_better=self._tell_better
+        )
 
     # ---- what is told
 
@@ -81,6 +83,16 @@ class WarmlineServer(LanguageServer):
             return
         verbose = json.dumps(what) if level == types.TraceValue.Verbose else None
         self.log_trace(types.LogTraceParams(event, verbose))
+
+    def _tell_better(self, uri: str, offset: int) -> None:
+        document = self.documents.get(uri)
+        if document is not None:
+            position = document.position_at(offset)
+            self.protocol.notify(
+                "warmline/better",
+                {"uri": uri, "version": document.version,
+                 "position": {"line": position.line, "character": position.character}},
+            )  # fmt: skip
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs work whose result nobody waits for."""

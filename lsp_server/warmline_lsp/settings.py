@@ -24,6 +24,7 @@ class Setting:
     least: float | None = None
     most: float | None = None
     restarts: bool = False  # a change needs another engine
+    is_whole: bool = True  # of a number: none with a fraction
 
 
 SETTINGS = (
@@ -32,6 +33,17 @@ SETTINGS = (
             "Turn languages on or off by id: `{\"python\": false}`. `true` also serves one the model's card lacks."),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
     Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True),
+    Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
+            restarts=True),
+    Setting("switching", "off",
+            "When the small model answers: `off` never, it drafts; `entropy` while it is certain; `deadline` where the "
+            "model would be late.", ("off", "entropy", "deadline"), restarts=True),
+    Setting("switchAbove", 1.0, "`entropy`: the mean uncertainty, in bits, above which the model takes over.",
+            least=0, most=20, restarts=True, is_whole=False),
+    Setting("switchWindow", 5, "`entropy`: tokens that the mean is over.", least=1, most=100, restarts=True),
+    Setting("switchDwell", 10, "`entropy`: tokens between two switches at least.", least=1, most=100, restarts=True),
+    Setting("switchWithinMs", 150, "`deadline`: milliseconds that an answer of the model may take; it comes later in "
+            "place of the small one's where they differ.", least=10, most=10000, restarts=True),
     Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
     Setting("dtype", "auto", "Number format of the weights.", ("auto", "float32", "bfloat16"), restarts=True),
     Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
@@ -40,7 +52,8 @@ SETTINGS = (
     Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
     Setting("idleExitMinutes", 15, 
-            "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True),
+            "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True,
+            is_whole=False),
     Setting("retrieval", True,
             "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
@@ -68,6 +81,12 @@ class Settings:
     languages: dict[str, bool] = field(default_factory=dict[str, bool])
     mode: str = "automatic"
     model: str = "small"
+    small_model: str = ""
+    switching: str = "off"
+    switch_above: float = 1.0
+    switch_window: int = 5
+    switch_dwell: int = 10
+    switch_within_ms: int = 150
     device: str = "auto"
     dtype: str = "auto"
     low_memory: bool = False
@@ -90,7 +109,8 @@ class Settings:
     def engine_options(self) -> tuple[object, ...]:
         """What two windows must agree on to share an engine."""
         return (self.model, self.device, self.dtype, self.low_memory, self.threads,
-                self.context_tokens, self.cache_mebibytes, self.idle_exit_minutes)  # fmt: skip
+                self.context_tokens, self.cache_mebibytes, self.idle_exit_minutes, self.small_model, self.switching,
+                self.switch_above, self.switch_window, self.switch_dwell, self.switch_within_ms)  # fmt: skip
 
     def is_excluded(self, uri: str) -> bool:
         """Whether a document's text must stay out of the engine."""
@@ -126,10 +146,8 @@ def _problem(setting: Setting, value: object) -> str:
         return ""
     if isinstance(default, bool) or isinstance(value, bool):
         return "" if type(value) is type(default) else f"expected true or false, got {value!r}"
-    if isinstance(default, int):
-        if not isinstance(value, int | float) or (
-            setting.name != "idleExitMinutes" and value != int(value)
-        ):
+    if isinstance(default, int | float):
+        if not isinstance(value, int | float) or (setting.is_whole and value != int(value)):
             return f"expected a number, got {value!r}"
         inside = (setting.least or 0) <= value <= (setting.most or value)
         return "" if inside else f"expected {setting.least} to {setting.most}, got {value!r}"

@@ -115,7 +115,7 @@ class Reporter:
             "state": state,
             "message": message,
             "working": self._n_working > 0,
-            "model": model.name if model else server.scopes.window.model,
+            "model": _names(model) if model else server.scopes.window.model,
             "percent": None if engine.fraction is None else round(100 * engine.fraction),
             "nTokens": counts.n_tokens if counts else None,
             "nFresh": counts.n_fresh if counts else None,
@@ -185,3 +185,7 @@ def wire_fields(frame: wire.ModelReady | None) -> dict[str, Any] | None:
     import attrs
 
     return attrs.asdict(frame) if frame else None
+
+
+def _names(model: wire.ModelReady) -> str:
+    return f"{model.name}, with {model.small_name}" if model.small_name else model.name

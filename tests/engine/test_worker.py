@@ -15,6 +15,7 @@ from warmline_engine import loaded_model, wire
 from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.agreement import BORDER
 from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.pair import Pair, Patience, paired
 from warmline_engine.retrieval.rank import Found
 from warmline_engine.session import Answer, Ask, Session
 from warmline_engine.worker import Document, Worker
@@ -36,10 +37,10 @@ class Client:
         return [frame for frame in self.frames if isinstance(frame, kind)]
 
 
-def worker_of(model: LoadedModel) -> Worker:
+def worker_of(loaded: LoadedModel | Pair) -> Worker:
     """A worker whose thread never starts."""
-    worker = Worker(lambda progress: model, 4096, lambda frame: None)
-    worker._model = model
+    worker = Worker(lambda progress: loaded, 4096, lambda frame: None)
+    worker._serve(loaded)
     return worker
 
 
@@ -283,3 +284,43 @@ def test_a_document_that_closed_is_bound_nothing(worker: Worker) -> None:
     worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
     worker._step()
     assert worker._documents == {}
+
+
+def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
+    model: LoadedModel, small_model: LoadedModel
+) -> None:
+    """By the small model while nobody knows how long the base model takes, or that it takes too long."""
+    pair = paired(model, small_model, patience=Patience(within_ms=1e9))
+    worker, client = worker_of(pair), Client()
+    offset = TEXT.index("\n") + 1
+    worker.submit(client, wire.Open("a", "python", 1, TEXT, offset))
+    worker._step()
+    expected = {
+        served: Session(served, TEXT, offset, 4096).complete(
+            Ask(offset, "", 8, True, 1, None, lambda: False)
+        )
+        for served in (small_model, model)
+    }
+
+    def answer(number: int, by_base: bool = False) -> wire.Completion:
+        worker.submit(client, wire.Complete(number, "a", 1, offset, "", 8, by_base=by_base))
+        worker._step()
+        return client.of(wire.Completion)[-1]
+
+    def texts(served: LoadedModel) -> list[str]:
+        return [item.text for item in expected[served].items]
+
+    provisional, better, now_at_once = answer(1), answer(2, by_base=True), answer(3)
+    assert [item.text for item in provisional.items] == texts(small_model)
+    assert [item.text for item in better.items] == texts(model)
+    assert (provisional.is_provisional, better.is_provisional) == (True, False)
+    assert [item.text for item in now_at_once.items] == texts(model)
+    assert not now_at_once.is_provisional
+    assert pair.patience is not None
+    pair.patience.within_ms = 0.0
+    assert answer(4).is_provisional
+    assert worker._ready().small_name == "little"
+    worker.submit(client, wire.AskStatus(5))
+    worker._step()
+    budget = client.of(wire.Status)[0].cache_budget_bytes
+    assert budget in (model.arena.budget_bytes, model.arena.budget_bytes - 1)

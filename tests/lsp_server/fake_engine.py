@@ -83,9 +83,13 @@ class FakeEngine(Waiting):
     def say(self, frame: wire.Frame, writer: asyncio.StreamWriter | None = None) -> None:
         (writer or self.writers[-1]).write(wire.pack(frame))
 
-    def answer(self, request_id: int, *texts: str) -> None:
+    def answer(self, request_id: int, *texts: str, is_provisional: bool = False) -> None:
         items = tuple(wire.Item(text, 0.0) for text in texts)
-        self.say(wire.Completion(request_id, items, "end", 1, 1, 0, 1, 1.0, 1.0))
+        self.say(
+            wire.Completion(
+                request_id, items, "end", 1, 1, 0, 1, 1.0, 1.0, is_provisional=is_provisional
+            )
+        )
 
     def of(self, kind: type[F]) -> list[F]:
         return [frame for frame in self.frames if isinstance(frame, kind)]

@@ -47,6 +47,46 @@ async def test_what_follows_an_accept_is_there_before_it_is_asked_for() -> None:
         assert client.traces("engine.complete") == 1
 
 
+async def test_what_the_base_model_knows_better_is_told_and_offered() -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        asked = client.ask((1, 4))
+        first = await engine.next(wire.Complete)
+        assert not first.by_base
+        engine.answer(first.id, "pass", is_provisional=True)
+        assert await client.texts(asked) == ["pass"]
+        better = await engine.next(wire.Complete, 1)
+        assert (better.by_base, better.assumed, better.offset) == (True, "", first.offset)
+        engine.answer(better.id, "return name")
+        await client.until(lambda: client.of("warmline/better"))
+        place = {"line": 1, "character": 4}
+        assert client.of("warmline/better") == [{"uri": URI, "version": 1, "position": place}]
+        assert await client.texts(client.ask((1, 4))) == ["return name"]
+        assert client.traces("engine.complete") == 1
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+async def test_nothing_is_told_where_the_base_model_agrees_or_somebody_typed(
+    is_typed: bool,
+) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        asked = client.ask((1, 4))
+        engine.answer((await engine.next(wire.Complete)).id, "return name", is_provisional=True)
+        await client.texts(asked)
+        better = await engine.next(wire.Complete, 1)
+        if is_typed:
+            client.change(2, (1, 4), "r")
+            await engine.next(wire.Cancel)
+        engine.answer(better.id, "pass" if is_typed else "return name")
+        await client.answer(client.request("warmline/debugInformation", {}))
+        at = (1, 5) if is_typed else (1, 4)
+        assert await client.texts(client.ask(at)) == ["eturn name" if is_typed else "return name"]
+        assert not client.of("warmline/better")
+
+
 @pytest.mark.parametrize(
     ("is_automatic", "options", "shown"),
     [(True, {}, False), (False, {}, True), (True, {"showUnsure": True}, True)],

@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import { LanguageClient, type ServerOptions } from "vscode-languageclient/node";
+import { showBetter } from "./better";
 import { clientOptions } from "./client_options";
 import type { OwnEnvironment } from "./environment/offer";
 import { workspaceInterpreter } from "./interpreter";
@@ -74,6 +75,7 @@ export class Server {
     client.onNotification("warmline/status", (sent: Status) => {
       this.status.show(sent);
     });
+    client.onNotification("warmline/better", showBetter);
     this.client = client;
     this.status.show({ state: "starting" });
     await client.start();

@@ -64,6 +64,13 @@ function M.request(kind)
   asked = { client = client, id = id }
 end
 
+--- Asks once more where the server says that it knows better now, unless the cursor has left the line.
+function M.request_again(line)
+  if vim.api.nvim_win_get_cursor(0)[1] - 1 == line then
+    M.request(AUTOMATIC)
+  end
+end
+
 --- Whether there is something to accept.
 function M.is_shown()
   return shown ~= nil

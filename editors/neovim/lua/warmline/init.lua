@@ -79,6 +79,11 @@ function M.attach(buffer)
         vim.api.nvim_exec_autocmds("User", { pattern = "WarmlineStatus" })
       end,
       ["warmline/encoded"] = function() end,
+      ["warmline/better"] = function(_, told)
+        if told.uri == vim.uri_from_bufnr(0) and not M.options.native then
+          require("warmline.ghost").request_again(told.position.line)
+        end
+      end,
     },
     on_attach = function(client, attached)
       M._tell_folder(client, vim.fs.root(attached, ".git"))
