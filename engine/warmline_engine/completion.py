@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cache.second_row import SecondRow
 from .decoding.agreement import BORDER, LONGEST, Around, Ids
 from .decoding.branches import Begun, Branches
+from .decoding.contrast import ContrastRule, contrasted, is_uncertain
 from .decoding.drafts import NOTHING_DRAFTED, copying
 from .decoding.greedy import NOTHING, Decoded, Limits, decode
 from .decoding.healing import Healing, only
@@ -70,6 +72,9 @@ class Completion:
         draft = copying(sources, model.payoff)
         self.voice = Speculation(self.sequence, draft, model.payoff, first)
         self._healing = Healing(stub, model.tokenizer, model.spellings)
+        # the last token of the context has seen what is bound, and so does what follows it
+        self._second_row = SecondRow(len(self.sequence) - 1)
+        self.contrast: ContrastRule | None = None
         self._partner: Completion | None = None
         self._rule: SwitchRule | None = None
         self.n_by_base = 0  # tokens that the base model chose of all that were generated
@@ -183,6 +188,7 @@ class Completion:
 
     def _mixed(self, logits: Tensor, said: Sequence[int], by: Completion) -> Tensor:
         """The logits of a model with its recall, for the tokens that this one knows. Shapes: [V of by] → [V]."""
+        logits = by._contrasted(logits, said)
         n = len(self.model.barred)
         if (
             len(logits) != n
@@ -191,6 +197,14 @@ class Completion:
         if by._recall is None:
             return logits
         return by._recall.mix(logits, said, self._healing.allowed(said))
+
+    def _contrasted(self, logits: Tensor, said: Sequence[int]) -> Tensor:
+        """The logits behind what was said, against those without what is bound where they are uncertain. Shape: [V]."""
+        rule, start = self.contrast, self._second_row.start
+        if rule is None or not self.sequence.bound or not is_uncertain(logits, rule):
+            return logits
+        lame = self.sequence.logits_without(self._second_row, start + 1 + len(said))
+        return contrasted(logits, lame, rule)
 
     def close(self) -> None:
         """Leaves the sequence with the tokens of the first answer only."""

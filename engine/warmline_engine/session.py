@@ -15,6 +15,7 @@ from .cache.sequence import MOST_BOUND, Sequence
 from .cache.slots import Ints
 from .completion import Beside, Completion, completing
 from .decoding.agreement import BORDER, Ids
+from .decoding.contrast import ContrastRule
 from .decoding.greedy import Decoded, Limits
 from .decoding.small_drafts import Trust
 from .decoding.stopping import Stopping
@@ -47,6 +48,7 @@ class Ask:
     is_cancelled: Callable[[], bool]
     shows_unsure: bool = True
     n_searched: int = 0  # lines that leave the greedy one and may be likelier
+    contrast: ContrastRule | None = None  # against the text without what is bound
     by_base: bool = False  # of a pair: by the base model, however long it takes
     documents: Ids = ()  # tokens of other open documents, for drafts
     chunk_tokens: int = (
@@ -303,6 +305,7 @@ class Session:
             return
         beside = Beside(self._removed_tokens(), ask.documents)
         with completing(self._model, window, beside) as completion:
+            completion.contrast = ask.contrast
             completion.voice.pending = np.union1d(self._needed(window), window.to_repair())
             try:
                 yield completion

@@ -26,6 +26,7 @@ from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
 from .kept import KeptChunks
+from .second_row import SecondRow
 from .slots import Ints, SlotTable
 
 # more queries than this read keys that all have one offset; fewer are turned once per offset instead. At 8,000
@@ -35,6 +36,7 @@ N_OFFSETS_KEPT = 4
 # so many keys are rotated anew for less than a query's second version costs in one pass (small model, two cores)
 N_KEYS_ROTATED = 1000
 MOST_BOUND = 61  # chunks: spans are bits of a mask
+HIDDEN_SPAN = 62  # the span of what a second row does not see
 FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
@@ -55,6 +57,7 @@ class Sequence:
         self._kernels = kernels_for(model.device)
         self._slots = SlotTable()
         self._rows = Rows(arena)
+        self._hidden: Ints | None = None  # while a second row is made, what it does not see
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -228,6 +231,40 @@ class Sequence:
         before = asked[:0] if pending is None else pending[pending < first]
         return self.encode(np.concatenate((before, asked)), len(asked))
 
+    def logits_without(self, row: SecondRow, n_tokens: int) -> Tensor:
+        """The logits behind the first n_tokens, of a second version of the last that sees less. Shape: [V] float32.
+
+        The version is made from where `row` has it; meanwhile it lies where the first one does, which comes back
+        afterwards bit for bit. Costs the tokens that were not made before, at least the last. Raises: ArenaFull.
+        """
+        positions, n_fresh = np.arange(row.start, n_tokens), self.n_fresh
+        own = self.tokens[row.start : n_tokens]
+        n_known = min(row.n_known(own), len(own) - 1)
+        slots = self._slots.slot_of[positions]
+        assert (slots >= 0).all(), slots
+        at = torch.from_numpy(slots).to(self._model.device)
+        stores = self._rows.unrotated, self._rows.rotated, self._rows.values
+        first, rotated_at = [store[:, :, at] for store in stores], self._slots.rotated_at[slots]
+        try:
+            if n_known and row.rows:
+                offset = self._common_offset()[0]
+                known = self._slots.place(positions[:n_known], offset)
+                stores[0][:, :, at[:n_known]] = row.rows[0][:, :, :n_known]
+                stores[2][:, :, at[:n_known]] = row.rows[1][:, :, :n_known]
+                self._rotate(positions[:n_known], at[: len(known)], offset)
+            self._hidden = row.hidden
+            logits = self.encode(positions[n_known:], 1)[0]
+            row.tokens, row.rows = own, (stores[0][:, :, at], stores[2][:, :, at])
+            return logits
+        finally:
+            self._hidden = None
+            # a pass that failed has made its tokens pending, and their slots are others by now
+            if np.array_equal(self._slots.slot_of[positions], slots):
+                for store, version in zip(stores, first, strict=True):
+                    store[:, :, at] = version
+                self._slots.rotated_at[slots] = rotated_at
+                self.n_fresh = n_fresh
+
     def derive_rotated(self, offset: int = 0) -> None:
         """Rotates keys anew that are not rotated for `offset` places before where they stand, from the unrotated ones.
 
@@ -339,14 +376,18 @@ class Sequence:
     def _rule(self, positions: Ints, n_logits: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """The keys' spans and which of them each query sees: chunk k is span k + 1, all else span 0.
 
-        Nothing where each query sees all, as those do that decode.
+        Nothing where each query sees all, as those do that decode. A second row sees span 0 alone.
         """
-        if not self._bound_tokens or n_logits == len(positions):
+        is_second = self._hidden is not None
+        if not is_second and (not self._bound_tokens or n_logits == len(positions)):
             return None, None
         at = self._slots.position_of
         spans = np.zeros(len(at), np.int64)
         spans[at < 0] = self._chunk_of[at[at < 0]] + 1
-        if positions[0] < 0:
+        if self._hidden is not None:
+            spans[np.isin(at, self._hidden)] = HIDDEN_SPAN
+            seen = np.ones(len(positions), np.int64)
+        elif positions[0] < 0:
             seen = np.left_shift(1, self._chunk_of[positions] + 1)
         else:
             seen = np.ones(len(positions), np.int64)

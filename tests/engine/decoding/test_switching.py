@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -57,6 +57,7 @@ def by_the_rule(
     return spoken, n_switches
 
 
+@settings(deadline=None)
 @given(rule=RULES, bits=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40))
 def test_who_speaks_is_what_the_rule_says(rule: SwitchRule, bits: list[tuple[int, int]]) -> None:
     small, base = ([float(pair[k]) for pair in bits] for k in (0, 1))
