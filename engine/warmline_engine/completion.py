@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -14,9 +14,10 @@ from .decoding.agreement import BORDER, LONGEST, Around, Ids
 from .decoding.branches import Begun, Branches
 from .decoding.contrast import ContrastRule, contrasted, is_uncertain
 from .decoding.drafts import NOTHING_DRAFTED, copying
-from .decoding.greedy import NOTHING, Decoded, Limits, decode
+from .decoding.greedy import NOTHING, Decoded, Limits, decode, likeliest
 from .decoding.healing import Healing, only
 from .decoding.recall import Recall
+from .decoding.sampling import Sampler, SamplingRule
 from .decoding.small_drafts import Trust, drafting
 from .decoding.speculation import Speculation
 from .decoding.stopping import Stopping
@@ -103,11 +104,15 @@ class Completion:
         limits: Limits,
         n_answers: int,
         n_searched: int = 0,
+        sampling: SamplingRule | None = None,
     ) -> list[Decoded]:
         """The greedy completion, or the likeliest of the lines that leave it; then others, the likeliest a token first.
 
-        At most n_answers, each of another text. The sequence afterwards carries the tokens of the first.
+        At most n_answers, each of another text. The sequence afterwards carries the tokens of the first. With
+        `sampling` the others are drawn at random.
         """
+        if sampling is not None:
+            return self._sampled(stopping, limits, n_answers, sampling)
         # how long a block goes on is chance: of two, the shorter would be the likelier
         n_wanted = max(n_answers - 1, 0 if stopping.is_block else n_searched)
         branches = Branches(n_wanted) if n_wanted else None
@@ -130,12 +135,22 @@ class Completion:
             others.append(found)
         # the first is the one that is most often accepted
         self.voice.carry(carried)
-        others.sort(key=lambda other: -other.mean_logprob)
-        texts = {best.text: best}
-        for other in others:
-            if other.stop != "cancelled":
-                texts.setdefault(other.text, other)
-        return list(texts.values())[:n_answers]
+        return _distinct(best, others)[:n_answers]
+
+    def _sampled(
+        self, stopping: Stopping, limits: Limits, n_answers: int, rule: SamplingRule
+    ) -> list[Decoded]:
+        best = self.decode(stopping, limits)
+        carried, found = list(self.voice.taken), [best]
+        free = replace(limits, least_logprob=float("-inf"))  # the unlikely was asked for
+        for seed in range(2 * (n_answers - 1)):  # some texts are drawn more than once
+            is_over = best.stop == "cancelled" or limits.is_late() or limits.is_cancelled()
+            if is_over or len(found) == n_answers:
+                break
+            other = self.decode(stopping, free, choose=Sampler(rule, seed))
+            found = _distinct(best, [*found[1:], other])
+        self.voice.carry(carried)
+        return found
 
     def decode(
         self,
@@ -143,6 +158,7 @@ class Completion:
         limits: Limits,
         begun: Begun = NOTHING,
         branches: Branches | None = None,
+        choose: Callable[[Tensor], int] = likeliest,
     ) -> Decoded:
         """One completion behind the context; the sequence afterwards carries its tokens.
 
@@ -181,6 +197,7 @@ class Completion:
                 len(self.stub),
                 begun,
                 branches,
+                choose,
             )
         finally:
             self.voice.close()
@@ -209,6 +226,15 @@ class Completion:
     def close(self) -> None:
         """Leaves the sequence with the tokens of the first answer only."""
         self.voice.close()
+
+
+def _distinct(best: Decoded, others: list[Decoded]) -> list[Decoded]:
+    """The best first, then the others, the likeliest a token first, each text once."""
+    texts = {best.text: best}
+    for other in sorted(others, key=lambda other: -other.mean_logprob):
+        if other.stop != "cancelled":
+            texts.setdefault(other.text, other)
+    return list(texts.values())
 
 
 def around(model: LoadedModel, window: Window, before: Ids) -> Around:

@@ -17,6 +17,7 @@ from .completion import Beside, Completion, completing
 from .decoding.agreement import BORDER, Ids
 from .decoding.contrast import ContrastRule
 from .decoding.greedy import Decoded, Limits
+from .decoding.sampling import SamplingRule
 from .decoding.small_drafts import Trust
 from .decoding.stopping import Stopping
 from .decoding.switching import SwitchRule
@@ -48,6 +49,7 @@ class Ask:
     is_cancelled: Callable[[], bool]
     shows_unsure: bool = True
     n_searched: int = 0  # lines that leave the greedy one and may be likelier
+    sampling: SamplingRule | None = None  # of alternatives; without, they branch off the first
     contrast: ContrastRule | None = None  # against the text without what is bound
     by_base: bool = False  # of a pair: by the base model, however long it takes
     documents: Ids = ()  # tokens of other open documents, for drafts
@@ -280,7 +282,7 @@ class Session:
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             n_answers = max(1, ask.n_alternatives)
-            items = completion.answers(stopping, limits, n_answers, ask.n_searched)
+            items = completion.answers(stopping, limits, n_answers, ask.n_searched, ask.sampling)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(
             items,

@@ -112,6 +112,8 @@ class Complete:
     n_alternatives: int = 1
     deadline_ms: int | None = None  # answer with what there is after this long
     shows_unsure: bool = True  # else what the model takes to be unlikely is left out
+    alternatives_by: str = "branching"  # or drawn at random, by "sampling" or "mirostat"
+    contrasts: bool = False  # what the model would say without other files is taken off
     by_base: bool = False  # of a pair of models by the base model, however long it takes
 
 

@@ -21,6 +21,8 @@ from . import wire
 from .cache.arena import ArenaFull
 from .completion import N_SEARCHED
 from .decoding.agreement import BORDER
+from .decoding.contrast import ContrastRule
+from .decoding.sampling import SamplingRule
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
 from .inbox import Client, Finds, Inbox, Text, Waiting
 from .librarian import Librarian, Place
@@ -38,6 +40,7 @@ LEAST_CHUNK, MOST_CHUNK = 16, 256
 LEAST_CHUNK_ASKED = 64  # somebody waits for it: smaller ones read the weights too often
 END_WITHIN_S = 5.0
 MOST_BESIDE = 30_000  # tokens of other documents, for drafts
+SAMPLED = {"sampling": SamplingRule(), "mirostat": SamplingRule(1.0, surprise=3.0)}
 SHOWN_EVERY_S = 0.1  # of progress
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
@@ -338,6 +341,8 @@ class Worker(threading.Thread):
             frame.shows_unsure,
             # it doubles the time of decoding: too much for each key, not for who wants to see everything
             n_searched=N_SEARCHED if frame.shows_unsure else 0,
+            sampling=SAMPLED.get(frame.alternatives_by),
+            contrast=ContrastRule() if frame.contrasts else None,
             by_base=frame.by_base,
             documents=self._beside(document),
             chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),

@@ -243,6 +243,8 @@ class Completer:
                 deadline_ms=settings.deadline_ms,
                 # who asks wants to see something
                 shows_unsure=settings.show_unsure or not ask.is_automatic,
+                alternatives_by=settings.alternatives_by,
+                contrasts=settings.contrast,
                 by_base=by_base,
             )
         )

@@ -60,6 +60,11 @@ SETTINGS = (
     Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
     Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
     Setting("alternatives", 1, "How many completions to make when you ask for them.", least=1, most=5),
+    Setting("alternativesBy", "branching", "Alternatives leave the first where it is least certain, or are drawn at "
+            "random: from the likeliest tokens, or as surprising as Mirostat keeps them.",
+            ("branching", "sampling", "mirostat")),
+    Setting("contrast", False, "Where the model is uncertain, take off what it would say without the other files of "
+            "the workspace."),
     Setting("showUnsure", False, "Show completions that the model itself takes to be unlikely."),
     Setting("debounceMs", 40, "Wait for a pause in typing this long at most, in milliseconds.", least=0, most=2000),
     Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
@@ -99,6 +104,8 @@ class Settings:
     max_lines: int = 12
     multi_line: bool = True
     alternatives: int = 1
+    alternatives_by: str = "branching"
+    contrast: bool = False
     show_unsure: bool = False
     debounce_ms: int = 40
     deadline_ms: int = 2500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.engine.test_session import TEXT, ask, finish
 from warmline_engine.completion import ENDED
 from warmline_engine.decoding.branches import N_EARLY
 from warmline_engine.decoding.greedy import Decoded
+from warmline_engine.decoding.sampling import SamplingRule
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Session
@@ -96,3 +98,21 @@ def test_a_searched_line_is_what_the_sequence_carries(model: LoadedModel) -> Non
     assert carried == item.tokens[: len(carried)]
     session.edit(offset, offset, item.text)
     session.check()
+
+
+def test_alternatives_may_be_drawn_at_random(model: LoadedModel) -> None:
+    """The first stays the greedy one, which the sequence carries; the same ones are drawn each time."""
+    offset = PLACES[0]
+    greedy, *drawn = (Session(model, TEXT, offset, 4096) for _ in range(3))
+    for session in (greedy, *drawn):
+        finish(session)
+    first = greedy.complete(ask(offset, max_tokens=8)).items[0]
+    wanted = replace(ask(offset, n_alternatives=4, max_tokens=8), sampling=SamplingRule(1.5, 1.0))
+    one, again = (session.complete(wanted).items for session in drawn)
+    assert [item.text for item in one] == [item.text for item in again]
+    assert one[0].text == first.text
+    assert len({item.text for item in one}) == len(one) == 4
+    ranked = [item.mean_logprob for item in one[1:]]
+    assert ranked == sorted(ranked, reverse=True)
+    assert drawn[0]._full.carried() == greedy._full.carried()
+    drawn[0].check()

@@ -215,6 +215,26 @@ def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
     assert bool(asked[0].n_searched) is shows_unsure
 
 
+@pytest.mark.parametrize("by", ["branching", "sampling", "mirostat"])
+def test_alternatives_and_contrast_are_made_as_the_frame_says(
+    by: str, worker: Worker, asked: list[Ask]
+) -> None:
+    client = opened(worker, "a")
+    worker.submit(
+        client,
+        attrs.evolve(ask(1), n_alternatives=3, alternatives_by=by, contrasts=by != "sampling"),
+    )
+    worker._step()
+    assert 1 < len(client.of(wire.Completion)[0].items) <= 3
+    (taken,) = asked
+    surprise = taken.sampling.surprise if taken.sampling else None
+    assert (taken.sampling is not None, surprise is not None) == (
+        by != "branching",
+        by == "mirostat",
+    )
+    assert (taken.contrast is not None) == (by != "sampling")
+
+
 def finds(*texts: str) -> list[Found]:
     return [Found(f"{k}.py", k, f"name{k}", text, 1.0, "imported") for k, text in enumerate(texts)]
 

@@ -1,4 +1,4 @@
-"""The decoding loop: the likeliest token each time, until a rule says stop."""
+"""The decoding loop: a token each time, the likeliest unless another choice is asked for, until a rule says stop."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ class Limits:
     least_logprob: float = -math.inf
 
 
+def likeliest(logprobs: Tensor) -> int:
+    """Shape: [V]."""
+    return int(logprobs.argmax())
+
+
 def decode(
     logits: Tensor,
     append: Callable[[int], Tensor],
@@ -54,11 +59,12 @@ def decode(
     n_known: int = 0,
     begun: Begun = NOTHING,
     branches: Branches | None = None,
+    choose: Callable[[Tensor], int] = likeliest,
 ) -> Decoded:
     """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
 
     The first `n_known` characters stand before the cursor already and are not offered. The logits are behind what
-    is `begun` already. `branches` are told what else could have been chosen.
+    is `begun` already. `branches` are told what else could have been chosen; `choose` gets log-probabilities.
     """
     tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
     text, reason = tokenizer.decode(tokens)[n_known:], ""
@@ -72,7 +78,7 @@ def decode(
             reason = "deadline"
             break
         logprobs = logprobs_of(logits.masked_fill(barred, float("-inf")))
-        token = int(logprobs.argmax())
+        token = choose(logprobs)
         if branches:
             branches.note(len(tokens), logprobs, token, logprob)
         logprob += float(logprobs[token])
