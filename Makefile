@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -93,6 +93,9 @@ bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded mo
 
 bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token
 	$(BIN)/python tests/bench/drafts.py --out tests/bench/results/drafts-small.json
+
+bench-decoding: eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
+	$(BIN)/python -m tests.bench.decoding $(if $(BASE),--base $(BASE)) $(if $(LIMIT),--limit $(LIMIT))
 
 bench-search: .venv/.tests eval-data ## what searching for the likeliest line gains and costs
 	$(BIN)/python tests/bench/search.py --out tests/bench/results/search-small.json
