@@ -34,6 +34,7 @@ class Client(LanguageClient):
         super().__init__("editor", "1")
         self.statuses: list[Any] = []
         self.encoded: list[Any] = []
+        self.better: list[Any] = []
         self.dialogues: list[Any] = []
         self.changed = asyncio.Event()
         self.options: dict[str, Any] = {}
@@ -50,6 +51,11 @@ class Client(LanguageClient):
         @self.feature("warmline/encoded")
         def _(params: Any) -> None:
             self.encoded.append(params)
+            self.changed.set()
+
+        @self.feature("warmline/better")
+        def _(params: Any) -> None:
+            self.better.append(params)
             self.changed.set()
 
         @self.feature(types.WINDOW_SHOW_MESSAGE)
@@ -129,11 +135,20 @@ def insertion(line: int, character: int, text: str) -> types.TextDocumentContent
 @pytest.fixture(scope="session")
 def loud_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model with a real tokenizer; it says nonsense, and says it always."""
-    folder = tmp_path_factory.mktemp("loud")
+    return _model(tmp_path_factory.mktemp("loud"), "loud", 3)
+
+
+@pytest.fixture(scope="session")
+def little_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smaller one that reads the same tokens."""
+    return _model(tmp_path_factory.mktemp("little"), "little", 1)
+
+
+def _model(folder: Path, name: str, n_layers: int) -> Path:
     config = {
         "model_type": "llama",
         "hidden_size": 64,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": n_layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "intermediate_size": 96,
@@ -144,7 +159,7 @@ def loud_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random_checkpoint.write(config, folder, std=0.2)
     sample = inspect.getsource(textwrap) + inspect.getsource(json.decoder)
     own.save(own.train([sample], 500), folder)
-    (folder / "card.toml").write_text('name = "loud"\nlanguages = ["python"]\nlicence = "MIT"\n')
+    (folder / "card.toml").write_text(f'name = "{name}"\nlanguages = ["python"]\nlicence = "MIT"\n')
     return folder
 
 

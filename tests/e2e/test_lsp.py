@@ -31,6 +31,42 @@ async def test_an_edited_file_gets_ghost_text(window: Opener) -> None:
         assert client.encoded[-1].nFresh <= client.encoded[-1].nTokens
 
 
+async def test_a_small_model_answers_first_and_the_base_model_better(
+    lone_window: Opener, little_model: Path
+) -> None:
+    pair = {"smallModel": str(little_model), "switching": "deadline", "switchWithinMs": 10}
+    async with lone_window(**pair) as client:
+        assert client.statuses[-1].model == "loud, with little"
+        client.open(URI, TEXT)
+        first = (await client.ask(URI, 5, 4)).items[0].insert_text
+        await client.until(lambda: bool(client.better))
+        told = client.better[0]
+        assert (told.uri, told.version, told.position.line) == (URI, 1, 5)
+        better = (await client.ask(URI, 5, 4)).items[0].insert_text
+        assert better != first
+
+
+@pytest.mark.parametrize("switching", ["off", "entropy"])
+async def test_a_pair_answers_as_its_models_do(
+    switching: str, lone_window: Opener, little_model: Path
+) -> None:
+    """By drafts the base model's own answer; with a threshold that nothing reaches the small one's."""
+
+    async def answer(**options: Any) -> str:
+        async with lone_window(**options) as client:
+            client.open(URI, TEXT)
+            return (await client.ask(URI, 5, 4)).items[0].insert_text
+
+    alone = await answer(**({"model": str(little_model)} if switching == "entropy" else {}))
+    pair = {"smallModel": str(little_model), "switching": switching, "switchAbove": 20}
+    assert await answer(**pair) == alone
+
+
+async def test_models_of_two_families_are_no_pair(lone_window: Opener) -> None:
+    async with lone_window("error", smallModel="small") as client:
+        assert "different tokenizers" in client.statuses[-1].message
+
+
 async def test_typing_along_is_answered_from_the_offer(window: Opener) -> None:
     async with window() as client:
         client.open(URI, TEXT)
