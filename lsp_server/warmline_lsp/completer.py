@@ -19,6 +19,10 @@ from .statistics import Statistics
 from .syntax import Trees
 from .trim import trim
 
+HASH_COMMENTS = frozenset(
+    ("python", "ruby", "shellscript", "perl", "r", "yaml", "toml", "makefile", "dockerfile")
+)
+DASH_COMMENTS = frozenset(("lua", "sql", "haskell"))  # all others take two slashes
 LOOKED_AT_S = (
     0.15  # an offer that stays so long without a key is looked at: what follows it is fetched
 )
@@ -169,6 +173,32 @@ class Completer:
         items = [Item(o.id, o.text) for o in (typing.offer, *typing.offer.others)]
         return self._answered(uri, "engine", items)
 
+    async def comment_first(self, ask: Ask) -> str:
+        """Offers a comment that says what comes next, and the code behind it; the text, empty where there is none.
+
+        Nothing is inserted; a client that shows completions shows this one when it is told.
+        Source: the decoding half of MANGO (arXiv:2404.07549); the model is not trained for it.
+        """
+        document, typing = ask.document, self._typing.setdefault(ask.document.uri, _Typing())
+        _supersede(typing)
+        _stop_following(typing)
+        n_edits = typing.n_edits
+        start = document.text.rfind("\n", 0, ask.offset) + 1
+        line = document.text[start : ask.offset]
+        indent = line[: len(line) - len(line.lstrip())]
+        lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
+        one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
+        said = await self._ask(one_line, lead, 0.0, "comment")
+        if not said.texts:
+            return ""
+        comment = lead + said.texts[0].split("\n")[0].rstrip() + "\n" + indent
+        code = await self._ask(ask, comment, 0.0, "code")
+        if not code.texts or typing.n_edits != n_edits:
+            return ""
+        typing.offer = self._offer(ask.offset, [comment + code.texts[0]])
+        self._tell_better(document.uri, ask.offset)
+        return typing.offer.text
+
     def _answered(self, uri: str, source: str, items: list[Item]) -> list[Item]:
         self._trace("answer", uri=uri, source=source, items=len(items))
         return items
@@ -282,6 +312,11 @@ class Completer:
 
         _stop_prefetch(typing)
         typing.prefetch = asyncio.create_task(fetch())
+
+
+def comment_mark(language: str) -> str:
+    """What begins a comment to the end of a line."""
+    return "#" if language in HASH_COMMENTS else "--" if language in DASH_COMMENTS else "//"
 
 
 def _assumed(selected: Selected | None) -> str | None:

@@ -203,12 +203,30 @@ def _register_commands(server: WarmlineServer) -> None:
             uri = next(reversed(server.documents), None)
         return None if uri is None else await server.context_of(str(uri))
 
+    async def comment_first(*arguments: Any) -> str:
+        """At a position of a document, as an object with both or as two arguments."""
+        given = arguments[0] if arguments else None
+        uri = getattr(given, "uri", given)
+        position = arguments[1] if len(arguments) > 1 else getattr(given, "position", None)
+        document = server.documents.get(str(uri))
+        if document is None or position is None:
+            raise JsonRpcInvalidParams("expected the URI of an open document and a position")
+        await server.scopes.known(document.uri)
+        if server.documents.get(document.uri) is not document or server.refusal(document):
+            return ""
+        offset = document.offset_at(types.Position(int(position.line), int(position.character)))
+        settings = server.settings_of(document.uri)
+        with server.reporter.working():
+            return await server.completer.comment_first(Ask(document, offset, settings, False))
+
     # a client registers commands under their names, where our extension has its own: hence `server`
     server.command("warmline.server.restart")(restart)
     server.command("warmline.server.statistics")(statistics)
     server.command("warmline.server.debugInformation")(debug_information)
     server.command("warmline.server.context")(context)
+    server.command("warmline.server.commentFirst")(comment_first)
     server.feature("warmline/restart")(restart)
     server.feature("warmline/statistics")(statistics)
     server.feature("warmline/debugInformation")(debug_information)
     server.feature("warmline/context")(context)
+    server.feature("warmline/commentFirst")(comment_first)

@@ -66,6 +66,39 @@ async def test_what_the_base_model_knows_better_is_told_and_offered() -> None:
         assert client.traces("engine.complete") == 1
 
 
+@pytest.mark.parametrize(
+    ("at", "lead"), [((1, 4), "# "), ((0, 16), "\n# ")], ids=["on an empty line", "behind code"]
+)
+async def test_a_comment_is_written_first_and_then_the_code(at: tuple[int, int], lead: str) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        place = {"line": at[0], "character": at[1]}
+        asked = client.request("warmline/commentFirst", {"uri": URI, "position": place})
+        comment = await engine.next(wire.Complete)
+        assert (comment.assumed, comment.multi_line) == (lead, False)
+        engine.answer(comment.id, "say hello")
+        code = await engine.next(wire.Complete, 1)
+        indent = "    " if at == (1, 4) else ""
+        assert (code.assumed, code.multi_line) == (f"{lead}say hello\n{indent}", True)
+        engine.answer(code.id, "print(name)")
+        expected = f"{lead}say hello\n{indent}print(name)"
+        assert await client.answer(asked) == expected
+        assert client.of("warmline/better")[0]["position"] == place
+        assert await client.texts(client.ask(at)) == [expected]
+
+
+async def test_where_no_comment_is_found_nothing_is_offered() -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        place = {"line": 1, "character": 4}
+        asked = client.request("warmline/commentFirst", {"uri": URI, "position": place})
+        engine.answer((await engine.next(wire.Complete)).id)
+        assert await client.answer(asked) == ""
+        assert not client.of("warmline/better")
+
+
 @pytest.mark.parametrize("is_typed", [True, False])
 async def test_nothing_is_told_where_the_base_model_agrees_or_somebody_typed(
     is_typed: bool,

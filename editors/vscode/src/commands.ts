@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import { chooseModel } from "./choose_model";
+import { commentFirst } from "./comment_first";
 import { showMenu } from "./menu";
 import type { Server } from "./server";
 import { showContext } from "./show_context";
@@ -48,6 +49,7 @@ export function commands(
       await vscode.window.showTextDocument(document, { preview: true });
     }),
     register("warmline.showContext", () => showContext(server)),
+    register("warmline.commentFirst", () => commentFirst(server)),
     register("warmline.copyDebugInformation", async () => {
       const found = await ask(server, "warmline/debugInformation");
       await vscode.env.clipboard.writeText(
