@@ -207,9 +207,8 @@ class Completion:
         """The logits of a model with its recall, for the tokens that this one knows. Shapes: [V of by] → [V]."""
         logits = by._contrasted(logits, said)
         n = len(self.model.barred)
-        if (
-            len(logits) != n
-        ):  # embeddings are padded differently: nothing that both can say is behind the shorter
+        # embeddings are padded differently: nothing that both can say is behind the shorter
+        if len(logits) != n:
             logits = F.pad(logits[:n], (0, max(0, n - len(logits))), value=float("-inf"))
         if by._recall is None:
             return logits

@@ -15,7 +15,7 @@ from .decoding.small_drafts import Trust
 from .decoding.switching import SwitchRule
 from .errors import ModelError
 from .loaded_model import LoadedModel
-from .session import Answer, Ask, Partner, Session
+from .session import CHUNK, Answer, Ask, Partner, Session
 
 NEW_SHARE = 0.2  # of a time just measured in the mean
 
@@ -74,6 +74,11 @@ def paired(
     )
     ratio = small.transformer.n_weights / base.transformer.n_weights
     return Pair(base, small, Trust(ratio), rule, patience)
+
+
+def is_near(session: Session) -> bool:
+    """Whether a session has read its text, or nearly."""
+    return session.n_pending <= CHUNK
 
 
 class PairedSession:
@@ -169,14 +174,19 @@ class PairedSession:
         """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
         pair, patience = self._pair, self._pair.patience
         if pair.rule is not None:
-            return self.small.complete(ask, now, Partner(self.base, pair.trust, pair.rule))
-        if patience is not None and not (ask.by_base or patience.is_enough):
+            return self.small.complete(ask, now, self._partner(self.base))
+        is_in_time = patience is not None and patience.is_enough and is_near(self.base)
+        if patience is not None and not (ask.by_base or is_in_time):
             return replace(self.small.complete(ask, now), is_provisional=True)
         begin = now()
-        answer = self.base.complete(ask, now, Partner(self.small, pair.trust))
+        answer = self.base.complete(ask, now, self._partner(self.small))
         if patience is not None and answer.stop != "cancelled":
             patience.note((now() - begin) * 1000)
         return answer
+
+    def _partner(self, session: Session) -> Partner | None:
+        """A session as the partner of the one that answers, which does not wait until it has read a whole file."""
+        return Partner(session, self._pair.trust, self._pair.rule) if is_near(session) else None
 
     def drop_cache(self) -> None:
         for session in self._both:

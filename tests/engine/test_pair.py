@@ -160,6 +160,19 @@ def _models(model: LoadedModel, small_model: LoadedModel) -> None:  # pyright: i
 MODELS = list[LoadedModel]()
 
 
+def test_nobody_waits_for_a_partner_that_has_not_read_the_file(
+    model: LoadedModel, small_model: LoadedModel
+) -> None:
+    rule = SwitchRule(-1.0)  # which the base model would be switched to at once
+    session = PairedSession(paired(model, small_model, rule), TEXT * 8, 0, 8192)
+    session.base.encode_some(8)
+    assert session.complete(ask(0)).n_by_base == 0
+    assert session.base.n_encoded == 8
+    while session.encode_some(512):
+        pass
+    assert session.complete(ask(0)).n_by_base > 0
+
+
 def test_other_tokens_are_refused(
     model: LoadedModel, small_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
