@@ -192,7 +192,7 @@ def table(rows: list[Row], n_places: int, options: argparse.Namespace) -> str:
 
 
 def picture(rows: list[Row]) -> str:
-    """Similarity over milliseconds, one point a way; those that no other beats in both are filled."""
+    """Similarity over milliseconds, one point a way; those are filled that no faster one equals."""
     width, left, right, top, bottom = 900, 60, 520, 30, 400
     times, marks = [r.ms for r in rows], [r.similarity for r in rows]
 
@@ -204,7 +204,7 @@ def picture(rows: list[Row]) -> str:
 
     parts: list[str] = []
     for number, row in enumerate(rows):
-        is_best = not any(o.ms < row.ms and o.similarity > row.similarity for o in rows)
+        is_best = not any(o.ms < row.ms and o.similarity >= row.similarity for o in rows)
         colour = f"hsl({360 * number // len(rows)} 70% 40%)"
         fill = colour if is_best else "none"
         parts.append(
