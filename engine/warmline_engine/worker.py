@@ -364,7 +364,6 @@ class Worker(threading.Thread):
             n_generated=answer.n_generated,
             elapsed_ms=(time.monotonic() - waiting.arrived) * 1000,
             first_token_ms=answer.first_token_ms,
-            n_by_base=answer.n_by_base,
             is_provisional=answer.is_provisional,
         )
 

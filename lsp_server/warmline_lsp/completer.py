@@ -188,11 +188,11 @@ class Completer:
         indent = line[: len(line) - len(line.lstrip())]
         lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
         one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
-        said = await self._ask(one_line, lead, 0.0, "comment")
+        said = await self._ask(one_line, lead, 0.0, "comment", by_base=True)
         if not said.texts:
             return ""
         comment = lead + said.texts[0].split("\n")[0].rstrip() + "\n" + indent
-        code = await self._ask(ask, comment, 0.0, "code")
+        code = await self._ask(ask, comment, 0.0, "code", by_base=True)
         if not code.texts or typing.n_edits != n_edits:
             return ""
         typing.offer = self._offer(ask.offset, [comment + code.texts[0]])

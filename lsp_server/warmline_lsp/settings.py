@@ -115,9 +115,7 @@ class Settings:
 
     def engine_options(self) -> tuple[object, ...]:
         """What two windows must agree on to share an engine."""
-        return (self.model, self.device, self.dtype, self.low_memory, self.threads,
-                self.context_tokens, self.cache_mebibytes, self.idle_exit_minutes, self.small_model, self.switching,
-                self.switch_above, self.switch_window, self.switch_dwell, self.switch_within_ms)  # fmt: skip
+        return tuple(getattr(self, _snake(s.name)) for s in SETTINGS if s.restarts)
 
     def is_excluded(self, uri: str) -> bool:
         """Whether a document's text must stay out of the engine."""
