@@ -15,7 +15,7 @@ from .decoding.small_drafts import Trust
 from .decoding.switching import SwitchRule
 from .errors import ModelError
 from .loaded_model import LoadedModel
-from .session import CHUNK, Answer, Ask, Partner, Session
+from .session import Answer, Ask, Partner, Session
 
 NEW_SHARE = 0.2  # of a time just measured in the mean
 
@@ -76,9 +76,9 @@ def paired(
     return Pair(base, small, Trust(ratio), rule, patience)
 
 
-def is_near(session: Session) -> bool:
-    """Whether a session has read its text, or nearly."""
-    return session.n_pending <= CHUNK
+def is_near(session: Session, ask: Ask) -> bool:
+    """Whether a session can answer without reading for longer than one pass."""
+    return session.n_pending <= ask.chunk_tokens
 
 
 class PairedSession:
@@ -174,19 +174,20 @@ class PairedSession:
         """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
         pair, patience = self._pair, self._pair.patience
         if pair.rule is not None:
-            return self.small.complete(ask, now, self._partner(self.base))
-        is_in_time = patience is not None and patience.is_enough and is_near(self.base)
+            return self.small.complete(ask, now, self._partner(self.base, ask))
+        is_in_time = patience is not None and patience.is_enough and is_near(self.base, ask)
         if patience is not None and not (ask.by_base or is_in_time):
             return replace(self.small.complete(ask, now), is_provisional=True)
         begin = now()
-        answer = self.base.complete(ask, now, self._partner(self.small))
+        answer = self.base.complete(ask, now, self._partner(self.small, ask))
         if patience is not None and answer.stop != "cancelled":
             patience.note((now() - begin) * 1000)
         return answer
 
-    def _partner(self, session: Session) -> Partner | None:
+    def _partner(self, session: Session, ask: Ask) -> Partner | None:
         """A session as the partner of the one that answers, which does not wait until it has read a whole file."""
-        return Partner(session, self._pair.trust, self._pair.rule) if is_near(session) else None
+        pair = self._pair
+        return Partner(session, pair.trust, pair.rule) if is_near(session, ask) else None
 
     def drop_cache(self) -> None:
         for session in self._both:
