@@ -26,6 +26,7 @@ from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
 from .kept import KeptChunks
+from .prefix import n_in_common
 from .second_row import SecondRow
 from .slots import Ints, SlotTable
 
@@ -36,7 +37,6 @@ N_OFFSETS_KEPT = 4
 # so many keys are rotated anew for less than a query's second version costs in one pass (small model, two cores)
 N_KEYS_ROTATED = 1000
 MOST_BOUND = 61  # chunks: spans are bits of a mask
-HIDDEN_SPAN = 62  # the span of what a second row does not see
 FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
@@ -57,7 +57,7 @@ class Sequence:
         self._kernels = kernels_for(model.device)
         self._slots = SlotTable()
         self._rows = Rows(arena)
-        self._hidden: Ints | None = None  # while a second row is made, what it does not see
+        self._sees_chunks = True  # not while a second row is made
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -232,14 +232,14 @@ class Sequence:
         return self.encode(np.concatenate((before, asked)), len(asked))
 
     def logits_without(self, row: SecondRow, n_tokens: int) -> Tensor:
-        """The logits behind the first n_tokens, of a second version of the last that sees less. Shape: [V] float32.
+        """The logits behind the first n_tokens, of a second version of the last without chunks. Shape: [V] float32.
 
         The version is made from where `row` has it; meanwhile it lies where the first one does, which comes back
         afterwards bit for bit. Costs the tokens that were not made before, at least the last. Raises: ArenaFull.
         """
         positions, n_fresh = np.arange(row.start, n_tokens), self.n_fresh
         own = self.tokens[row.start : n_tokens]
-        n_known = min(row.n_known(own), len(own) - 1)
+        n_known = min(n_in_common(row.tokens, own), len(own) - 1)
         slots = self._slots.slot_of[positions]
         assert (slots >= 0).all(), slots
         at = torch.from_numpy(slots).to(self._model.device)
@@ -252,12 +252,12 @@ class Sequence:
                 stores[0][:, :, at[:n_known]] = row.rows[0][:, :, :n_known]
                 stores[2][:, :, at[:n_known]] = row.rows[1][:, :, :n_known]
                 self._rotate(positions[:n_known], at[: len(known)], offset)
-            self._hidden = row.hidden
+            self._sees_chunks = False
             logits = self.encode(positions[n_known:], 1)[0]
             row.tokens, row.rows = own, (stores[0][:, :, at], stores[2][:, :, at])
             return logits
         finally:
-            self._hidden = None
+            self._sees_chunks = True
             # a pass that failed has made its tokens pending, and their slots are others by now
             if np.array_equal(self._slots.slot_of[positions], slots):
                 for store, version in zip(stores, first, strict=True):
@@ -378,20 +378,17 @@ class Sequence:
 
         Nothing where each query sees all, as those do that decode. A second row sees span 0 alone.
         """
-        is_second = self._hidden is not None
-        if not is_second and (not self._bound_tokens or n_logits == len(positions)):
+        if not self._bound_tokens or (self._sees_chunks and n_logits == len(positions)):
             return None, None
         at = self._slots.position_of
         spans = np.zeros(len(at), np.int64)
         spans[at < 0] = self._chunk_of[at[at < 0]] + 1
-        if self._hidden is not None:
-            spans[np.isin(at, self._hidden)] = HIDDEN_SPAN
-            seen = np.ones(len(positions), np.int64)
-        elif positions[0] < 0:
+        if positions[0] < 0:
             seen = np.left_shift(1, self._chunk_of[positions] + 1)
         else:
             seen = np.ones(len(positions), np.int64)
-            seen[len(seen) - n_logits :] = EVERY_SPAN
+            if self._sees_chunks:
+                seen[len(seen) - n_logits :] = EVERY_SPAN
         device = self._model.device
         return torch.from_numpy(spans).to(device), torch.from_numpy(seen).to(device)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from warmline_engine.cache.prefix import n_in_common
 from warmline_engine.cache.slots import Ints
 
 from .drafts import NOTHING_DRAFTED, Drafter
@@ -103,7 +104,7 @@ class Speculation:
 
     def _go_back(self, tokens: Sequence[int]) -> list[int]:
         """Gives up what was taken otherwise; the tokens that are to be read behind what stays."""
-        n_same = n_agreeing(self.taken, tokens)
+        n_same = n_in_common(self.taken, tokens)
         if n_same < len(self.taken):
             del self.taken[n_same:]
             self.close()
@@ -144,11 +145,3 @@ class Speculation:
         """Leaves the sequence with the taken tokens only."""
         self.sequence.truncate(self._n_context + len(self.taken))
         self._drafted, self._logits = [], []
-
-
-def n_agreeing(tokens: Sequence[int], others: Sequence[int]) -> int:
-    """How many tokens two runs have in common from the first on."""
-    n = 0
-    while n < min(len(tokens), len(others)) and tokens[n] == others[n]:
-        n += 1
-    return n

@@ -10,10 +10,10 @@ from os.path import commonpath
 
 import numpy as np
 
+from warmline_engine.retrieval.rank import SHORT
 from warmline_engine.retrieval.split import header, split
 
 MOST_DEFINITIONS = 4  # a name that more files define says nothing
-SHORT = 600  # characters of a definition that is shown whole; else its signature
 N_PARSED = 256  # files whose pieces are kept
 _DEFINED = re.compile(r"^(?:async def|def|class) +(\w{4,})|^([A-Z][A-Z_\d]{3,}) *=", re.MULTILINE)
 _NAME = re.compile(r"[^\W\d]\w{3,}")

@@ -20,6 +20,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from warmline_engine.session import N_BOUND_TOKENS
+
 from .neighbours import Neighbours
 
 SPARE = 12  # cutting a window in three makes a few tokens more, and the markers take four
@@ -31,7 +33,6 @@ SHORT_SHARE = (
 SHORTEST = 384  # tokens
 CONTEXT_SHARE = 0.3  # of documents whose windows are read after pieces of other files
 LEAST_CONTEXT, MOST_CONTEXT = 0.15, 0.45  # share of a window's room that these pieces may take
-MOST_CONTEXT_TOKENS = 600  # what a session binds
 PATH_SHARE = 0.5  # of windows that begin a file; they get the file's path in the repository format
 
 
@@ -160,7 +161,7 @@ class Samples:
             n_context = 0
             if rng.random() < CONTEXT_SHARE:
                 share = rng.uniform(LEAST_CONTEXT, MOST_CONTEXT)
-                n_context = min(MOST_CONTEXT_TOKENS, int(length * share))
+                n_context = min(N_BOUND_TOKENS, int(length * share))
             length -= n_context
             first = int(rng.integers(length // 4, length + 1))
             cuts = [0, *range(min(first, len(starts)), len(starts), length), len(starts)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -86,17 +85,6 @@ def test_only_what_is_new_is_made(model: Transformer, arena: Arena) -> None:
             sequence.logits_without(row, len(sequence))
             counts.append(sequence.n_encoded - before)
     assert counts == [2, 2, 1]
-
-
-def test_hidden_positions_are_not_seen(model: Transformer, arena: Arena) -> None:
-    sequence = Sequence(model, arena)
-    sequence.splice(0, 0, list(range(20)))
-    read(sequence)
-    whole = sequence.next_logits()
-    nothing = sequence.logits_without(SecondRow(19), 20)
-    assert float((nothing - whole).abs().max()) < TOLERANCE
-    hidden = sequence.logits_without(SecondRow(19, np.arange(3, 9)), 20)
-    assert float((hidden - whole).abs().max()) > 100 * TOLERANCE
 
 
 def test_where_a_pass_fails_its_tokens_are_read_again(
