@@ -94,8 +94,8 @@ bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded mo
 bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token
 	$(BIN)/python tests/bench/drafts.py --out tests/bench/results/drafts-small.json
 
-bench-decoding: eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
-	$(BIN)/python -m tests.bench.decoding $(if $(BASE),--base $(BASE)) $(if $(LIMIT),--limit $(LIMIT))
+bench-decoding: .venv/.tests eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
+	$(BIN)/python -m tests.bench.decoding --limit $(LIMIT)
 
 bench-search: .venv/.tests eval-data ## what searching for the likeliest line gains and costs
 	$(BIN)/python tests/bench/search.py --out tests/bench/results/search-small.json

@@ -1,6 +1,6 @@
 """Ways to decode with two models, at lines taken out of held-out packages whose other files are bound.
 
-`python -m tests.bench.decoding --base base --small small` completes each line in every way, one after the other on
+`python -m tests.bench.decoding --base FOLDER --small small` completes each line in every way, one after the other on
 warm caches, and writes decoding.json, decoding.md and decoding.svg. Milliseconds are of whole completions, catch-up
 included; they compare within one run.
 """
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from warmline_engine.decoding.contrast import ContrastRule
 from warmline_engine.decoding.drafts import NOTHING_DRAFTED
 from warmline_engine.decoding.small_drafts import Trust
 from warmline_engine.decoding.switching import Switching, SwitchRule
-from warmline_engine.evaluation import plan
+from warmline_engine.evaluation import pictures, plan
 from warmline_engine.evaluation.measures import edit_similarity, is_exact
 from warmline_engine.evaluation.releases import FOLDER, PINS, pairs, read_pins
 from warmline_engine.evaluation.workspace import WorkspaceTask
@@ -192,45 +191,24 @@ def table(rows: list[Row], n_places: int, options: argparse.Namespace) -> str:
 
 
 def picture(rows: list[Row]) -> str:
-    """Similarity over milliseconds, one point a way; those are filled that no faster one equals."""
-    width, left, right, top, bottom = 900, 60, 520, 30, 400
-    times, marks = [r.ms for r in rows], [r.similarity for r in rows]
-
-    def x_of(ms: float) -> float:
-        return left + (right - left) * (ms - min(times)) / (max(times) - min(times) or 1)
-
-    def y_of(mark: float) -> float:
-        return bottom - (bottom - top) * (mark - min(marks)) / (max(marks) - min(marks) or 1)
-
-    parts: list[str] = []
-    for number, row in enumerate(rows):
-        is_best = not any(o.ms < row.ms and o.similarity >= row.similarity for o in rows)
-        colour = f"hsl({360 * number // len(rows)} 70% 40%)"
-        fill = colour if is_best else "none"
-        parts.append(
-            f'<circle cx="{x_of(row.ms):.1f}" cy="{y_of(row.similarity):.1f}" r="5" fill="{fill}" stroke="{colour}"/>'
-            f'<circle cx="550" cy="{36 + 18 * number}" r="5" fill="{fill}" stroke="{colour}"/>'
-            f'<text x="562" y="{40 + 18 * number}">{escape(row.way)}</text>'
+    """Similarity over milliseconds; those ways are filled that no faster one equals."""
+    points = [
+        pictures.Point(
+            row.way,
+            row.ms,
+            row.similarity,
+            row.similarity,
+            row.similarity,
+            not any(o.ms < row.ms and o.similarity >= row.similarity for o in rows),
         )
-    ticks = "".join(
-        f'<text x="{x_of(v):.0f}" y="{bottom + 20}" text-anchor="middle">{v:.0f}</text>'
-        for v in np.linspace(min(times), max(times), 5)
-    ) + "".join(
-        f'<text x="{left - 6}" y="{y_of(v) + 4:.0f}" text-anchor="end">{v:.1f}</text>'
-        for v in np.linspace(min(marks), max(marks), 5)
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="460" font-family="sans-serif" '
-        f'font-size="11"><rect width="{width}" height="460" fill="white"/>'
-        f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#888"/>{ticks}{"".join(parts)}'
-        f'<text x="290" y="{bottom + 42}" text-anchor="middle">milliseconds a completion</text>'
-        f'<text x="14" y="215" transform="rotate(-90 14 215)" text-anchor="middle">edit similarity</text></svg>\n'
-    )
+        for row in rows
+    ]
+    return pictures.plot(points, "milliseconds a completion, log scale", "edit similarity", ".1f")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="base")
+    parser.add_argument("--base", default="training/checkpoints/base")
     parser.add_argument("--small", default="small")
     parser.add_argument("--limit", type=int, default=300, help="places")
     parser.add_argument("--minutes", type=float, default=60.0, help="ends with the place at hand")
