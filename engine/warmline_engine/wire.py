@@ -113,7 +113,7 @@ class Complete:
     deadline_ms: int | None = None  # answer with what there is after this long
     shows_unsure: bool = True  # else what the model takes to be unlikely is left out
     alternatives_by: str = "branching"  # or drawn at random, by "sampling" or "mirostat"
-    contrasts: bool = False  # what the model would say without other files is taken off
+    contrast: str = "off"  # what is said without other files taken off, as "difference" or "ratio"
     by_base: bool = False  # of a pair of models by the base model, however long it takes
 
 

@@ -21,7 +21,7 @@ from . import wire
 from .cache.arena import ArenaFull
 from .completion import N_SEARCHED
 from .decoding.agreement import BORDER
-from .decoding.contrast import ContrastRule
+from .decoding.contrast import RULES
 from .decoding.sampling import SamplingRule
 from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
 from .inbox import Client, Finds, Inbox, Text, Waiting
@@ -342,7 +342,7 @@ class Worker(threading.Thread):
             # it doubles the time of decoding: too much for each key, not for who wants to see everything
             n_searched=N_SEARCHED if frame.shows_unsure else 0,
             sampling=SAMPLED.get(frame.alternatives_by),
-            contrast=ContrastRule() if frame.contrasts else None,
+            contrast=RULES.get(frame.contrast),
             by_base=frame.by_base,
             documents=self._beside(document),
             chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),

@@ -274,7 +274,7 @@ class Completer:
                 # who asks wants to see something
                 shows_unsure=settings.show_unsure or not ask.is_automatic,
                 alternatives_by=settings.alternatives_by,
-                contrasts=settings.contrast,
+                contrast=settings.contrast,
                 by_base=by_base,
             )
         )

@@ -63,8 +63,8 @@ SETTINGS = (
     Setting("alternativesBy", "branching", "Alternatives leave the first where it is least certain, or are drawn at "
             "random: from the likeliest tokens, or as surprising as Mirostat keeps them.",
             ("branching", "sampling", "mirostat")),
-    Setting("contrast", False, "Where the model is uncertain, take off what it would say without the other files of "
-            "the workspace."),
+    Setting("contrast", "off", "Where the model is uncertain, take off what it would say without the other files of "
+            "the workspace: as a difference of probabilities, or as a ratio.", ("off", "difference", "ratio")),
     Setting("showUnsure", False, "Show completions that the model itself takes to be unlikely."),
     Setting("debounceMs", 40, "Wait for a pause in typing this long at most, in milliseconds.", least=0, most=2000),
     Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
@@ -105,7 +105,7 @@ class Settings:
     multi_line: bool = True
     alternatives: int = 1
     alternatives_by: str = "branching"
-    contrast: bool = False
+    contrast: str = "off"
     show_unsure: bool = False
     debounce_ms: int = 40
     deadline_ms: int = 2500

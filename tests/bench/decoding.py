@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from warmline_engine import completion
+from warmline_engine.decoding.contrast import RULES as CONTRASTS
 from warmline_engine.decoding.contrast import ContrastRule
 from warmline_engine.decoding.drafts import NOTHING_DRAFTED
 from warmline_engine.decoding.small_drafts import Trust
@@ -40,7 +41,6 @@ RULES = [
     for above in (0.5, 1.0, 2.0, 3.0)
 ]
 SHARES = (0.25, 0.5)
-CONTRASTS = (ContrastRule("difference"), ContrastRule("ratio", strength=0.3))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def ways_of(session: PairedSession, trust: Trust) -> dict[str, Callable[[Ask], A
     for share in SHARES:
         found[f"at random, {share:.0%}"] = partial(tossed, share)
     for who, speaker in (("small", small), ("base", base)):
-        for rule in CONTRASTS:
+        for rule in CONTRASTS.values():
             found[f"{who}, contrast by {rule.form}"] = partial(against, speaker, rule)
     return found
 

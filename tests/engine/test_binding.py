@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.engine.test_session import TEXT, ask, finish
 
 from warmline_engine import loaded_model
 from warmline_engine.cache.sequence import MOST_BOUND
+from warmline_engine.decoding.contrast import RULES, contrasted
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import N_BOUND_TOKENS, Session
 from warmline_engine.text.fim import find_layout
@@ -91,3 +93,48 @@ def test_names_in_other_files_are_recalled() -> None:
         answers.append(session.complete(ask(offset, max_tokens=8, multi_line=False)).items[0].text)
     assert "rhombus" not in answers[0]
     assert answers[1].startswith("rhombus(")
+
+
+@pytest.mark.parametrize("form", sorted(RULES))
+def test_contrast_is_with_a_session_that_has_no_pieces(form: str, model: LoadedModel) -> None:
+    """Greedy with the contrast made by hand, of two sessions that read every token anew."""
+    offset = TEXT.rfind("\n", 0, 200) + 1  # where nothing is healed
+    rule = replace(RULES[form], below=2.0)  # uncertain of everything
+    bound, plain = (Session(model, TEXT, offset, 4096, binds=True) for _ in range(2))
+    bound.bind(PIECES)
+    for session in (bound, plain):
+        finish(session)
+        while session.encode_some(100):
+            pass
+    asked = ask(offset, max_tokens=6)
+    found = bound.complete(replace(asked, contrast=rule)).items[0].tokens
+    expected: list[int] = []
+    logits, lame = bound.logits_at(offset), plain.logits_at(offset)
+    while len(expected) < len(found):
+        token = int(contrasted(logits, lame, rule).masked_fill(model.barred, -math.inf).argmax())
+        expected.append(token)
+        logits, lame = (s._full.sequence.append(token) for s in (bound, plain))
+    assert found == expected
+    assert found != bound.complete(asked).items[0].tokens
+    for session in (bound, plain):
+        session.check()
+
+
+def test_contrast_that_is_never_needed_changes_nothing(model: LoadedModel) -> None:
+    """Where nothing is bound, or the model is never uncertain: bit for bit."""
+    for pieces, below in ((list[str](), 2.0), (PIECES, 0.0)):
+        answers = [
+            bound_session(model, pieces).complete(replace(ask(200, max_tokens=6), contrast=rule))
+            for rule in (None, replace(RULES["ratio"], below=below))
+        ]
+        plain, other = (answer.items[0] for answer in answers)
+        assert (plain.tokens, plain.logprob) == (other.tokens, other.logprob)
+
+
+def bound_session(model: LoadedModel, pieces: list[str]) -> Session:
+    session = Session(model, TEXT, 200, 4096, binds=True)
+    session.bind(pieces)
+    finish(session)
+    while session.encode_some(100):
+        pass
+    return session

@@ -215,24 +215,21 @@ def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
     assert bool(asked[0].n_searched) is shows_unsure
 
 
-@pytest.mark.parametrize("by", ["branching", "sampling", "mirostat"])
+@pytest.mark.parametrize(
+    ("by", "contrast"), [("branching", "off"), ("sampling", "difference"), ("mirostat", "ratio")]
+)
 def test_alternatives_and_contrast_are_made_as_the_frame_says(
-    by: str, worker: Worker, asked: list[Ask]
+    by: str, contrast: str, worker: Worker, asked: list[Ask]
 ) -> None:
     client = opened(worker, "a")
-    worker.submit(
-        client,
-        attrs.evolve(ask(1), n_alternatives=3, alternatives_by=by, contrasts=by != "sampling"),
-    )
+    frame = attrs.evolve(ask(1), n_alternatives=3, alternatives_by=by, contrast=contrast)
+    worker.submit(client, frame)
     worker._step()
     assert 1 < len(client.of(wire.Completion)[0].items) <= 3
     (taken,) = asked
     surprise = taken.sampling.surprise if taken.sampling else None
-    assert (taken.sampling is not None, surprise is not None) == (
-        by != "branching",
-        by == "mirostat",
-    )
-    assert (taken.contrast is not None) == (by != "sampling")
+    assert (taken.sampling is None, surprise is None) == (by == "branching", by != "mirostat")
+    assert (taken.contrast.form if taken.contrast else "off") == contrast
 
 
 def finds(*texts: str) -> list[Found]:

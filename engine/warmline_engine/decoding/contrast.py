@@ -32,6 +32,10 @@ class ContrastRule:
     plausible: float = 0.1
 
 
+# by the names that a setting gives them
+RULES = {"difference": ContrastRule("difference"), "ratio": ContrastRule("ratio", strength=0.3)}
+
+
 def is_uncertain(logits: Tensor, rule: ContrastRule) -> bool:
     """Whether the lame context is to be asked. Shape: [V]."""
     return float(logits.softmax(0).square().sum()) < rule.below
