@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -96,6 +96,9 @@ bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that
 
 bench-decoding: .venv/.tests eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
 	$(BIN)/python -m tests.bench.decoding --limit $(LIMIT)
+
+bench-behind: .venv/.tests eval-data ## how many tokens behind an edit are worth encoding with it
+	$(BIN)/python tests/bench/behind_edits.py --out tests/bench/results/behind-small.json
 
 bench-search: .venv/.tests eval-data ## what searching for the likeliest line gains and costs
 	$(BIN)/python tests/bench/search.py --out tests/bench/results/search-small.json

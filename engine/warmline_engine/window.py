@@ -16,6 +16,9 @@ CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
 SHARE_BEFORE = 0.75
 MOST_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
 N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
+N_BEHIND = (
+    4  # tokens behind an edit that are encoded with it, since they still tell of what stood there
+)
 
 
 class Window:
@@ -34,6 +37,7 @@ class Window:
         # whether an edit changed the text behind the cursor since the tokens before it were encoded
         self.is_behind_changed = False
         self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
+        self.n_behind = N_BEHIND
         # positions moved by an accept or a jump, not yet repaired
         self.accepted: tuple[int, int] | None = None
 
@@ -47,11 +51,14 @@ class Window:
 
     def edit(self, start: int, end: int, replacement: str) -> None:
         """Replaces characters of the document that lie within the window."""
+        cursor = self.tokenized.cursor
         changes = self.tokenized.edit(start - self.start, end - self.start, replacement, self.tail)
         if self.tokenized.layout.is_suffix_first:
             begin = self.tokenized.prefix_span[0]
             self.is_behind_changed |= any(change.start < begin for change in changes)
         self._apply(changes)
+        if end - self.start != cursor:
+            self._encode_behind(start - self.start + len(replacement))
 
     def to_repair(self) -> Ints:
         """Positions before the cursor that are worth encoding again with the next answer, rising.
@@ -203,6 +210,14 @@ class Window:
                 self.n_own_tokens += n_moved
             self.accepted = (change.to, change.to + n_moved)
         self.drop_tail()
+
+    def _encode_behind(self, offset: int) -> None:
+        """Makes the first tokens behind an offset pending, up to the end of their half."""
+        tokenized, sequence = self.tokenized, self.sequence
+        begin = tokenized.position_of(offset)
+        span = tokenized.prefix_span if offset < tokenized.cursor else tokenized.suffix_span
+        end = max(begin, min(begin + self.n_behind, span[1]))
+        sequence.splice(begin, end, sequence.tokens[begin:end])
 
     def n_pending_before_suffix(self) -> int:
         """Pending tokens that a completion needs: all that come before the text behind the cursor."""

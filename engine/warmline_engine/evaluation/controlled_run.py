@@ -93,6 +93,9 @@ class _Case:
                 original.edit(edit.start, edit.end, edit.text)
             refresh_all(original)
             original.sequence.derive_rotated()  # as a cold read leaves it: conflict starts from there
+            original.is_behind_changed = False
+            records.append(self._as_served(original, edits))
+            original.n_behind = 0
             begin = time.perf_counter()
             with forked(original) as served:
                 n_encoded = self._edit(served, edits)
@@ -115,6 +118,14 @@ class _Case:
                     scored = score(conflict, self._judge.truth)
                     records.append(self._judge.record("conflict", scored, n_encoded + 1))
         return records
+
+    def _as_served(self, original: Window, edits: list[Replacement]) -> Record:
+        with forked(original) as served:
+            n_encoded = self._edit(served, edits)
+            again = served.to_repair().tolist()
+            served.sequence.repair(again)
+            scored = score(served, self._judge.truth)
+            return self._judge.record("PIE, as served", scored, n_encoded + len(again) + 1)
 
     def _edit(self, window: Window, edits: list[Replacement], rotates: bool = True) -> int:
         before = window.sequence.n_encoded

@@ -194,6 +194,7 @@ def run(model: LoadedModel, task: CrossTask) -> list[Record]:
     room = served.transformer.config.max_context - window.n_own_tokens - len(truth) - 1
     if snippets and len(model.tokenizer.encode(snippets).ids) < room:
         before, at = window.sequence.n_encoded, len(_head(task))
+        window.n_behind = 0  # the snippets' own tokens, and no others
         window.edit(at, at, snippets)
         window.move_cursor(len(window.tokenized.text))
         read_all(window)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.window import Window
+from warmline_engine.window import N_BEHIND, Window
 
 from .edits import Replacement
 from .forks import fork, leave_unrotated
@@ -20,11 +20,13 @@ class Follower:
     knows_cursor = True
     settles = False  # whether everything is made fresh when the cursor jumps
     accepts = "moved"  # or "repaired" or "encoded again"
+    n_behind = 0  # tokens behind an edit that are encoded with it
 
     def __init__(self, model: LoadedModel, opened: Window) -> None:
         """`opened` has been read; it is left as it is."""
         self._model = model
         self.window = fork(opened)
+        self.window.n_behind = self.n_behind
         self.last_ms = 0.0
         self._n_counted = self.window.sequence.n_encoded
         self._n_unasked = 0  # encoded on other grounds than edits
@@ -97,7 +99,12 @@ class Settled(Follower):
 
 
 class Served(Settled):
-    """What a session does: with an answer, tokens that tell of text that is gone are encoded again."""
+    """What a session does: tokens that tell of text that is gone are encoded again.
+
+    Those right behind an edit with it, those before the cursor with an answer.
+    """
+
+    n_behind = N_BEHIND
 
     def ask(self, cursor: int) -> None:
         self.window.move_cursor(cursor)

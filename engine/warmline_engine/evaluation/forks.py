@@ -15,7 +15,6 @@ import torch
 from warmline_engine.cache.arena import Rows
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.cache.slots import Ints
-from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.window import Window
 
 
@@ -87,13 +86,3 @@ def take_layers(served: Sequence, fresh: Sequence, layers: range, positions: Int
         mine, true = getattr(served._rows, name), getattr(fresh._rows, name)
         for layer in layers:
             mine[layer][:, to] = true[layer][:, of]
-
-
-def position_of(tokenized: TokenizedText, offset: int) -> int:
-    """The position of the first token that starts at or behind an offset of the window."""
-    cursor = tokenized.cursor
-    if offset < cursor:
-        return tokenized.prefix_span[0] + tokenized._prefix.index_of(offset)
-    if not tokenized.layout.has_suffix:
-        return tokenized.prefix_span[1]
-    return tokenized.suffix_span[0] + tokenized._suffix.index_of(offset - cursor)

@@ -55,7 +55,7 @@ def edits_tasks(pairs: list[FilePair], limit: int, seed: int) -> list[Task]:
     found = _take(_traces(pairs, seed), int(limit * SHARES["traces"]))
     found += _take(_accepts(pairs, seed), int(limit * SHARES["accepts"]))
     left = limit - sum(task.n_requests() for task in found)
-    return found + _take(_targets(pairs, seed), left)
+    return found + _take(targets(pairs, seed), left)
 
 
 def fim_tasks(pairs: list[FilePair], limit: int, seed: int) -> list[Task]:
@@ -107,7 +107,7 @@ def _traces(pairs: list[FilePair], seed: int) -> Iterator[Task]:
                 yield task
 
 
-def _targets(pairs: list[FilePair], seed: int) -> Iterator[Task]:
+def targets(pairs: list[FilePair], seed: int) -> Iterator[Task]:
     rng, n_found = _rng(seed, "controlled"), 0
     for number in range(1_000_000):
         bucket = int(rng.choice(BUCKETS, p=BUCKET_SHARES))

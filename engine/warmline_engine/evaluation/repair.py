@@ -14,8 +14,6 @@ import numpy as np
 from warmline_engine.cache.slots import Ints
 from warmline_engine.window import Window
 
-from .forks import position_of
-
 Spans = list[tuple[int, int]]
 Order = Callable[[Window, Spans], Ints]
 
@@ -31,7 +29,7 @@ def stale(window: Window) -> Ints:
 def behind_edits(window: Window, changed: Spans) -> Ints:
     """Nearest behind an edit first."""
     found = stale(window)
-    ends = np.array([position_of(window.tokenized, end) for _, end in changed] or [0])
+    ends = np.array([window.tokenized.position_of(end) for _, end in changed] or [0])
     distance = found[:, None] - ends[None]
     distance[distance < 0] = 1 << 30
     return found[np.argsort(distance.min(1), kind="stable")]
@@ -114,10 +112,10 @@ def _span(window: Window, start: int, end: int) -> slice:
     if start < cursor:
         last = window.tokenized.prefix_span[1]
         return slice(
-            position_of(window.tokenized, start),
-            last if cursor <= end else position_of(window.tokenized, end),
+            window.tokenized.position_of(start),
+            last if cursor <= end else window.tokenized.position_of(end),
         )
-    return slice(position_of(window.tokenized, start), position_of(window.tokenized, end))
+    return slice(window.tokenized.position_of(start), window.tokenized.position_of(end))
 
 
 def _from_cursor(window: Window, positions: Ints) -> Ints:

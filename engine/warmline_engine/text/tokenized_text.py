@@ -81,6 +81,14 @@ class TokenizedText:
         begin = self._begin_of_suffix()
         return begin, begin + len(self._suffix)
 
+    def position_of(self, offset: int) -> int:
+        """The position of the first token that starts at or behind an offset."""
+        if offset < self.cursor:
+            return self.prefix_span[0] + self._prefix.index_of(offset)
+        if not self.layout.has_suffix:
+            return self.prefix_span[1]
+        return self.suffix_span[0] + self._suffix.index_of(offset - self.cursor)
+
     @property
     def prefix_ids(self) -> list[int]:
         return self._prefix.ids
