@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from .cache.arena import Arena
 from .decoding.small_drafts import Trust
-from .decoding.switching import SwitchRule
+from .decoding.threshold import Threshold
 from .errors import ModelError
 from .loaded_model import LoadedModel
 from .session import Answer, Ask, Partner, Session
@@ -40,7 +40,7 @@ class Patience:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """With a rule the small model speaks and the base model relieves it; without one it drafts for the base model.
+    """With a threshold the small model speaks and the base model relieves it; without one it drafts for the base model.
 
     With patience it answers alone where the base model would be late, and such an answer is provisional.
     """
@@ -48,14 +48,14 @@ class Pair:
     base: LoadedModel
     small: LoadedModel
     trust: Trust
-    rule: SwitchRule | None = None
+    threshold: Threshold | None = None
     patience: Patience | None = None
 
 
 def paired(
     base: LoadedModel,
     small: LoadedModel,
-    rule: SwitchRule | None = None,
+    threshold: Threshold | None = None,
     patience: Patience | None = None,
 ) -> Pair:
     """A pair that shares the base model's memory for caches, each as it needs for the same text.
@@ -73,7 +73,7 @@ def paired(
         for model, size in zip((base, small), sizes, strict=True)
     )
     ratio = small.transformer.n_weights / base.transformer.n_weights
-    return Pair(base, small, Trust(ratio), rule, patience)
+    return Pair(base, small, Trust(ratio), threshold, patience)
 
 
 def is_near(session: Session, ask: Ask) -> bool:
@@ -91,7 +91,7 @@ class PairedSession:
         self.small = Session(pair.small, text, cursor, context_tokens, binds)
         self._pair = pair
         # the one that answers first
-        small_first = pair.rule is not None or pair.patience is not None
+        small_first = pair.threshold is not None or pair.patience is not None
         self._both = (self.small, self.base) if small_first else (self.base, self.small)
 
     @property
@@ -172,13 +172,16 @@ class PairedSession:
 
     def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
         """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
-        pair, patience = self._pair, self._pair.patience
-        if pair.rule is not None:
-            return self.small.complete(ask, now, self._partner(self.base, ask))
+        patience, threshold, begin = self._pair.patience, self._pair.threshold, now()
+        if threshold is not None:
+            partner = self._partner(self.base, ask)
+            answer = self.small.complete(ask, now, partner)
+            if partner is not None and answer.stop != "cancelled":
+                threshold.note(answer.n_by_base, answer.n_generated, (now() - begin) * 1000)
+            return answer
         is_in_time = patience is not None and patience.is_enough and is_near(self.base, ask)
         if patience is not None and not (ask.by_base or is_in_time):
             return replace(self.small.complete(ask, now), is_provisional=True)
-        begin = now()
         answer = self.base.complete(ask, now, self._partner(self.small, ask))
         if patience is not None and answer.stop != "cancelled":
             patience.note((now() - begin) * 1000)
@@ -186,8 +189,9 @@ class PairedSession:
 
     def _partner(self, session: Session, ask: Ask) -> Partner | None:
         """A session as the partner of the one that answers, which does not wait until it has read a whole file."""
-        pair = self._pair
-        return Partner(session, pair.trust, pair.rule) if is_near(session, ask) else None
+        pair, threshold = self._pair, self._pair.threshold
+        rule = threshold.rule if threshold else None
+        return Partner(session, pair.trust, rule) if is_near(session, ask) else None
 
     def drop_cache(self) -> None:
         for session in self._both:

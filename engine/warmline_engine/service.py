@@ -224,6 +224,7 @@ def _load(
     Raises: ModelError, with what to do.
     """
     from .decoding.switching import SwitchRule
+    from .decoding.threshold import Threshold
     from .loaded_model import load
     from .pair import Patience, paired
 
@@ -242,10 +243,15 @@ def _load(
     if not small:
         return base
     rule = SwitchRule(options.switch_above, options.switch_window, options.switch_dwell)
+    threshold = Threshold(
+        rule,
+        options.switch_share if options.switch_goal == "share" else None,
+        options.switch_within_ms if options.switch_goal == "time" else None,
+    )
     return paired(
         base,
         small[0],
-        rule if options.switching == "entropy" else None,
+        threshold if options.switching == "entropy" else None,
         Patience(options.switch_within_ms) if options.switching == "deadline" else None,
     )
 
@@ -266,6 +272,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="when the small model answers; off: it drafts",
     )  # fmt: skip
     parser.add_argument("--switch-above", type=float, default=1.0, metavar="BITS")
+    parser.add_argument(
+        "--switch-goal", default="none", choices=("none", "share", "time"),
+        help="what the threshold is fitted to as the pair serves",
+    )  # fmt: skip
+    parser.add_argument("--switch-share", type=float, default=0.5, help="of tokens, by the model")
     parser.add_argument("--switch-window", type=int, default=5, metavar="TOKENS")
     parser.add_argument("--switch-dwell", type=int, default=10, metavar="TOKENS")
     parser.add_argument("--switch-within-ms", type=float, default=150.0)

@@ -38,6 +38,7 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
         "--idle-exit-minutes", str(settings.idle_exit_minutes), "--log", str(log),
         "--small-model", settings.small_model, "--switching", settings.switching,
         "--switch-above", str(settings.switch_above), "--switch-window", str(settings.switch_window),
+        "--switch-goal", settings.switch_goal, "--switch-share", str(settings.switch_share),
         "--switch-dwell", str(settings.switch_dwell),
         "--switch-within-ms", str(settings.switch_within_ms),
         *(["--low-memory"] if settings.low_memory else []),

@@ -40,10 +40,15 @@ SETTINGS = (
             "model would be late.", ("off", "entropy", "deadline"), restarts=True),
     Setting("switchAbove", 1.0, "`entropy`: the mean uncertainty, in bits, above which the model takes over.",
             least=0, most=20, restarts=True, is_whole=False),
+    Setting("switchGoal", "none", "`entropy`: what `switchAbove` is fitted to as you type: a `share` of tokens by the "
+            "model, or the `time` of an answer; `none`: it stays.", ("none", "share", "time"), restarts=True),
+    Setting("switchShare", 0.5, "`entropy`: the share of tokens that the model chooses, with `switchGoal` `share`.",
+            least=0, most=1, restarts=True, is_whole=False),
     Setting("switchWindow", 5, "`entropy`: tokens that the mean is over.", least=1, most=100, restarts=True),
     Setting("switchDwell", 10, "`entropy`: tokens between two switches at least.", least=1, most=100, restarts=True),
     Setting("switchWithinMs", 150, "`deadline`: milliseconds that an answer of the model may take; it comes later in "
-            "place of the small one's where they differ.", least=10, most=10000, restarts=True),
+            "place of the small one's where they differ. `entropy`: the goal of `switchGoal` `time`.",
+            least=10, most=10000, restarts=True),
     Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
     Setting("dtype", "auto", "Number format of the weights.", ("auto", "float32", "bfloat16"), restarts=True),
     Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
@@ -89,6 +94,8 @@ class Settings:
     small_model: str = ""
     switching: str = "off"
     switch_above: float = 1.0
+    switch_goal: str = "none"
+    switch_share: float = 0.5
     switch_window: int = 5
     switch_dwell: int = 10
     switch_within_ms: int = 150

@@ -22,6 +22,7 @@ from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
 from warmline_engine.decoding.small_drafts import N_CELLS
 from warmline_engine.decoding.speculation import Speculation
 from warmline_engine.decoding.switching import SwitchRule
+from warmline_engine.decoding.threshold import STEP_BITS, Threshold
 from warmline_engine.errors import ModelError
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.pair import PairedSession, paired
@@ -43,7 +44,7 @@ def alone(model: LoadedModel, offset: int, n_alternatives: int = 1) -> list[Deco
 def by_both(
     base: LoadedModel, small: LoadedModel, rule: SwitchRule | None, offset: int, n: int = 1
 ) -> Answer:
-    session = PairedSession(paired(base, small, rule), TEXT, offset, 4096)
+    session = PairedSession(paired(base, small, rule and Threshold(rule)), TEXT, offset, 4096)
     answer = session.complete(ask(offset, n))
     session.check()
     return answer
@@ -130,7 +131,7 @@ def test_both_follow_every_edit(
     """After edits, cursors and completions both say what sessions do that read the text for the first time."""
     model, small = MODELS
     rule = SwitchRule(above, 2, 1)
-    session = PairedSession(paired(model, small, rule), TEXT[:400], 0, 4096)
+    session = PairedSession(paired(model, small, Threshold(rule)), TEXT[:400], 0, 4096)
     for start, n, new in edits:
         begin = min(start, len(session.text))
         end = min(begin + n, len(session.text))
@@ -145,7 +146,7 @@ def test_both_follow_every_edit(
         pass
     while session.refresh_some(256):
         pass
-    cold = PairedSession(paired(model, small, rule), session.text, offset, 4096)
+    cold = PairedSession(paired(model, small, Threshold(rule)), session.text, offset, 4096)
     found, expected = (s.complete(ask(offset, max_tokens=8)) for s in (session, cold))
     assert texts(found.items) == texts(expected.items)
     assert found.n_by_base == expected.n_by_base
@@ -164,7 +165,7 @@ def test_nobody_waits_for_a_partner_that_has_not_read_the_file(
     model: LoadedModel, small_model: LoadedModel
 ) -> None:
     rule = SwitchRule(-1.0)  # which the base model would be switched to at once
-    session = PairedSession(paired(model, small_model, rule), TEXT * 8, 0, 8192)
+    session = PairedSession(paired(model, small_model, Threshold(rule)), TEXT * 8, 0, 8192)
     session.base.encode_some(8)
     assert session.complete(ask(0)).n_by_base == 0
     assert session.base.n_encoded == 8
@@ -197,3 +198,17 @@ def test_the_memory_for_caches_is_shared(model: LoadedModel, small_model: Loaded
     session.drop_cache()
     assert session.n_bytes == 0
     assert (pair.base.arena.used_bytes, pair.small.arena.used_bytes) == (0, 0)
+
+
+def test_a_goal_moves_the_threshold_with_each_answer(
+    model: LoadedModel, small_model: LoadedModel
+) -> None:
+    threshold = Threshold(SwitchRule(0.0, 1, 1), share=0.25)
+    session = PairedSession(paired(model, small_model, threshold), TEXT, 0, 4096)
+    while session.encode_some(512):
+        pass
+    answer = session.complete(ask(0))
+    assert answer.n_by_base == answer.n_generated
+    assert threshold.rule.above == pytest.approx(STEP_BITS * 0.75)
+    cancelled = session.complete(replace(ask(0), is_cancelled=lambda: True))
+    assert (cancelled.stop, threshold.rule.above) == ("cancelled", pytest.approx(STEP_BITS * 0.75))
