@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .cache.arena import Arena, RowShape
+from .cache.chunk_files import ChunkFiles
 from .cache.kept import KeptChunks
 from .decoding import confidence
 from .decoding.payoff import Payoff
@@ -20,12 +21,14 @@ from .errors import TokenizerError
 from .model import checkpoint
 from .model.sources import Card, locate, read_card
 from .model.transformer import Transformer
+from .places import chunks_folder
 from .text.fim import Layout, find_layout
 from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
 
 MEBIBYTE = 2**20
 KEPT_MEBIBYTES = 64  # of chunks of other files
+FILED_MEBIBYTES = 256  # of them on disk, for each model
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,13 @@ class LoadedModel:
     least_probability: float = 0.0
     payoff: Payoff = field(default_factory=Payoff)
     kept: KeptChunks = field(default_factory=lambda: KeptChunks(KEPT_MEBIBYTES * MEBIBYTE))
+
+    def with_chunk_files(self) -> LoadedModel:
+        """The model with chunks that outlast the process, in the cache folder."""
+        shape = self.arena.shape
+        name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}"
+        files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
+        return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
 
     @property
     def least_logprob(self) -> float:

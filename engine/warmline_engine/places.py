@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The folder for logs and indexes, mode 0700."""
+    """The folder for logs, indexes and encoded chunks, mode 0700."""
     if sys.platform == "win32":
         folder = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "warmline/cache"
     elif sys.platform == "darwin":
@@ -27,3 +27,8 @@ def index_path(root: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
     return folder / f"{name}.sqlite"
+
+
+def chunks_folder(model: str) -> Path:
+    """Where one model's chunks of other files lie as it encoded them."""
+    return cache_folder() / "chunks" / model

@@ -236,7 +236,7 @@ def _load(
             options.cache_mebibytes,
             progress,
             options.low_memory,
-        )
+        ).with_chunk_files()
         for name in (options.model, options.small_model)
         if name
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from torch import Tensor
 
@@ -10,11 +11,20 @@ from torch import Tensor
 ChunkRows = tuple[Tensor, Tensor]
 
 
+class Below(Protocol):
+    """Where rows outlast the process."""
+
+    def get(self, tokens: tuple[int, ...]) -> ChunkRows | None: ...
+
+    def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None: ...
+
+
 class KeptChunks:
     """By their tokens, since a chunk sees nothing but itself; the one unused longest goes first."""
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, below: Below | None = None) -> None:
         self.budget_bytes = budget_bytes
+        self.below = below
         self.n_bytes = 0
         self._rows: OrderedDict[tuple[int, ...], ChunkRows] = OrderedDict()
 
@@ -25,10 +35,17 @@ class KeptChunks:
         rows = self._rows.get(tokens)
         if rows is not None:
             self._rows.move_to_end(tokens)
+        elif self.below and (rows := self.below.get(tokens)) is not None:
+            self._keep(tokens, rows)
         return rows
 
     def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
-        """Keeps the rows of a chunk, unless they alone are over the budget."""
+        """Keeps the rows of a chunk, in memory unless they alone are over the budget."""
+        self._keep(tokens, rows)
+        if self.below:
+            self.below.put(tokens, rows)
+
+    def _keep(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
         if (known := self._rows.pop(tokens, None)) is not None:
             self.n_bytes -= _bytes(known)
         if self.budget_bytes < _bytes(rows):
