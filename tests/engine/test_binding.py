@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from tests.engine.test_session import TEXT, ask, finish
 
-from warmline_engine import loaded_model
+from warmline_engine import completion, loaded_model
 from warmline_engine.cache.sequence import MOST_BOUND
 from warmline_engine.decoding.contrast import RULES, contrasted
+from warmline_engine.decoding.drafts import NOTHING_DRAFTED
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import N_BOUND_TOKENS, Session
 from warmline_engine.text.fim import find_layout
@@ -120,8 +121,12 @@ def test_contrast_is_with_a_session_that_has_no_pieces(form: str, model: LoadedM
         session.check()
 
 
-def test_contrast_that_is_never_needed_changes_nothing(model: LoadedModel) -> None:
+def test_contrast_that_is_never_needed_changes_nothing(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where nothing is bound, or the model is never uncertain: bit for bit."""
+    # how long drafts are follows the clock, and passes of other lengths round otherwise
+    monkeypatch.setattr(completion, "copying", lambda *_: lambda taken: NOTHING_DRAFTED)
     for pieces, below in ((list[str](), 2.0), (PIECES, 0.0)):
         answers = [
             bound_session(model, pieces).complete(replace(ask(200, max_tokens=6), contrast=rule))
