@@ -37,12 +37,16 @@ class Neighbours:
         names = sorted(set(_NAME.findall(text)))
         rng.shuffle(names)
         for name in names:
-            where = self._where.get((self._origins[document], name), [])
-            if not 0 < len(where) <= MOST_DEFINITIONS or document in where:
-                continue
-            nearest = max(where, key=lambda other: (self._n_shared(document, other), -other))
-            if piece := self._pieces_of(nearest).get(name):
+            if piece := self.of_name(document, name):
                 yield piece
+
+    def of_name(self, document: int, name: str) -> str | None:
+        """The nearest piece of another file that defines a name used in a document; None where none says much."""
+        where = self._where.get((self._origins[document], name), [])
+        if not 0 < len(where) <= MOST_DEFINITIONS or document in where:
+            return None
+        nearest = max(where, key=lambda other: (self._n_shared(document, other), -other))
+        return self._pieces_of(nearest).get(name)
 
     def _n_shared(self, one: int, other: int) -> int:
         """How many characters of their folders two documents share."""
