@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from warmline_engine.errors import IndexBusy, IndexFull, RetrievalError
 
-VERSION = 1  # of the tables and of the words in them: another one is begun anew
+VERSION = 2  # of the tables and of the words in them: another one is begun anew
 WAIT_S = 5.0  # for another process's transaction
 _TABLES = """
     CREATE TABLE files (
@@ -31,6 +31,11 @@ _TABLES = """
     CREATE VIRTUAL TABLE postings USING fts5(
         names, body, content='', tokenize="unicode61 remove_diacritics 0 tokenchars '_'"
     );
+    CREATE TABLE vectors (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER UNIQUE NOT NULL, codes BLOB NOT NULL
+    );
+    CREATE TABLE unencoded (chunk INTEGER PRIMARY KEY);
+    CREATE TABLE encoder (fingerprint TEXT NOT NULL);
     INSERT INTO postings(postings, rank) VALUES ('rank', 'bm25(3.0, 1.0)');
 """
 _T = TypeVar("_T")
@@ -144,7 +149,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         # another process may have been first
         if connection.execute("PRAGMA user_version").fetchone() == (VERSION,):
             return
-        for name in ("postings", "chunks", "files"):
+        for name in ("postings", "chunks", "files", "vectors", "unencoded", "encoder"):
             connection.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in _TABLES.split(";\n"):
             if statement.strip():

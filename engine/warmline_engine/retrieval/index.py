@@ -12,8 +12,10 @@ from pathlib import Path
 
 from . import postings
 from .database import Database
+from .encoder import Encoder
 from .postings import Postings
 from .split import split
+from .vectors import Vectors
 
 log = logging.getLogger(__name__)
 _COLUMNS = (
@@ -57,11 +59,20 @@ UNSAVED = Stamp(-1, -1)  # no file on disk looks like this: what is unsaved is r
 
 
 class Index:
-    """Files in, chunks out. For one thread; other threads and processes open the same file themselves."""
+    """Files in, chunks out. For one thread; other threads and processes open the same file themselves.
 
-    def __init__(self, path: Path, tell: Callable[[str], None] = log.warning) -> None:
+    Without an encoder nothing is found by vectors, and blocks wait for somebody who has one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tell: Callable[[str], None] = log.warning,
+        encoder: Encoder | None = None,
+    ) -> None:
         self._database = Database(path, tell)
         self._postings = Postings()
+        self._vectors = Vectors(self._database, encoder) if encoder else None
 
     @property
     def n_begun(self) -> int:
@@ -122,6 +133,20 @@ class Index:
         Cost: looks at some MOST_POSTINGS chunks, the rarest words first.
         """
         return self._database.run(lambda c: self._postings.search(c, wanted, limit))
+
+    def similar(self, text: str, limit: int) -> list[tuple[int, float]]:
+        """The blocks whose vectors are nearest to a text's, the nearest first: (id, cosine).
+
+        Cost: one product of all vectors with one.
+        """
+        return self._vectors.search(text, limit) if self._vectors else []
+
+    def follow(self, most: int) -> int:
+        """Makes vectors of blocks that have none, of so many at most; 0 when there is nothing to do.
+
+        Raises: IndexBusy, IndexFull, RetrievalError.
+        """
+        return self._vectors.follow(most) if self._vectors else 0
 
     def chunks(self, ids: Iterable[int]) -> dict[int, Chunk]:
         """Chunks by id; one that is gone is left out."""
@@ -228,6 +253,7 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
         ).lastrowid
         if kind == Kind.BLOCK:
             postings.add(connection, chunk, f"{name} {scopes} {entry.path}", text)
+            connection.execute("INSERT INTO unencoded VALUES (?)", (chunk,))
     connection.executemany("UPDATE chunks SET start = ?, line = ? WHERE id = ?", moved)
     for gone in kept.values():
         for chunk in gone:
@@ -247,6 +273,8 @@ def _remove_chunk(connection: sqlite3.Connection, path: str, chunk: int) -> None
     ).fetchone()
     if kind == Kind.BLOCK:
         postings.remove(connection, chunk, f"{name} {scopes} {path}", text)
+        connection.execute("DELETE FROM vectors WHERE chunk = ?", (chunk,))
+        connection.execute("DELETE FROM unencoded WHERE chunk = ?", (chunk,))
     connection.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
 
 
