@@ -10,29 +10,36 @@ import argparse
 import ast
 import json
 import math
+import multiprocessing
+import os
 import re
 import tempfile
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
+from warmline_engine.retrieval import encoder_file
+from warmline_engine.retrieval.encoder import Encoder
 from warmline_engine.retrieval.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
-from warmline_engine.retrieval.rank import ranked
-from warmline_engine.retrieval.split import split
+from warmline_engine.retrieval.rank import N_BLOCKS, SIMILAR, ranked
+from warmline_engine.retrieval.vectors import BATCH
 from warmline_engine.retrieval.words import words
 
 from .cross_file import line_behind_imports, names_from_package, parsed_module
 from .edits import lines_of
 from .releases import FOLDER, PINS, DataError, read_pins, sources
 from .traces import is_code
+from .ways_of_finding import FUSED, fused, rank_of, ways_of_finding
 
 LONG = 820  # characters of a function of 256 tokens, about
 LEAST_WORDS = 4  # of a docstring's first paragraph
 DEEPEST = 50  # ranks that are looked at for a definition
-K1, B = 1.2, 0.75  # as FTS5 has them
 
 
 @dataclass(frozen=True)
@@ -87,70 +94,23 @@ def functions(text: str) -> Iterator[Function]:
                 yield Function(textwrap.dedent("".join(kept)), said.split("\n\n")[0])
 
 
-class Bm25:
-    """BM25 over documents of several parts each; a document has the score of its best part."""
-
-    def __init__(self, documents: Sequence[Sequence[Sequence[str]]]) -> None:
-        self._of_word: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._owners: list[int] = []
-        self._lengths: list[int] = []
-        for owner, parts in enumerate(documents):
-            for part in parts:
-                for word, count in Counter(part).items():
-                    self._of_word[word].append((len(self._owners), count))
-                self._owners.append(owner)
-                self._lengths.append(len(part))
-        self._mean = sum(self._lengths) / max(1, len(self._lengths))
-
-    def rank(self, wanted: Sequence[str], owner: int) -> int | None:
-        """The rank of a document from 1; those of the same score share the mean of their ranks, rounded up."""
-        n = len(self._owners)
-        of_part: dict[int, float] = defaultdict(float)
-        for word in set(wanted):
-            having = self._of_word.get(word, [])
-            idf = max(math.log((n - len(having) + 0.5) / (len(having) + 0.5)), 1e-6)
-            for part, f in having:
-                norm = K1 * (1 - B + B * self._lengths[part] / self._mean)
-                of_part[part] += idf * f * (K1 + 1) / (f + norm)
-        best: dict[int, float] = {}
-        for part, score in of_part.items():
-            found = self._owners[part]
-            # what differs in its last bits only is the same score
-            best[found] = max(round(score, 9), best.get(found, 0.0))
-        if owner not in best:
-            return None
-        above = sum(score > best[owner] for score in best.values())
-        same = sum(score == best[owner] for score in best.values())
-        return above + (same + 2) // 2
-
-
-def from_docstrings(files: Sequence[str]) -> list[Row]:
+def from_docstrings(files: Sequence[str], encoder: Encoder) -> list[Row]:
     """Docstring to function, among all functions of all files."""
     found = [function for text in files for function in functions(text)]
     asked = [k for k, one in enumerate(found) if len(words(one.said, False)) >= LEAST_WORDS]
-    rows: list[Row] = []
-    for with_parts in (False, True):
-        for is_split in (False, True):
-            documents = [
-                [
-                    words(part, with_parts)
-                    for part in (_blocks(one.code) if is_split else [one.code])
-                ]
-                for one in found
-            ]
-            index = Bm25(documents)
-            ranks = {k: index.rank(words(found[k].said, with_parts), k) for k in asked}
-            names = "names and their parts" if with_parts else "whole names"
-            method = f"BM25, {names}, {'blocks' if is_split else 'whole functions'}"
-            for subset, chosen in _by_length(found, asked):
-                rows.append(
-                    row("docstring to function", method, subset, [ranks[k] for k in chosen])
-                )
-    return rows
-
-
-def _blocks(code: str) -> list[str]:
-    return [block.text for block in split(code, "python").blocks]
+    ways = ways_of_finding([one.code for one in found], encoder)
+    ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
+    for k in asked:
+        scores = {name: way(found[k].said) for name, way in ways.items()}
+        for name, parts in FUSED.items():
+            scores[name] = fused([scores[part] for part in parts])
+        for name, of_all in scores.items():
+            ranks[name][k] = rank_of(of_all, k) if of_all[k] > 0 else None
+    return [
+        row("docstring to function", name, subset, [of[k] for k in chosen])
+        for name, of in ranks.items()
+        for subset, chosen in _by_length(found, asked)
+    ]
 
 
 def _by_length(found: Sequence[Function], asked: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
@@ -164,42 +124,58 @@ METHODS: dict[str, Callable[[Query], Query]] = {
     "names": lambda q: replace(q, words=(), imports=(), unused=()),
     "names and imports": lambda q: replace(q, words=()),
     "BM25 and names": lambda q: replace(q, imports=(), unused=()),
-    "as served": lambda q: q,
+    "all but vectors": lambda q: q,
+    "vectors": lambda q: replace(q, names=(), imports=(), unused=(), words=()),
+    "BM25 and vectors": lambda q: replace(q, names=(), imports=(), unused=()),
+    "all": lambda q: q,
 }
+WITH_VECTORS = ("vectors", "BM25 and vectors", "all")
 
 
-def from_uses(packages: Sequence[dict[str, str]]) -> list[Row]:
-    """Use to definition: at the line of a file that first uses a name of another file of its package.
-
-    The file is hidden from that line on; `used later` is at the line of the second use.
-    """
+def from_uses(packages: Iterable[Sequence[tuple[str, str, int | None]]]) -> list[Row]:
+    """Use to definition, of what `ranks_of_uses` gives for each package."""
     ranks: dict[tuple[str, str], list[int | None]] = defaultdict(list)
-    for files in packages:
-        with tempfile.TemporaryDirectory() as folder:
-            index = Index(Path(folder) / "index.sqlite")
-            index.put((path, "python", text, UNSAVED) for path, text in files.items())
-            for path in sorted(files):
-                for subset, name, source, offset in _uses(files, path):
-                    text = files[path][:offset]
-                    asked = query(path, "python", text, offset)
-                    for method, part in METHODS.items():
-                        found = ranked(
-                            index, part(asked), text, limit=DEEPEST, most_characters=1 << 30
-                        )
-                        defines = re.compile(
-                            rf"^(?:async def|def|class) {re.escape(name)}\b|^{re.escape(name)}\b *[:=]",
-                            re.MULTILINE,
-                        )
-                        places = (
-                            k
-                            for k, one in enumerate(found, 1)
-                            if one.path == source and defines.search(one.text)
-                        )
-                        ranks[subset, method].append(next(places, None))
-            index.close()
+    for found in packages:
+        for subset, method, rank in found:
+            ranks[subset, method].append(rank)
     return [
         row("use to definition", method, subset, found) for (subset, method), found in ranks.items()
     ]
+
+
+def ranks_of_uses(files: dict[str, str], encoder: Encoder) -> list[tuple[str, str, int | None]]:
+    """The ranks of definitions at lines of a package that use a name of another file: (subset, method, rank).
+
+    The file is hidden from that line on; `first use` and `second use` are lines where the name is used so.
+    """
+    ranks: list[tuple[str, str, int | None]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        index = Index(Path(folder) / "index.sqlite", encoder=encoder)
+        index.put((path, "python", text, UNSAVED) for path, text in files.items())
+        while index.follow(BATCH):
+            pass
+        for path in sorted(files):
+            for subset, name, source, offset in _uses(files, path):
+                text = files[path][:offset]
+                asked = query(path, "python", text, offset)
+                near = [id for id, _ in index.similar(asked.near, N_BLOCKS)]
+                defines = re.compile(
+                    rf"^(?:async def|def|class) {re.escape(name)}\b|^{re.escape(name)}\b *[:=]",
+                    re.MULTILINE,
+                )
+                for method, part in METHODS.items():
+                    more = [(SIMILAR, near)] if method in WITH_VECTORS else []
+                    found = ranked(
+                        index, part(asked), text, limit=DEEPEST, most_characters=1 << 30, more=more
+                    )
+                    places = (
+                        k
+                        for k, one in enumerate(found, 1)
+                        if one.path == source and defines.search(one.text)
+                    )
+                    ranks.append((subset, method, next(places, None)))
+        index.close()
+    return ranks
 
 
 def _uses(files: dict[str, str], path: str) -> Iterator[tuple[str, str, str, int]]:
@@ -228,7 +204,7 @@ def report(rows: Sequence[Row], command: str) -> str:
         f"`{command}`, on the newer of each pair of pinned held-out releases.",
         "",
         "Functions over 256 tokens are those over 820 characters. For uses, the file is hidden from the line on, and",
-        "the name itself is not typed yet. No vectors are in it: there is no encoder yet.",
+        "the name itself is not typed yet. Vectors are of the encoder beside `small`, fused by reciprocal rank.",
         "",
         "| task | method | queries | n | MRR | R@1 | R@5 | R@10 |",
         "|---|---|---|---|---|---|---|---|",
@@ -239,6 +215,21 @@ def report(rows: Sequence[Row], command: str) -> str:
         for r in rows
     ]
     return "\n".join(lines) + "\n"
+
+
+def _encoder() -> Encoder:
+    encoder = encoder_file.load()
+    if encoder is None:
+        raise SystemExit("the encoder does not fit the model; run training.fit_encoder small")
+    return encoder
+
+
+def _from_docstrings(texts: Sequence[str]) -> list[Row]:
+    return from_docstrings(texts, _encoder())
+
+
+def _ranks_of_uses(files: dict[str, str]) -> list[tuple[str, str, int | None]]:
+    return ranks_of_uses(files, _encoder())
 
 
 def main() -> None:
@@ -252,11 +243,17 @@ def main() -> None:
         packages = [sources(pin, options.folder) for pin in pins[1::2]]
     except DataError as error:
         raise SystemExit(f"evaluation data: {error}") from None
-    rows = from_docstrings([text for files in packages for _, text in sorted(files.items())])
-    rows += from_uses(packages)
+    texts = [text for files in packages for _, text in sorted(files.items())]
+    context = multiprocessing.get_context("spawn")
+    n_processes = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
+        said = pool.submit(_from_docstrings, texts)
+        uses = list(pool.map(_ranks_of_uses, packages))
+        rows = said.result() + from_uses(uses)
     command = "python -m warmline_engine.evaluation.retrieval_quality"
     told = {
         "command": command,
+        "encoder": _encoder().fingerprint,
         "releases": [pin.title for pin in pins[1::2]],
         "rows": [asdict(one) for one in rows],
     }

@@ -29,6 +29,7 @@ class Query:
 
     `names`: used near the cursor and not defined in the file, nearest first. `members`: of each name, what is accessed
     on it near the cursor, "" for the access that is being typed. `unused`: names imported and not used in the file yet.
+    `near`: the text that is compared by its meaning.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Query:
     imports: tuple[Import, ...]
     words: tuple[str, ...]
     unused: tuple[str, ...] = ()
+    near: str = ""
 
 
 def query(path: str, language: str, text: str, offset: int) -> Query:
@@ -75,13 +77,14 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
         tuple(bound),
         (*near, *words(" ".join(chosen))),
         tuple(one.name for one in bound if n_uses[one.name] < 2),
+        "\n".join(before),
     )
 
 
 def text_query(text: str) -> Query:
     """The query for words that a person typed."""
     names = tuple(dict.fromkeys(_NAME.findall(text)))
-    return Query("", "", names, {}, (), tuple(words(text)))
+    return Query("", "", names, {}, (), tuple(words(text)), near=text)
 
 
 def _names(text: str, source: bytes, language: str, start: int, end: int) -> list[tuple[int, str]]:

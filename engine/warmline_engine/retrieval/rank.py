@@ -12,7 +12,8 @@ from .split import header
 
 RRF_RANKS = 60  # of reciprocal-rank fusion: how little the first places differ
 DEFINED = 2  # what the place among the definitions of a name weighs against one by words
-N_BLOCKS = 40  # of BM25 that take part
+N_BLOCKS = 40  # of BM25, and of vectors, that take part
+SIMILAR = "similar meaning"  # why a block is there that vectors found
 MOST_DEFINITIONS = 6  # a name defined more often says little about which one is meant
 SHORT = 600  # characters up to which a definition is shown whole, else by its signature
 RECENT = 0.5  # what the file edited last gains; the one before gains half of it, and so on

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.retrieval.letters import Letters
 
 from warmline_engine.evaluation import retrieval_quality as quality
+from warmline_engine.evaluation import ways_of_finding as ways
+from warmline_engine.retrieval.split import split
 
 TEXT = '''class Box:
     def get(self, key):
@@ -66,16 +70,50 @@ def test_ranks_are_those_of_bm25_by_hand(
     documents: list[list[list[str]]], wanted: list[str], data: st.DataObject
 ) -> None:
     owner = data.draw(st.integers(0, len(documents) - 1))
-    index = quality.Bm25(documents)
+    index = ways.Bm25(documents)
     assert index.rank(wanted, owner) == _slow_rank(documents, wanted, owner)
 
 
 def test_a_rank_by_hand() -> None:
-    index = quality.Bm25([[["a", "b"]], [["a", "c"], ["d", "d"]], [["e", "e"]], [["f", "g"]]])
+    index = ways.Bm25([[["a", "b"]], [["a", "c"], ["d", "d"]], [["e", "e"]], [["f", "g"]]])
     assert index.rank(["d"], 1) == 1
     assert index.rank(["a", "d"], 0) == 2
     assert index.rank(["a"], 0) == index.rank(["a"], 1) == 2
     assert index.rank(["a"], 2) is None
+
+
+_scores = st.lists(st.integers(0, 4), min_size=1, max_size=9)
+
+
+@given(_scores)
+def test_ranks_of_all_are_the_rank_of_each(scores: list[int]) -> None:
+    drawn = np.array(scores, np.float64)
+    for text, found in enumerate(ways.ranks_of(drawn)):
+        having = [k for k, s in enumerate(sorted(scores, reverse=True), 1) if s == scores[text]]
+        assert found == ways.rank_of(drawn, text) == math.ceil(sum(having) / len(having))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=9))
+def test_fused_by_hand(pairs: list[tuple[int, int]]) -> None:
+    both = [np.array(column, np.float64) for column in zip(*pairs, strict=True)]
+    expected = [
+        sum(1 / (60 + ways.rank_of(scores, k)) for scores in both if scores[k])
+        for k in range(len(pairs))
+    ]
+    assert np.allclose(ways.fused(both), expected)
+
+
+def test_blocks_are_aggregated_as_said() -> None:
+    codes = ["def a(x):\n" + "    x = quiz(x)\n" * 80, "def b(y):\n    return y\n"]
+    found = ways.ways_of_finding(codes, Letters())
+    (asked,) = Letters().encode(["quiz"])
+    blocks = [Letters().encode([b.text for b in split(code, "python").blocks]) for code in codes]
+    assert len(blocks[0]) > 1
+    nearest = [1 + max(float(one @ asked) for one in of) for of in blocks]
+    assert np.allclose(found[ways.NEAREST]("quiz"), nearest)
+    sums = [sum(of) for of in blocks]
+    means = [1 + float(total @ asked) / float(np.linalg.norm(total)) for total in sums]
+    assert np.allclose(found[ways.MEAN]("quiz"), means, atol=1e-6)
 
 
 def test_uses_stand_behind_imports_and_know_their_file() -> None:
@@ -89,10 +127,15 @@ def test_uses_stand_behind_imports_and_know_their_file() -> None:
 
 def test_a_package_is_measured() -> None:
     files = {"p/__init__.py": "", "p/store.py": STORE, "p/use.py": USES}
-    rows = {(row.subset, row.method): row for row in quality.from_uses([files])}
-    assert rows["first use", "as served"].recall_1 == 1
+    rows = {
+        (row.subset, row.method): row
+        for row in quality.from_uses([quality.ranks_of_uses(files, Letters())])
+    }
+    assert rows["first use", "all but vectors"].recall_1 == 1
+    # one other file defines something, so whatever ranks all finds it
+    assert rows["first use", "vectors"].recall_5 == 1
     assert rows["first use", "names"].n == 1
-    said = [row for row in quality.from_docstrings([TEXT]) if row.subset == "all"]
-    assert len(said) == 4
+    said = [row for row in quality.from_docstrings([TEXT], Letters()) if row.subset == "all"]
+    assert len(said) == 4 + 3 + 2
     report = quality.report([*rows.values(), *said], "command")
-    assert report.count("\n| ") == len(rows) + 4 + 1
+    assert report.count("\n| ") == len(rows) + len(said) + 1
