@@ -246,9 +246,9 @@ class Librarian(threading.Thread):
             # .gitignore files may have changed too
             workspace.rules = Rules(workspace.rules.root, workspace.excluded)
             globs = [part for glob in workspace.excluded for part in ("--exclude", glob)]
-            command = [sys.executable, "-m", "warmline_engine.retrieval.index_command", *globs]
+            command = [sys.executable, "-m", "warmline_engine.retrieval.index_command"]
             workspace.builder = subprocess.Popen(
-                [*command, "--", str(workspace.rules.root)],
+                [*command, "--words-only", *globs, "--", str(workspace.rules.root)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
+from warmline_engine.retrieval import encoder_file
 from warmline_engine.retrieval.build import build
 from warmline_engine.retrieval.files import Rules
 from warmline_engine.retrieval.index import UNSAVED, Index
+from warmline_engine.retrieval.index_command import encode
 from warmline_engine.retrieval.query import query
-from warmline_engine.retrieval.rank import ranked
+from warmline_engine.retrieval.rank import N_BLOCKS, SIMILAR, ranked
 
 
 def main() -> None:
@@ -66,16 +68,21 @@ def copy(root: Path, n_files: int, most_bytes: int, seed: int) -> int:
 def measured(
     root: Path, database: Path, n_bytes: int, options: argparse.Namespace
 ) -> dict[str, object]:
-    index, rules = Index(database), Rules(root, ())
+    index, rules = Index(database, encoder=encoder_file.load()), Rules(root, ())
     start, cpu = time.perf_counter(), time.process_time()
     done = build(index, rules)
     wall_s, cpu_s = time.perf_counter() - start, time.process_time() - cpu
     again_s = seconds(lambda: build(index, rules))
+    n_bytes_of_words = database.stat().st_size
+    encoding_s = seconds(lambda: encode(index))
+    index.similar("", 1)  # reads the vectors; afterwards those alone that were added
     rng = random.Random(options.seed)
     paths = rng.sample(sorted(index.stamps()), min(options.queries, done.n_files))
     searches: list[float] = []
     cold_s: float | None = None
+    similar: list[float] = []
     rankings: list[float] = []
+    with_vectors: list[float] = []
     edits: list[float] = []
     for path in paths:
         text = (root / path).read_text("utf-8", "replace")
@@ -84,15 +91,24 @@ def measured(
         took = seconds(lambda asked=asked: index.search(asked.words, 40))
         cold_s = cold_s or took
         searches.append(took)
+        similar.append(seconds(lambda asked=asked: index.similar(asked.near, N_BLOCKS)))
         rankings.append(
             seconds(lambda p=path, t=text, o=offset: ranked(index, query(p, "python", t, o), t))
         )
+
+        def with_all(path: str = path, text: str = text, offset: int = offset) -> None:
+            asked = query(path, "python", text, offset)
+            near = [id for id, _ in index.similar(asked.near, N_BLOCKS)]
+            ranked(index, asked, text, more=[(SIMILAR, near)])
+
+        with_vectors.append(seconds(with_all))
         edited = (
             f"{text[:offset]}\n\n\ndef added_just_now(first):\n    return first\n{text[offset:]}"
         )
 
         def edit(path: str = path, edited: str = edited) -> None:
             index.put([(path, "python", edited, UNSAVED)])
+            index.follow(64)
             index.search(["added_just_now"], 5)
 
         edits.append(seconds(edit))
@@ -107,10 +123,14 @@ def measured(
         "build_cpu_s": round(cpu_s, 1),
         "files_a_second": round(done.n_put / wall_s, 1),
         "build_again_s": round(again_s, 2),
-        "database_megabytes": round(database.stat().st_size / 1e6, 1),
+        "encoding_s": round(encoding_s, 1),
+        "database_megabytes": round(n_bytes_of_words / 1e6, 1),
+        "with_vectors_megabytes": round(database.stat().st_size / 1e6, 1),
         "first_search_ms": round(1e3 * (cold_s or 0), 1),
         "search_ms": percentiles(searches),
+        "similar_ms": percentiles(similar),
         "query_and_rank_ms": percentiles(rankings),
+        "query_and_rank_with_vectors_ms": percentiles(with_vectors),
         "edit_to_found_ms": percentiles(edits),
         "peak_memory_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1),
         "load_average": round(os.getloadavg()[0], 2),

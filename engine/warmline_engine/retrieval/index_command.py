@@ -13,11 +13,15 @@ from warmline_engine.exclusion import SECRETS
 from warmline_engine.places import index_path
 
 from .build import Progress, build
+from .encoder import Encoder
 from .files import Rules
 from .index import Index
+from .vectors import BATCH
 
 
-def opened(folder: Path, excluded: tuple[str, ...] = SECRETS) -> tuple[Index, Rules]:
+def opened(
+    folder: Path, excluded: tuple[str, ...] = SECRETS, encoder: Encoder | None = None
+) -> tuple[Index, Rules]:
     """The index and the rules of a workspace, whose files by the globs given stay unread.
 
     Raises: RetrievalError, when it is no folder.
@@ -29,7 +33,25 @@ def opened(folder: Path, excluded: tuple[str, ...] = SECRETS) -> tuple[Index, Ru
         path = index_path(root)
     except OSError as error:
         raise RetrievalError(f"the cache folder cannot be made: {error}") from None
-    return Index(path, say), Rules(root, excluded)
+    return Index(path, say, encoder), Rules(root, excluded)
+
+
+def default_encoder() -> Encoder | None:
+    """The encoder that ships. It takes a second: torch is loaded for it."""
+    from .encoder_file import load
+
+    return load()
+
+
+def encode(index: Index) -> int:
+    """Makes the vectors that are missing; how many.
+
+    Raises: IndexBusy, IndexFull, RetrievalError.
+    """
+    n_encoded = 0
+    while n := index.follow(BATCH):
+        n_encoded += n
+    return n_encoded
 
 
 def say(text: str) -> None:
@@ -59,14 +81,25 @@ def main(arguments: list[str] | None = None) -> int:
         action="append",
         help="files to leave unread, instead of secrets",
     )
+    parser.add_argument(
+        "--words-only",
+        action="store_true",
+        help="leave vectors to the first search: completions do not use them",
+    )
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
     start = time.monotonic()
     try:
-        index, rules = opened(options.path, tuple(options.exclude or SECRETS))
+        excluded = tuple(options.exclude or SECRETS)
+        index, rules = opened(options.path, excluded)
         done = build(index, rules, shown)
         n_files, n_chunks = index.counts()
         index.close()
+        n_encoded = 0
+        if not options.words_only:
+            index, _ = opened(options.path, excluded, default_encoder())
+            n_encoded = encode(index)
+            index.close()
     except EngineError as error:
         say(str(error))
         return 1
@@ -80,13 +113,14 @@ def main(arguments: list[str] | None = None) -> int:
             "chunks": n_chunks,
             "read": done.n_put,
             "removed": done.n_removed,
+            "encoded": n_encoded,
             "elapsed_s": round(elapsed_s, 3),
         }
         print(json.dumps(result))
     else:
         print(
             f"{rules.root}: {n_files} files, {n_chunks} chunks; "
-            f"{done.n_put} read, {done.n_removed} removed in {elapsed_s:.1f} s"
+            f"{done.n_put} read, {done.n_removed} removed, {n_encoded} blocks encoded in {elapsed_s:.1f} s"
         )
     return 0
 

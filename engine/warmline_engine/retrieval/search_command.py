@@ -10,11 +10,12 @@ from pathlib import Path
 from warmline_engine.errors import EngineError, RetrievalError
 
 from .build import build
-from .index_command import opened, say, shown
+from .index_command import default_encoder, encode, opened, say, shown
 from .query import text_query
-from .rank import ranked
+from .rank import N_BLOCKS, SIMILAR, ranked
 
 MOST = 100
+LEAST_SIMILAR = 0.4  # cosine: 9 of 10 functions are so near to their docstring, of others 1 of 25
 _ANY = 1 << 30  # characters: a person may read as much as was found
 
 
@@ -32,10 +33,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if not 1 <= options.limit <= MOST:
             raise RetrievalError(f"--limit takes 1 to {MOST}, got {options.limit}")
-        index, rules = opened(options.path)
+        index, rules = opened(options.path, encoder=default_encoder())
         build(index, rules, shown)
+        encode(index)
+        text = " ".join(options.words)
+        near = [id for id, score in index.similar(text, N_BLOCKS) if score >= LEAST_SIMILAR]
         found = ranked(
-            index, text_query(" ".join(options.words)), limit=options.limit, most_characters=_ANY
+            index,
+            text_query(text),
+            limit=options.limit,
+            most_characters=_ANY,
+            more=[(SIMILAR, near)],
         )
         index.close()
     except EngineError as error:

@@ -13,7 +13,7 @@ from warmline_engine.places import index_path
 from warmline_engine.retrieval import index_command, search_command
 from warmline_lsp.cli import PASSED_ON, make_parser
 
-JSON_FIELDS = {"root", "files", "chunks", "read", "removed", "elapsed_s"}
+JSON_FIELDS = {"root", "files", "chunks", "read", "removed", "encoded", "elapsed_s"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def test_index_then_search(root: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert index_command.main([str(root), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert set(told) == JSON_FIELDS
-    assert (told["files"], told["read"]) == (1, 1)
+    assert (told["files"], told["read"], told["encoded"]) == (1, 1, 1)
     assert index_command.main([str(root)]) == 0
-    assert "0 read, 0 removed" in capsys.readouterr().out
+    assert "0 read, 0 removed, 0 blocks encoded" in capsys.readouterr().out
     assert search_command.main(["config", "--path", str(root), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["path"], found["line"], found["name"]) == ("a.py", 1, "readConfig")
@@ -51,6 +51,18 @@ def test_search_sees_what_changed_and_finds_nothing(
     (root / "b.py").write_text("def added(path):\n    return path\n")
     assert search_command.main(["added", "--path", str(root)]) == 0
     assert "b.py:1" in capsys.readouterr().out
+
+
+def test_search_finds_what_says_the_same_in_other_words(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "b.py").write_text("def mean(values):\n    return sum(values) / len(values)\n")
+    assert index_command.main([str(root), "--words-only", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["encoded"] == 0
+    # vectors that are missing are made by who searches
+    assert search_command.main(["average", "of", "numbers", "--path", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found[0]["path"], found[0]["why"]) == ("b.py", "similar meaning")
 
 
 @pytest.mark.parametrize(
