@@ -26,7 +26,7 @@ from warmline_engine.retrieval.files import Rules
 from warmline_engine.retrieval.index import UNSAVED, Index
 from warmline_engine.retrieval.index_command import encode
 from warmline_engine.retrieval.query import query
-from warmline_engine.retrieval.rank import N_BLOCKS, SIMILAR, ranked
+from warmline_engine.retrieval.rank import N_BLOCKS, ranked
 
 
 def main() -> None:
@@ -98,8 +98,7 @@ def measured(
 
         def with_all(path: str = path, text: str = text, offset: int = offset) -> None:
             asked = query(path, "python", text, offset)
-            near = [id for id, _ in index.similar(asked.near, N_BLOCKS)]
-            ranked(index, asked, text, more=[(SIMILAR, near)])
+            ranked(index, asked, text, near=index.similar(asked.near, N_BLOCKS))
 
         with_vectors.append(seconds(with_all))
         edited = (

@@ -27,7 +27,7 @@ from warmline_engine.retrieval import encoder_file
 from warmline_engine.retrieval.encoder import Encoder
 from warmline_engine.retrieval.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
-from warmline_engine.retrieval.rank import N_BLOCKS, SIMILAR, ranked
+from warmline_engine.retrieval.rank import N_BLOCKS, ranked
 from warmline_engine.retrieval.vectors import BATCH
 from warmline_engine.retrieval.words import words
 
@@ -35,7 +35,7 @@ from .cross_file import line_behind_imports, names_from_package, parsed_module
 from .edits import lines_of
 from .releases import FOLDER, PINS, DataError, read_pins, sources
 from .traces import is_code
-from .ways_of_finding import FUSED, fused, rank_of, ways_of_finding
+from .ways_of_finding import FUSED, added, fused, rank_of, ways_of_finding
 
 LONG = 820  # characters of a function of 256 tokens, about
 LEAST_WORDS = 4  # of a docstring's first paragraph
@@ -103,7 +103,8 @@ def from_docstrings(files: Sequence[str], encoder: Encoder) -> list[Row]:
     for k in asked:
         scores = {name: way(found[k].said) for name, way in ways.items()}
         for name, parts in FUSED.items():
-            scores[name] = fused([scores[part] for part in parts])
+            scores[f"{name}, by rank"] = fused([scores[part] for part in parts])
+            scores[f"{name}, by score"] = added(*(scores[part] for part in parts))
         for name, of_all in scores.items():
             ranks[name][k] = rank_of(of_all, k) if of_all[k] > 0 else None
     return [
@@ -158,15 +159,15 @@ def ranks_of_uses(files: dict[str, str], encoder: Encoder) -> list[tuple[str, st
             for subset, name, source, offset in _uses(files, path):
                 text = files[path][:offset]
                 asked = query(path, "python", text, offset)
-                near = [id for id, _ in index.similar(asked.near, N_BLOCKS)]
+                similar = index.similar(asked.near, N_BLOCKS)
                 defines = re.compile(
                     rf"^(?:async def|def|class) {re.escape(name)}\b|^{re.escape(name)}\b *[:=]",
                     re.MULTILINE,
                 )
                 for method, part in METHODS.items():
-                    more = [(SIMILAR, near)] if method in WITH_VECTORS else []
+                    near = similar if method in WITH_VECTORS else []
                     found = ranked(
-                        index, part(asked), text, limit=DEEPEST, most_characters=1 << 30, more=more
+                        index, part(asked), text, limit=DEEPEST, most_characters=1 << 30, near=near
                     )
                     places = (
                         k
@@ -204,7 +205,8 @@ def report(rows: Sequence[Row], command: str) -> str:
         f"`{command}`, on the newer of each pair of pinned held-out releases.",
         "",
         "Functions over 256 tokens are those over 820 characters. For uses, the file is hidden from the line on, and",
-        "the name itself is not typed yet. Vectors are of the encoder beside `small`, fused by reciprocal rank.",
+        "the name itself is not typed yet. Vectors are of the encoder beside `small`; fused by reciprocal rank, or by",
+        "score as `retrieval/rank.py` does where it has vectors.",
         "",
         "| task | method | queries | n | MRR | R@1 | R@5 | R@10 |",
         "|---|---|---|---|---|---|---|---|",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmline_engine.retrieval.encoder import Encoder, unit
-from warmline_engine.retrieval.rank import RRF_RANKS
+from warmline_engine.retrieval.rank import COSINE, RRF_RANKS
 from warmline_engine.retrieval.split import split
 from warmline_engine.retrieval.words import words
 
@@ -56,11 +56,16 @@ def ways_of_finding(codes: Sequence[str], encoder: Encoder) -> dict[str, Way]:
 
 
 def fused(ways: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Scores by reciprocal-rank fusion of several, as the index fuses them. Shapes: each [texts] → [texts]."""
+    """Scores by reciprocal-rank fusion of several. Shapes: each [texts] → [texts]."""
     total = np.zeros(len(ways[0]))
     for scores in ways:
         total += np.where(scores > 0, 1 / (RRF_RANKS + ranks_of(scores)), 0)
     return total
+
+
+def added(by_words: NDArray[np.float64], by_vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores by words and by vectors in one, as `rank.together` adds them. Shapes: two [texts] → [texts]."""
+    return by_words / max(by_words.max(), 1e-9) + COSINE * by_vectors
 
 
 def ranks_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,7 +13,8 @@ from .split import header
 RRF_RANKS = 60  # of reciprocal-rank fusion: how little the first places differ
 DEFINED = 2  # what the place among the definitions of a name weighs against one by words
 N_BLOCKS = 40  # of BM25, and of vectors, that take part
-SIMILAR = "similar meaning"  # why a block is there that vectors found
+COSINE = 2.0  # what it weighs against the share of the best BM25: the best of several on packages of the corpus
+WORDS, MEANING = "similar words", "similar meaning"  # why a block is there
 MOST_DEFINITIONS = 6  # a name defined more often says little about which one is meant
 SHORT = 600  # characters up to which a definition is shown whole, else by its signature
 RECENT = 0.5  # what the file edited last gains; the one before gains half of it, and so on
@@ -40,12 +41,12 @@ def ranked(
     visible: tuple[int, int] | None = None,
     limit: int = 20,
     most_characters: int = 8_000,
-    more: Iterable[tuple[str, list[int]]] = (),
+    near: Sequence[tuple[int, float]] = (),
 ) -> list[Found]:
     """What to read for a query, best first, within a budget of characters.
 
     `open_text` is what the model sees of the file being completed, `visible` which part of that file (None: all of it);
-    `recent` are paths edited lately, the last one first; `more` are other rankings to fuse, as (why, chunk ids).
+    `recent` are paths edited lately, the last one first; `near` are blocks by their vectors, as (chunk id, cosine).
     """
     scores: dict[int, _Score] = {}
     chunks: dict[int, Chunk] = {}
@@ -54,12 +55,11 @@ def ranked(
         for rank, chunk in enumerate(list_of):
             chunks[chunk.id] = chunk
             scores.setdefault(chunk.id, _Score(tier, why)).add(rank, DEFINED)
-    hits = index.search(query.words, N_BLOCKS)
-    for why, ids in [("similar words", [id for id, _ in hits]), *more]:
-        chunks |= index.chunks(id for id in ids if id not in chunks)
-        for rank, id in enumerate(ids):
-            if id in chunks:
-                scores.setdefault(id, _Score(2, why)).add(rank)
+    similar = together(index.search(query.words, N_BLOCKS), near)
+    chunks |= index.chunks(id for id, _ in similar if id not in chunks)
+    for rank, (id, why) in enumerate(similar):
+        if id in chunks:
+            scores.setdefault(id, _Score(2, why)).add(rank)
     for rank, path in enumerate(recent):
         for id, chunk in chunks.items():
             if chunk.path == path:
@@ -82,6 +82,26 @@ def ranked(
         if len(found) == limit:
             break
     return found
+
+
+def together(
+    by_words: Sequence[tuple[int, float]], by_vectors: Sequence[tuple[int, float]]
+) -> list[tuple[int, str]]:
+    """One ranking of two, as (id, why): by BM25 as a share of the best one's, and so many times the cosine.
+
+    Who is in one ranking alone has nothing, or the least cosine, in the other.
+    """
+    best = max((score for _, score in by_words), default=0.0) or 1.0
+    least = min((cosine for _, cosine in by_vectors), default=0.0)
+    shares = {id: score / best for id, score in by_words}
+    cosines = dict(by_vectors)
+    totals = {
+        id: shares.get(id, 0.0) + COSINE * cosines.get(id, least) for id in {**shares, **cosines}
+    }
+    return [
+        (id, WORDS if id in shares else MEANING)
+        for id in sorted(totals, key=lambda id: (-totals[id], id))
+    ]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from warmline_engine.errors import EngineError, RetrievalError
 from .build import build
 from .index_command import default_encoder, encode, opened, say, shown
 from .query import text_query
-from .rank import N_BLOCKS, SIMILAR, ranked
+from .rank import N_BLOCKS, ranked
 
 MOST = 100
 LEAST_SIMILAR = 0.4  # cosine: 9 of 10 functions are so near to their docstring, of others 1 of 25
@@ -37,13 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
         build(index, rules, shown)
         encode(index)
         text = " ".join(options.words)
-        near = [id for id, score in index.similar(text, N_BLOCKS) if score >= LEAST_SIMILAR]
+        near = [one for one in index.similar(text, N_BLOCKS) if one[1] >= LEAST_SIMILAR]
         found = ranked(
             index,
             text_query(text),
             limit=options.limit,
             most_characters=_ANY,
-            more=[(SIMILAR, near)],
+            near=near,
         )
         index.close()
     except EngineError as error:

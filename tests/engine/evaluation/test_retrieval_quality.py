@@ -12,6 +12,7 @@ from tests.engine.retrieval.letters import Letters
 
 from warmline_engine.evaluation import retrieval_quality as quality
 from warmline_engine.evaluation import ways_of_finding as ways
+from warmline_engine.retrieval.rank import together
 from warmline_engine.retrieval.split import split
 
 TEXT = '''class Box:
@@ -103,6 +104,13 @@ def test_fused_by_hand(pairs: list[tuple[int, int]]) -> None:
     assert np.allclose(ways.fused(both), expected)
 
 
+def test_scores_are_added_as_the_index_does() -> None:
+    by_words, cosines = [3.0, 0.0, 1.5], [0.1, 0.9, 0.8]
+    order = together(list(enumerate(by_words)), list(enumerate(cosines)))
+    totals = ways.added(np.array(by_words), np.array(cosines) + 1)
+    assert [text for text, _ in order] == np.argsort(-totals).tolist() == [2, 1, 0]
+
+
 def test_blocks_are_aggregated_as_said() -> None:
     codes = ["def a(x):\n" + "    x = quiz(x)\n" * 80, "def b(y):\n    return y\n"]
     found = ways.ways_of_finding(codes, Letters())
@@ -136,6 +144,6 @@ def test_a_package_is_measured() -> None:
     assert rows["first use", "vectors"].recall_5 == 1
     assert rows["first use", "names"].n == 1
     said = [row for row in quality.from_docstrings([TEXT], Letters()) if row.subset == "all"]
-    assert len(said) == 4 + 3 + 2
+    assert len(said) == 4 + 3 + 4
     report = quality.report([*rows.values(), *said], "command")
     assert report.count("\n| ") == len(rows) + len(said) + 1

@@ -13,7 +13,7 @@ from warmline_engine.retrieval.grammars import GRAMMARS, language_of
 from warmline_engine.retrieval.imports import imports
 from warmline_engine.retrieval.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
-from warmline_engine.retrieval.rank import Found, ranked
+from warmline_engine.retrieval.rank import Found, ranked, together
 
 STORE = (
     'LIMIT = 3\n\n\nclass Store:\n    """Keeps items."""\n\n'
@@ -151,11 +151,28 @@ def test_a_budget_is_kept(index: Index) -> None:
     assert ranked(index, asking, text, limit=1) == whole[:1]
 
 
-def test_another_ranking_is_fused(index: Index) -> None:
+def test_what_vectors_found_is_there(index: Index) -> None:
     lonely = next(chunk for chunk in index.named("lonely"))
     asking, text = asked("new.py", "unrelated(|")
-    found = ranked(index, asking, text, more=[("similar meaning", [lonely.id, 10**9])])
+    found = ranked(index, asking, text, near=[(lonely.id, 0.5), (10**9, 0.4)])
     assert ("lonely", "similar meaning") in [(one.name, one.why) for one in found]
+
+
+_hits = st.dictionaries(st.integers(0, 8), st.sampled_from([0.25, 0.5, 1.0]), max_size=6)
+
+
+@given(_hits, _hits)
+def test_words_and_vectors_together(
+    by_words: dict[int, float], by_vectors: dict[int, float]
+) -> None:
+    def total(chunk: int) -> float:
+        share = by_words[chunk] / max(by_words.values()) if chunk in by_words else 0
+        return share + 2 * by_vectors.get(chunk, min(by_vectors.values()) if by_vectors else 0)
+
+    found = together(list(by_words.items()), list(by_vectors.items()))
+    expected = sorted(by_words.keys() | by_vectors.keys(), key=lambda c: (-total(c), c))
+    assert [chunk for chunk, _ in found] == expected
+    assert all((why == "similar words") == (chunk in by_words) for chunk, why in found)
 
 
 _broken = st.lists(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -216,6 +220,37 @@ def test_a_vector_of_another_length_is_left_out(index: Index, path: Path) -> Non
     connection.commit()
     connection.close()
     assert len(index.similar("width", 5)) == 1
+
+
+ENCODE_SLOWLY = """
+import sys
+from pathlib import Path
+from tests.engine.retrieval.letters import Letters
+from warmline_engine.retrieval.index import Index
+index = Index(Path(sys.argv[1]), encoder=Letters())
+while n := index.follow(10):
+    print(n, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+def test_killed_while_encoding(index: Index, path: Path) -> None:
+    put(index, {f"m{k}.py": TEXTS[4].replace("another", f"another_{k}") for k in range(100)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENCODE_SLOWLY, str(path)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(3):
+        assert int(process.stdout.readline()) == 10
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    n = len(index.similar("quiz", 1000))
+    # whole transactions of ten
+    assert n >= 30
+    assert n % 10 == 0
+    follow_all(index, 100)
+    check(index, "quiz", 1000)
 
 
 def test_a_full_disk_keeps_what_was_encoded(index: Index) -> None:
