@@ -229,7 +229,8 @@ def main() -> None:
         options.seed,
     )
     for name, pairs in (("docstrings", docstrings), ("calls", calls)):
-        judged = [pair for pair in pairs if pair.origin in aside][:2000]
+        judged = [pair for pair in pairs if pair.origin in aside]
+        judged = random.Random(options.seed).sample(judged, min(2000, len(judged)))
         print(f"{name} of packages set aside: MRR {mean_reciprocal_rank(part, judged):.3f}")
     model = fit(embedded, docstrings, calls, options.seed)
     tensors = {
