@@ -11,8 +11,14 @@ from typing import Any
 
 from workbench import WITHIN_S
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCES = [str(ROOT / folder) for folder in ("lsp_server", "engine", "kernels")]
 _SCRIPT = """#!{python}
 import json, os, sys
+
+# this checkout, for the engine too, whatever is installed
+sys.path[:0] = {sources!r}
+os.environ["PYTHONPATH"] = os.pathsep.join({sources!r})
 
 from warmline_lsp.cli import main
 from warmline_lsp.server import WarmlineServer
@@ -23,7 +29,13 @@ def trace(self, event, **what):
         file.write(json.dumps({{"event": event, "server": os.getpid(), **what}}) + "\\n")
 
 
-WarmlineServer.trace = trace
+def tell_better(self, uri, offset):
+    trace(self, "better", uri=uri)
+    told(self, uri, offset)
+
+
+told = WarmlineServer._tell_better
+WarmlineServer.trace, WarmlineServer._tell_better = trace, tell_better
 sys.exit(main())
 """
 
@@ -35,7 +47,7 @@ class Trace:
         self.command = folder / "warmline"
         self._log = folder / "trace.jsonl"
         self._log.touch()
-        self.command.write_text(_SCRIPT.format(python=python, log=str(self._log)))
+        self.command.write_text(_SCRIPT.format(python=python, sources=SOURCES, log=str(self._log)))
         self.command.chmod(0o755)
 
     def events(self) -> list[dict[str, Any]]:

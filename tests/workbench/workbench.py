@@ -62,6 +62,17 @@ WATCH_GHOST = """(ghost) => {
     });
 }"""
 
+KEEP_GHOSTS = """(read) => {
+    const readGhost = eval(read);
+    window.ghosts = [];
+    const look = () => {
+        const text = readGhost();
+        if (text.trim() && text !== window.ghosts.at(-1)) window.ghosts.push(text);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
 
 class CodeServer:
     """VS Code's server half with an extension and a workspace of its own."""
@@ -231,6 +242,14 @@ class Workbench:
         late = "new Promise((_, no) => setTimeout(() => no(new Error('no ghost text')), 20000))"
         return float(self.page.evaluate(f"() => Promise.race([window.ghostAfter, {late}])"))
 
+    def keep_ghosts(self) -> None:
+        """From now on each ghost text is remembered."""
+        self.page.evaluate(KEEP_GHOSTS, READ_GHOST)
+
+    def ghosts(self) -> list[str]:
+        """What was shown since they are kept, one behind the other."""
+        return list(self.page.evaluate("window.ghosts"))
+
     def has_ghost(self) -> bool:
         return bool(self.page.evaluate(READ_GHOST).strip())
 
@@ -238,6 +257,14 @@ class Workbench:
         """Waits until the ghost text is just this."""
         self.page.wait_for_function(
             f"(text) => ({READ_GHOST})() === text", arg=text, timeout=WITHIN_S * 1000
+        )
+
+    def wait_for_ghost_like(self, pattern: str) -> None:
+        """Waits until the ghost text matches a regular expression of JavaScript."""
+        self.page.wait_for_function(
+            f"(pattern) => new RegExp(pattern).test(({READ_GHOST})())",
+            arg=pattern,
+            timeout=WITHIN_S * 1000,
         )
 
     def save(self, file: str) -> str:

@@ -8,12 +8,14 @@ export interface Better {
 }
 
 /** Shows the better completion where the cursor still stands and nothing was typed; else it is of no use. */
-export function showBetter(told: Better): void {
+export async function showBetter(told: Better): Promise<void> {
   const editor = vscode.window.activeTextEditor;
   if (editor?.document.uri.toString() !== told.uri || editor.document.version !== told.version)
     return;
   const { active, isEmpty } = editor.selection;
   const { line, character } = told.position;
   if (!isEmpty || active.line !== line || active.character !== character) return;
-  void vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+  // what is shown would stay, and the better one be but its alternative
+  await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+  await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
 }

@@ -1,0 +1,57 @@
+"""A VS Code with the extension of this checkout, its windows, and the pictures that are kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from traced import ROOT, Trace
+from workbench import CodeServer, Workbench, launch
+
+PICTURES = ROOT / ".work/pictures"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A VS Code that runs the traced server."""
+
+    code: CodeServer
+    trace: Trace
+
+
+@contextmanager
+def started(folder: Path, files: dict[str, str], **settings: Any) -> Iterator[Started]:
+    """A VS Code on a workspace of these files, with settings of the extension beside the usual."""
+    (folder / "server").mkdir()
+    trace = Trace(folder / "server", ROOT / ".venv/bin/python")
+    # what is tested is how text comes and goes, not how likely it is
+    usual = {"command": str(trace.command), "idleExitMinutes": 0.1, "showUnsure": True}
+    in_force = {f"warmline.{name}": value for name, value in (usual | settings).items()}
+    code = CodeServer(folder / "code", ROOT / "editors/vscode/warmline.vsix", in_force)
+    for name, text in files.items():
+        path = code.workspace / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    try:
+        yield Started(code, trace)
+    finally:
+        code.stop()
+
+
+@contextmanager
+def browsing(playwright: Any, folder: Path) -> Iterator[Any]:
+    """A browser for windows."""
+    context = launch(playwright, folder / "profile")
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def keep_picture(bench: Workbench, name: str) -> None:
+    """Keeps what a window shows."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    bench.page.screenshot(path=str(PICTURES / f"{name}.png"))

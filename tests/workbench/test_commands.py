@@ -1,0 +1,83 @@
+"""Commands of the extension in a real VS Code, as a person runs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import browsing, keep_picture, started
+from workbench import Workbench
+
+COMMENT_FIRST = "Warmline: Write a comment, then the code"
+SHOW_CONTEXT = "Warmline: Show what the model sees"
+STORE = """import json
+
+
+class Store:
+    def load(self):
+        # read the file
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def reload(self):
+        """
+FILES = {
+    "store.py": STORE,
+    "shapes.py": "def area(side):\n    return side * side\n",
+    "use.py": "from shapes import area\n\n\nx = ",
+}
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def window(run_folder: Path) -> Iterator[Workbench]:
+    with (
+        started(run_folder, FILES) as vscode,
+        sync_playwright() as playwright,
+        browsing(playwright, run_folder) as context,
+    ):
+        bench = Workbench(context, vscode.code)
+        bench.open("store.py")
+        yield bench
+
+
+@pytest.fixture
+def workbench(window: Workbench, request: pytest.FixtureRequest) -> Iterator[Workbench]:
+    yield window
+    keep_picture(window, request.node.name)
+
+
+def test_a_comment_comes_first_and_then_the_code(workbench: Workbench) -> None:
+    workbench.show("store.py")
+    workbench.press("Control+End")
+    workbench.command(COMMENT_FIRST)
+    workbench.wait_for_ghost_like(r"^# \w.*\n\s+\w")
+    ghost = workbench.ghost()
+    workbench.press("Tab")
+    workbench.press("Escape")
+    saved = workbench.save("store.py")
+    assert saved.startswith(STORE + ghost.split("\n")[0])
+    compile(saved.removesuffix("\n"), "store.py", "exec")
+
+
+def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
+    workbench.show("use.py")
+    workbench.press("Control+End")
+    workbench.type("a")
+    assert workbench.ghost()
+    workbench.press("Escape")
+    workbench.command(SHOW_CONTEXT)
+    lines = workbench.page.locator(".editor-instance").nth(1).locator(".view-lines")
+    lines.get_by_text("What Warmline shows the model in use.py").wait_for()
+    shown = lines.inner_text().replace("\u00a0", " ")
+    assert "## shapes.py:1 `area`" in shown
+    assert "return side * side" in shown

@@ -1,0 +1,58 @@
+"""Two models in a real VS Code: the small one answers at once, the base model in its place later."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import browsing, keep_picture, started
+from traced import ROOT, wait_until
+from workbench import Workbench
+
+# where the two models say different things
+TEXT = """import json
+
+
+class Store:
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def save(self):
+"""
+
+
+def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    pair = {
+        "model": str(ROOT / "training/checkpoints/base"),
+        "smallModel": "small",
+        "switching": "deadline",
+        "switchWithinMs": 10,
+    }
+    with (
+        started(tmp_path, {"store.py": TEXT}, **pair) as vscode,
+        sync_playwright() as playwright,
+        browsing(playwright, tmp_path) as context,
+    ):
+        bench, trace = Workbench(context, vscode.code), vscode.trace
+        bench.open("store.py")
+        bench.press("Control+End")
+        bench.keep_ghosts()
+        bench.type("        w")
+        wait_until(lambda: trace.count("better") == 1)
+        # VS Code asks once more, and the server has the answer at hand
+        wait_until(lambda: trace.count("answer", "offer") == 1)
+        wait_until(lambda: len(bench.ghosts()) == 2)
+        first, better = bench.ghosts()
+        keep_picture(bench, "better")
+        assert first != better
+        bench.press("Tab")
+        bench.press("Escape")
+        assert bench.save("store.py").startswith(TEXT + "        w" + better)
