@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -44,18 +45,26 @@ def wait(found: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def nvim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def settings() -> dict[str, Any]:
+    """Settings of the server; a test may have others."""
+    return {"model": os.environ.get("WARMLINE_MODEL", "small")}
+
+
+@pytest.fixture
+def nvim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> Iterator[Any]:
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    model = os.environ.get("WARMLINE_MODEL", "small")
+    in_force = json.dumps({"idleExitMinutes": 0.1, **settings})
     (tmp_path / "init.lua").write_text(
         f'vim.opt.runtimepath:append("{ROOT}/editors/neovim")\n'
         f'require("warmline").setup({{ command = {{ "{BIN}/warmline", "lsp" }},'
-        f' settings = {{ model = "{model}", idleExitMinutes = 0.1 }} }})\n'
+        f" settings = vim.json.decode('{in_force}') }})\n"
     )
     file = tmp_path / "store.py"
     file.write_text(TEXT)
@@ -181,3 +190,59 @@ def test_each_buffer_has_the_other_files_of_its_project(nvim: Any, tmp_path: Pat
         return [item["name"] for item in answer["items"]] if isinstance(answer, dict) else []
 
     assert wait(names) == ["area"]
+
+
+PAIR = {
+    "model": str(ROOT / "training/checkpoints/base"),
+    "smallModel": "small",
+    "switching": "deadline",
+    "switchWithinMs": 10,
+    "showUnsure": True,
+}
+
+
+@pytest.mark.parametrize("settings", [PAIR], ids=["pair"])
+def test_a_better_completion_takes_the_place_of_the_first(nvim: Any) -> None:
+    nvim.exec_lua(
+        "local ghost = require('warmline.ghost')\n"
+        "local again = ghost.request_again\n"
+        "ghost.request_again = function(told)\n"
+        "  first_text = ghost.text()\n"
+        "  again(told)\n"
+        "end\n"
+    )
+    nvim.input("Go        w")
+    first = wait(lambda: nvim.exec_lua("return first_text"))
+    better = wait(lambda: (text := ghost(nvim)) != first and text)
+    assert drawn(nvim) == better
+    nvim.input("<Tab>")
+    wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(TEXT + "        w" + better))
+
+
+COMMENTED = """import json
+
+
+class Store:
+    def load(self):
+        # read the file
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def reload(self):
+        """
+ON_REQUEST = {"model": "small", "mode": "onRequest", "showUnsure": True}
+
+
+@pytest.mark.parametrize("settings", [ON_REQUEST], ids=["on-request"])
+@pytest.mark.parametrize(
+    "keys", ["G:WarmlineComment<CR>", "GA<Cmd>WarmlineComment<CR>"], ids=["normal", "insert"]
+)
+def test_a_comment_comes_first_and_then_the_code(nvim: Any, keys: str) -> None:
+    nvim.current.buffer[:] = COMMENTED.split("\n")
+    nvim.input(keys)
+    text = wait(lambda: ghost(nvim))
+    comment, code, *_ = text.split("\n")
+    assert comment.startswith("# ")
+    assert code.strip()
+    nvim.input("<Tab>")
+    wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(COMMENTED + text))

@@ -4,7 +4,7 @@ if vim.g.loaded_warmline then
 end
 vim.g.loaded_warmline = true
 
-local actions = { "enable", "disable", "toggle", "trigger", "restart", "statistics", "status" }
+local actions = { "enable", "disable", "toggle", "trigger", "comment", "restart", "statistics", "status" }
 
 vim.api.nvim_create_user_command("Warmline", function(command)
   require("warmline")[command.args]()
@@ -17,3 +17,7 @@ end, {
     end, actions)
   end,
 })
+
+vim.api.nvim_create_user_command("WarmlineComment", function()
+  require("warmline").comment()
+end, { desc = "Warmline: write a comment, then the code" })

@@ -64,10 +64,16 @@ function M.request(kind)
   asked = { client = client, id = id }
 end
 
---- Asks once more where the server says that it knows better now, unless the cursor has left the line.
-function M.request_again(line)
-  if vim.api.nvim_win_get_cursor(0)[1] - 1 == line then
-    M.request(AUTOMATIC)
+--- Asks once more where the server says that it knows better now, as if by a key: whoever waits for it has asked.
+--- Where something was typed or the cursor is elsewhere it is of no use.
+function M.request_again(told)
+  local client, buffer = require("warmline").client(), vim.api.nvim_get_current_buf()
+  if not client or told.uri ~= vim.uri_from_bufnr(buffer) then
+    return
+  end
+  local here = vim.lsp.util.make_position_params(0, client.offset_encoding).position
+  if told.version == vim.lsp.util.buf_versions[buffer] and vim.deep_equal(told.position, here) then
+    M.request(INVOKED)
   end
 end
 

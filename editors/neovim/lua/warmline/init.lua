@@ -80,8 +80,8 @@ function M.attach(buffer)
       end,
       ["warmline/encoded"] = function() end,
       ["warmline/better"] = function(_, told)
-        if told.uri == vim.uri_from_bufnr(0) and not M.options.native then
-          require("warmline.ghost").request_again(told.position.line)
+        if not M.options.native then
+          require("warmline.ghost").request_again(told)
         end
       end,
     },
@@ -134,6 +134,23 @@ function M.trigger()
   require("warmline.ghost").request(1)
 end
 
+--- Has a comment written that says what comes next, and the code behind it; both are shown at the cursor.
+--- From another mode insert mode is entered at the line's end.
+function M.comment()
+  if vim.startswith(vim.fn.mode(), "i") then
+    M._ask_comment()
+    return
+  end
+  vim.api.nvim_create_autocmd("InsertEnter", {
+    once = true,
+    callback = function()
+      -- the cursor is moved once the mode has changed
+      vim.schedule(M._ask_comment)
+    end,
+  })
+  vim.cmd.startinsert({ bang = true })
+end
+
 function M.restart()
   M._ask("warmline/restart", function()
     vim.notify("Warmline: the engine is started again")
@@ -173,13 +190,23 @@ function M._set_enabled(is_enabled)
   end
 end
 
-function M._ask(method, take)
+function M._ask_comment()
+  local client = M.client()
+  local place = client and vim.lsp.util.make_position_params(0, client.offset_encoding)
+  M._ask("warmline/commentFirst", function(text)
+    if text == "" then
+      vim.notify("Warmline: nothing to say here")
+    end
+  end, place and { uri = place.textDocument.uri, position = place.position })
+end
+
+function M._ask(method, take, params)
   local client = M.client() or vim.lsp.get_clients({ name = "warmline" })[1]
   if not client then
     vim.notify("Warmline: no server runs; open a file, or see :checkhealth warmline", vim.log.levels.WARN)
     return
   end
-  compat.request(client, method, vim.empty_dict(), function(problem, answer)
+  compat.request(client, method, params or vim.empty_dict(), function(problem, answer)
     if problem then
       vim.notify("Warmline: " .. problem.message, vim.log.levels.ERROR)
     else
