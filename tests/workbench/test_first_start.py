@@ -8,9 +8,10 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
+from started import keep_picture
+from traced import ROOT
 from workbench import CodeServer, Workbench, launch
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 INSTALLED_WITHIN_S = 600
 LINE = "zebra_area = measure_zebra(width, height)\n"
 
@@ -26,12 +27,12 @@ def test_first_start(tmp_path: Path) -> None:
             bench.open("first.py", "Warmline not installed")
             bench.answer("Make it")
             bench.wait_for_status("Warmline installing")
-            bench.page.screenshot(path=str(_picture("installing")))
+            keep_picture(bench, "installing")
             bench.wait_for_status("Warmline", INSTALLED_WITHIN_S)
             bench.press("Control+End")
             bench.type("zebra_area = mea")
             assert bench.ghost().strip()
-            bench.page.screenshot(path=str(_picture("first-start")))
+            keep_picture(bench, "first-start")
             context.close()
     finally:
         server.stop()
@@ -49,15 +50,9 @@ def test_without_python_it_says_what_to_do(tmp_path: Path) -> None:
             bench.answer("Make it")
             text = ".notifications-toasts .notification-list-item-message"
             bench.page.wait_for_selector(f'{text}:has-text("is not a Python that runs")')
-            bench.page.screenshot(path=str(_picture("no-python")))
+            keep_picture(bench, "no-python")
             bench.answer("Open settings")
             bench.page.wait_for_selector(".settings-editor")
             context.close()
     finally:
         server.stop()
-
-
-def _picture(name: str) -> Path:
-    folder = ROOT / ".work/pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}.png"

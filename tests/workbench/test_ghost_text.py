@@ -14,11 +14,10 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
-from traced import Trace, engines, wait_until
-from workbench import CodeServer, Workbench, launch
+from started import Started, browsing, keep_picture, started
+from traced import ROOT, Trace, engines, wait_until
+from workbench import CodeServer, Workbench
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PICTURES = ROOT / ".work/pictures"
 LINE = "zebra_area = measure_zebra(width, height)\n"
 CLASS = """import json
 
@@ -49,32 +48,28 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    return Trace(tmp_path_factory.mktemp("server"), ROOT / ".venv/bin/python")
+def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    with started(tmp_path_factory.mktemp("vscode"), FILES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, trace: Trace) -> Iterator[CodeServer]:
-    root = tmp_path_factory.mktemp("code")
-    # what is tested is how text comes and goes, not how likely it is
-    settings = {
-        "warmline.command": str(trace.command),
-        "warmline.idleExitMinutes": 0.1,
-        "warmline.showUnsure": True,
-    }
-    server = CodeServer(root, ROOT / "editors/vscode/warmline.vsix", settings)
-    for name, text in FILES.items():
-        (server.workspace / name).write_text(text)
-    yield server
-    server.stop()
+def trace(vscode: Started) -> Trace:
+    return vscode.trace
+
+
+@pytest.fixture(scope="module")
+def server(vscode: Started) -> CodeServer:
+    return vscode.code
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        context = launch(playwright, tmp_path_factory.mktemp("profile"))
+    with (
+        sync_playwright() as playwright,
+        browsing(playwright, tmp_path_factory.mktemp("browser")) as context,
+    ):
         yield context
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +84,7 @@ def window(browser: Any, server: CodeServer) -> Iterator[Workbench]:
 def workbench(window: Workbench, request: pytest.FixtureRequest) -> Iterator[Workbench]:
     """The shared window; its picture is kept, of a failure too."""
     yield window
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    window.page.screenshot(path=str(PICTURES / f"{request.node.name}.png"))
+    keep_picture(window, request.node.name)
 
 
 def _ask(workbench: Workbench, file: str, text: str) -> str:
@@ -104,8 +98,7 @@ def _ask(workbench: Workbench, file: str, text: str) -> str:
 def test_typing_gives_ghost_text_and_tab_accepts_it(workbench: Workbench) -> None:
     ghost = _ask(workbench, "accept.py", "        with open(self.")
     assert ghost.strip()
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    workbench.page.screenshot(path=str(PICTURES / "ghost-text.png"))
+    keep_picture(workbench, "ghost-text")
     workbench.press("Tab")
     workbench.press("Escape")
     saved = workbench.save("accept.py")
@@ -211,7 +204,7 @@ def test_models_are_shown_with_size_and_licence(workbench: Workbench) -> None:
     assert found is not None
     assert "6.2 GB" in found
     assert "not for commercial use" in found
-    workbench.page.screenshot(path=str(PICTURES / "models.png"))
+    keep_picture(workbench, "models")
     workbench.press("Escape")
 
 
