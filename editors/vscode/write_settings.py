@@ -69,7 +69,8 @@ def property_of(setting: Setting) -> dict[str, object]:
         described["items"] = {"type": "string"}
     if kind == "object":
         described["additionalProperties"] = {"type": "boolean"}
-    described["scope"] = "machine-overridable" if setting.restarts else "resource"
+    scope = "machine-overridable" if setting.restarts else "resource"
+    described["scope"] = "machine" if setting.is_of_machine else scope
     described["markdownDescription"] = setting.description
     return described
 

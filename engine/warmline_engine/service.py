@@ -1,7 +1,8 @@
 """The engine process: frames from a socket to the worker, and back.
 
 `python -m warmline_engine.service --socket PATH --model NAME` listens on a Unix socket that only its user
-may open; `--port-file FILE` listens on a loopback port instead and writes port and token to FILE.
+may open; `--port-file FILE` listens on a loopback port instead and writes port and token to FILE. `--listen HOST:PORT`
+serves other machines: it reads no file of a workspace, and is ended where it was started.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import functools
 import hmac
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -25,7 +27,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
+
 from . import wire
+from .listening import Listener, Serve, make_listener
+from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
 if TYPE_CHECKING:  # torch is loaded once the process listens
     from .loaded_model import LoadedModel
@@ -60,9 +66,11 @@ class Connection:
 class Service:
     """Accepts connections, checks who they are, and passes frames on."""
 
-    def __init__(self, options: argparse.Namespace, token: str) -> None:
+    def __init__(self, options: argparse.Namespace, token: str, is_remote: bool = False) -> None:
+        """`is_remote`: its clients may be on other machines."""
         self._options = options
         self._token = token
+        self._is_remote = is_remote
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
         self._idle_since = time.monotonic()
@@ -84,7 +92,7 @@ class Service:
         try:
             _check_peer(writer)
             async with asyncio.timeout(HELLO_WITHIN_S):
-                self._check_hello(await wire.read(reader))
+                self._check_hello(await wire.read(reader, wire.MAX_HELLO_BYTES))
             connection.send(wire.Welcome(wire.PROTOCOL_VERSION, VERSION, os.getpid()))
             self._connections.add(connection)
             known = self.worker.welcome()
@@ -94,13 +102,13 @@ class Service:
         except wire.WireError as error:
             connection.send(wire.Failure(None, error.code, str(error)))
             await asyncio.sleep(0)
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+        except (asyncio.IncompleteReadError, OSError):  # of TLS and time too
             pass
         finally:
             self._connections.discard(connection)
             self.worker.leave(connection)
             self._idle_since = time.monotonic()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 await writer.drain()
             writer.close()
 
@@ -114,18 +122,28 @@ class Service:
                 log.warning("a frame was refused: %s", error)
                 connection.send(wire.Failure(None, error.code, str(error)))
                 continue
-            if isinstance(
-                frame,
-                wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.FilesChanged
-                | wire.Complete | wire.Cancel | wire.AskContext | wire.AskStatus,
-            ):  # fmt: skip
-                self.worker.submit(connection, frame)
-            elif isinstance(frame, wire.Quit):
-                log.info("told to quit")
-                self.stop.set()
-            else:
-                name = type(frame).__name__
-                connection.send(wire.Failure(None, "unexpected_frame", f"{name} is not expected"))
+            self._take(connection, frame)
+
+    def _take(self, connection: Connection, frame: wire.Frame) -> None:
+        if self._is_remote and isinstance(frame, wire.Quit | wire.FilesChanged):
+            reason = "an engine that serves other machines reads no files, and is ended on its own"
+            connection.send(wire.Failure(None, "not_from_afar", reason))
+        elif self._is_remote and isinstance(frame, wire.Open):
+            # a root would be one of this machine
+            own = attrs.evolve(frame, root="", path="", excluded=())
+            self.worker.submit(connection, own)
+        elif isinstance(
+            frame,
+            wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.FilesChanged
+            | wire.Complete | wire.Cancel | wire.AskContext | wire.AskStatus,
+        ):  # fmt: skip
+            self.worker.submit(connection, frame)
+        elif isinstance(frame, wire.Quit):
+            log.info("told to quit")
+            self.stop.set()
+        else:
+            name = type(frame).__name__
+            connection.send(wire.Failure(None, "unexpected_frame", f"{name} is not expected"))
 
     def _check_hello(self, frame: wire.Frame) -> None:
         if not isinstance(frame, wire.Hello):
@@ -162,27 +180,23 @@ def _check_peer(writer: asyncio.StreamWriter) -> None:
         raise wire.WireError("wrong_user", "the engine serves the user who started it")
 
 
-async def run(options: argparse.Namespace) -> None:
-    """Listens until idle or told to stop."""
-    token = secrets.token_hex(16) if options.port_file else ""
-    service = Service(options, token)
-    limit = wire.MAX_FRAME_BYTES + 4096
+async def run(options: argparse.Namespace, listener: Listener | None = None) -> None:
+    """Serves until idle or told to stop: at a listener's address, else where the options say."""
+    token = listener.token if listener else secrets.token_hex(16) if options.port_file else ""
+    service = Service(options, token, is_remote=listener is not None)
     # Windows has no such handlers; there a Quit ends the engine
     with contextlib.suppress(NotImplementedError):
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, service.stop.set)
-    if options.port_file:
-        server = await asyncio.start_server(service.serve, "127.0.0.1", 0, limit=limit)
-        port = server.sockets[0].getsockname()[1]
-        _write_private(options.port_file, json.dumps({"port": port, "token": token}))
+    if listener is not None:
+        servers = await listener.listen(service.serve)
     else:
-        old_mask = os.umask(0o177)
-        try:
-            server = await asyncio.start_unix_server(service.serve, options.socket, limit=limit)
-        finally:
-            os.umask(old_mask)
-    ours = _identity(options.socket or options.port_file)
-    log.info("listening, pid %d", os.getpid())
+        servers = [await _meet(options, service.serve, token)]
+    path: Path | None = options.socket or options.port_file
+    ours = _identity(path)
+    log.info("listening%s, pid %d", f" on {listener}" if listener else "", os.getpid())
+    if listener is not None:
+        log.info("the token that a server has to know is in %s", listener.token_place)
     try:
         idle = asyncio.ensure_future(service.wait_until_idle())
         stopped = asyncio.ensure_future(service.stop.wait())
@@ -190,10 +204,10 @@ async def run(options: argparse.Namespace) -> None:
         idle.cancel()
         stopped.cancel()
     finally:
-        server.close()
-        path = options.socket or options.port_file
+        for server in servers:
+            server.close()
         # the next engine may have taken the place already
-        if _identity(path) == ours:
+        if path is not None and _identity(path) == ours:
             path.unlink(missing_ok=True)
         if not service.worker.close():
             # a model that is still being loaded: an interpreter that ends under a thread in torch aborts
@@ -201,8 +215,25 @@ async def run(options: argparse.Namespace) -> None:
             os._exit(0)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+async def _meet(options: argparse.Namespace, serve: Serve, token: str) -> asyncio.Server:
+    """Listens where this machine's servers look for their engine."""
+    limit = wire.MAX_FRAME_BYTES + 4096
+    if options.port_file:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=limit)
+        port = server.sockets[0].getsockname()[1]
+        _write_private(options.port_file, json.dumps({"port": port, "token": token}))
+        return server
+    old_mask = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(serve, options.socket, limit=limit)
+    finally:
+        os.umask(old_mask)
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
     """What tells a file from another that has its name."""
+    if path is None:
+        return None
     with contextlib.suppress(OSError):
         found = path.stat()
         return found.st_ino, found.st_mtime_ns
@@ -263,6 +294,21 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--port-file", type=Path, help="listen on loopback; write port and token here"
     )
+    where.add_argument(
+        "--listen", metavar="HOST:PORT",
+        help="serve other machines: on loopback through ssh -L, elsewhere with a certificate",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cert", type=Path, metavar="FILE", help="of --listen: its certificate (PEM), for TLS"
+    )
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="the certificate's key, if it is in another file"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE",
+        help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
+        f"there ({token_path()})",
+    )  # fmt: skip
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
         "--small-model", default="", help="one of the same family that works with it"
@@ -288,13 +334,21 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="0: all cores but one")
     parser.add_argument("--context-tokens", type=int, default=8192)
     parser.add_argument("--cache-mebibytes", type=int, default=1024, help="memory for caches")
-    parser.add_argument("--idle-exit-minutes", type=float, default=15.0)
+    parser.add_argument(
+        "--idle-exit-minutes",
+        type=float,
+        help="end when unused for so long (15; with --listen never)",
+    )
     parser.add_argument("--log", type=Path, help="rotated log file; standard error without")
     return parser
 
 
 def main() -> None:
-    options = make_parser().parse_args()
+    parser = make_parser()
+    options = parser.parse_args()
+    listener = _listener(parser, options)
+    if options.idle_exit_minutes is None:
+        options.idle_exit_minutes = math.inf if listener else 15.0
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if options.log:
         handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
@@ -309,7 +363,19 @@ def main() -> None:
     torch.set_num_threads(options.threads or max(1, (n_cores or 1) - 1))
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)
-    asyncio.run(run(options))
+    asyncio.run(run(options, listener))
+
+
+def _listener(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Listener | None:
+    """What --listen asks for; a mistake ends the process with a word on it."""
+    if options.listen is None:
+        if options.cert or options.key or options.token_file:
+            parser.error("--cert, --key and --token-file go with --listen")
+        return None
+    try:
+        return make_listener(options.listen, options.cert, options.key, options.token_file)
+    except RemoteError as error:
+        parser.error(f"--listen: {error}")
 
 
 if __name__ == "__main__":

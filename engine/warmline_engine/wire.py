@@ -17,6 +17,7 @@ from cattrs.preconf.msgpack import make_converter
 
 PROTOCOL_VERSION = 5
 MAX_FRAME_BYTES = 64 * 1024 * 1024
+MAX_HELLO_BYTES = 4096  # of who has not shown yet who it is
 
 _LENGTH = struct.Struct("<I")
 
@@ -348,15 +349,15 @@ class ByteReader(Protocol):
     async def readexactly(self, n: int, /) -> bytes: ...
 
 
-async def read(stream: ByteReader) -> Frame:
+async def read(stream: ByteReader, most_bytes: int = MAX_FRAME_BYTES) -> Frame:
     """The next frame of a stream.
 
     Raises: WireError, as `unpack`, and `frame_too_long`, after which the stream is of no use;
     asyncio.IncompleteReadError at the end of the stream.
     """
     (length,) = cast(tuple[int], _LENGTH.unpack(await stream.readexactly(_LENGTH.size)))
-    if length > MAX_FRAME_BYTES:
+    if length > most_bytes:
         raise WireError(
-            "frame_too_long", f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are taken"
+            "frame_too_long", f"a frame of {length} bytes; at most {most_bytes} are taken"
         )
     return unpack(await stream.readexactly(length))

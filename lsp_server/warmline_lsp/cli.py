@@ -22,7 +22,10 @@ from .errors import ServerError
 
 # commands that run in a process of their own, with the engine's libraries: their module, and what they are for
 PASSED_ON = {
-    "engine": ("warmline_engine.service", "the engine process; started by the server by itself"),
+    "engine": (
+        "warmline_engine.service",
+        "the engine process; started by the server by itself, or by you for other machines: --listen",
+    ),
     "bench": ("warmline_engine.bench", "measure on this machine what edits cost"),
     "eval": (
         "warmline_engine.evaluation.command",
@@ -90,8 +93,11 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in PASSED_ON:
         module, _ = PASSED_ON[arguments[0]]
-        # its own parser reads the rest, --help included
-        return subprocess.call([sys.executable, "-m", module, *arguments[1:]])
+        try:
+            # its own parser reads the rest, --help included
+            return subprocess.call([sys.executable, "-m", module, *arguments[1:]])
+        except KeyboardInterrupt:
+            return 130
     options = make_parser().parse_args(arguments)
     try:
         match options.command:

@@ -17,6 +17,7 @@ from warmline_engine import wire
 
 from .engine_process import Command, Streams, engine_command, reach
 from .errors import EngineError
+from .remote_engine import reach_remote
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -115,15 +116,20 @@ class EngineClient:
         self._disconnect()
 
     async def end(self) -> None:
-        """Ends the engine, for all windows; returns when it is gone or takes too long."""
+        """Ends the engine, for all windows; returns when it is gone or takes too long. A remote one lives on."""
         writer = self._writer
-        if writer is None or self._task is None:
+        if writer is None or self._task is None or self.is_remote:
             return
         writer.write(wire.pack(wire.Quit()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(QUIT_WITHIN_S):
                 while self._writer is writer:
                     await asyncio.sleep(0.02)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the engine is on another machine: it sees no files of this one, and we neither start nor end it."""
+        return bool(self.settings.remote_engine)
 
     @property
     def is_ready(self) -> bool:
@@ -227,7 +233,9 @@ class EngineClient:
                 await self._serve_once()
             except (EngineError, OSError) as error:
                 log.warning("%s", error)
-                self._tell(replace(self.state, state="starting", message=str(error)))
+                # one that is remote is waited for, but not by looking at a spinner
+                state = "failed" if self.is_remote else "starting"
+                self._tell(replace(self.state, state=state, message=str(error), fraction=None))
             self._disconnect()
             if self._is_given_up():
                 return
@@ -237,6 +245,8 @@ class EngineClient:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _is_given_up(self) -> bool:
+        if self.is_remote:
+            return False  # it may be away for hours, and is not ours to mend
         now = time.monotonic()
         self._crashes.append(now)
         while now - self._crashes[0] > WITHIN_S:
@@ -252,14 +262,16 @@ class EngineClient:
         return True
 
     async def _serve_once(self) -> None:
-        self._tell(replace(self.state, state="starting", fraction=None))
-        streams = await reach(self.settings, "warmline lsp", self._command)
+        streams = await self._reach()
         self._writer = streams[1]
         try:
             while True:
                 self._take(await wire.read(streams[0]))
         except (asyncio.IncompleteReadError, ConnectionError):
             log.warning("the engine is gone")
+            if self.is_remote:  # or the network; no document is to blame
+                self._tell(EngineState("starting", "the remote engine is gone; it is tried again"))
+                return
             self._tell(EngineState("starting", "the engine is gone and is started again"))
             self._blame()
         except wire.WireError as error:
@@ -267,6 +279,15 @@ class EngineClient:
             self._tell(EngineState("starting", "the engine sent what cannot be read"))
         finally:
             _close(streams)
+
+    async def _reach(self) -> Streams:
+        if not self.is_remote:
+            self._tell(replace(self.state, state="starting", fraction=None))
+            return await reach(self.settings, "warmline lsp", self._command)
+        # what was wrong the last time stays in sight
+        streams = await reach_remote(self.settings, "warmline lsp")
+        self._tell(EngineState("starting"))
+        return streams
 
     def _blame(self) -> None:
         """Leaves out a document that the engine was at work on when it died, and when it died before."""

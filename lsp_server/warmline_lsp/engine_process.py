@@ -15,9 +15,10 @@ from pathlib import Path
 
 from warmline_engine import wire
 from warmline_engine.places import cache_folder
+from warmline_engine.remote import TOKEN_VARIABLE
 
 from . import places
-from .errors import EngineError
+from .errors import EngineError, EngineRefused
 from .settings import Settings
 
 START_WITHIN_S, LOOKED_AGAIN_S = 60.0, 0.05
@@ -55,14 +56,18 @@ async def reach(settings: Settings, client: str, command: Command = engine_comma
     if streams is None:
         streams = await _start(path, command(settings, path))
     try:
-        await _greet(streams, _token(path), client)
+        await greet(streams, _token(path), client)
     except BaseException:  # a cancel too: nobody else knows of this connection
         streams[1].close()
         raise
     return streams
 
 
-async def _greet(streams: Streams, token: str, client: str) -> None:
+async def greet(streams: Streams, token: str, client: str) -> None:
+    """Shows who we are, and returns when that was accepted.
+
+    Raises: EngineRefused, when it was not; EngineError, when there is no answer that can be read.
+    """
     reader, writer = streams
     try:
         writer.write(wire.pack(wire.Hello(wire.PROTOCOL_VERSION, token, client)))
@@ -70,9 +75,13 @@ async def _greet(streams: Streams, token: str, client: str) -> None:
             answer = await wire.read(reader)
     except (wire.WireError, asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
         raise EngineError(f"the engine did not say welcome: {type(error).__name__}") from None
+    if isinstance(answer, wire.Failure):
+        raise EngineRefused(answer.code, f"the engine refused us: {answer.message}")
     if not isinstance(answer, wire.Welcome):
-        reason = answer.message if isinstance(answer, wire.Failure) else type(answer).__name__
-        raise EngineError(f"the engine refused us: {reason}")
+        raise EngineError(f"the engine did not say welcome: {type(answer).__name__}")
+    if answer.version != wire.PROTOCOL_VERSION:
+        message = f"the engine speaks protocol {answer.version}, we speak {wire.PROTOCOL_VERSION}"
+        raise EngineRefused("wrong_version", message)
 
 
 @asynccontextmanager
@@ -126,6 +135,8 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
     process = subprocess.Popen(
         command,
+        # the token of another engine is none of its business
+        env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

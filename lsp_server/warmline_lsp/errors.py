@@ -3,6 +3,7 @@
 ServerError                 every error the server reports, with a stable `code`
 ├── DocumentError               a change that does not fit its document
 └── EngineError                 the engine cannot be reached or will not serve
+    └── EngineRefused               it answered, and does not want us
 """
 
 from __future__ import annotations
@@ -18,3 +19,13 @@ class DocumentError(ServerError):
 
 class EngineError(ServerError):
     code = "engine"
+
+
+class EngineRefused(EngineError):
+    """`reason` is the code that the engine gave."""
+
+    code = "engine_refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

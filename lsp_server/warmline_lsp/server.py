@@ -136,7 +136,7 @@ class WarmlineServer(LanguageServer):
         cursor = self._cursors.get(d.uri)
         at = None if cursor is None else min(cursor, len(d.text))
         settings, place = self.settings_of(d.uri), self._in_workspace(d.uri)
-        if place is None or not settings.retrieval:
+        if place is None or not settings.retrieval or self.engine.is_remote:
             return wire.Open(d.uri, d.language, d.version, d.text, at)
         globs = settings.excluded_globs
         return wire.Open(d.uri, d.language, d.version, d.text, at, place.root, place.path, globs)
@@ -271,7 +271,9 @@ class WarmlineServer(LanguageServer):
         self.reporter.look_at(uri)
 
     def files_changed(self, uris: list[str]) -> None:
-        """Tells the engine of files that changed on disk."""
+        """Tells the engine of files that changed on disk; one on another machine has no business with them."""
+        if self.engine.is_remote:
+            return
         by_root: dict[str, list[str]] = {}
         for uri in uris:
             place = self._in_workspace(uri)

@@ -25,6 +25,7 @@ class Setting:
     most: float | None = None
     restarts: bool = False  # a change needs another engine
     is_whole: bool = True  # of a number: none with a fraction
+    is_of_machine: bool = False  # no workspace may set it
 
 
 SETTINGS = (
@@ -59,6 +60,13 @@ SETTINGS = (
     Setting("idleExitMinutes", 15, 
             "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True,
             is_whole=False),
+    Setting("remoteEngine", "",
+            "An engine on another machine, which then gets the text of your files: `tls://host:port`, or "
+            "`127.0.0.1:port` where `ssh -L` leads there. It has a model, device and caches of its own, and "
+            "`retrieval` does nothing: it sees no files of the workspace but the open ones. Empty: an engine on this "
+            "machine.", restarts=True, is_of_machine=True),
+    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust. Empty: those of the system.",
+            restarts=True, is_of_machine=True),
     Setting("retrieval", True,
             "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
@@ -106,6 +114,8 @@ class Settings:
     context_tokens: int = 8192
     cache_mebibytes: int = 1024
     idle_exit_minutes: float = 15
+    remote_engine: str = ""
+    remote_engine_ca: str = ""
     retrieval: bool = True
     max_tokens: int = 96
     max_lines: int = 12

@@ -110,12 +110,13 @@ class Reporter:
             state, message = "excluded", f"The engine stopped twice on {name}; it is left out"
         counts = self._counts.get(self._uri)
         statistics, model = server.statistics, server.engine.model
+        settings = server.scopes.window
         return {
             "uri": self._uri,
             "state": state,
             "message": message,
             "working": self._n_working > 0,
-            "model": _names(model) if model else server.scopes.window.model,
+            "model": _names(model) if model else settings.remote_engine or settings.model,
             "percent": None if engine.fraction is None else round(100 * engine.fraction),
             "nTokens": counts.n_tokens if counts else None,
             "nFresh": counts.n_fresh if counts else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
@@ -12,53 +11,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.engine.peer import TEXT, WITHIN_S, Peer, close_peers
 
 from warmline_engine import wire
 
-F = TypeVar("F", bound=wire.Frame)
-TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
-WITHIN_S = 60
-
-
-_open_peers: list[Peer] = []
-
-
-@pytest.fixture(autouse=True)
-async def _close_peers() -> AsyncIterator[None]:
-    yield
-    for peer in _open_peers:
-        peer.writer.close()
-        with contextlib.suppress(ConnectionError):
-            await peer.writer.wait_closed()
-    _open_peers.clear()
-
-
-class Peer:
-    """A client that remembers what it was told."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        _open_peers.append(self)
-
-    def send(self, frame: wire.Frame) -> None:
-        self.writer.write(wire.pack(frame))
-
-    async def until(self, kind: type[F]) -> F:
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                frame = await wire.read(self.reader)
-                if isinstance(frame, kind):
-                    return frame
-
-    async def closed(self) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            await self.reader.read()
+__all__ = ["close_peers"]
 
 
 @asynccontextmanager
@@ -238,7 +201,6 @@ def test_well_formed_nonsense_is_answered_each_time(
                     answered.append(frame.id)
         peer.writer.close()
         await peer.writer.wait_closed()
-        _open_peers.remove(peer)
         assert sorted(answered[:-1]) == sorted(asked)  # type: ignore[type-var]
 
     asyncio.run(run())

@@ -157,10 +157,11 @@ def _say(*frames: wire.Frame) -> bytes:
         (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "did not say welcome"),
         (_say(wire.Failure(None, "wrong_version", "protocol 1")), "refused us: protocol 1"),
         (_say(wire.Failure(None, "wrong_token", "no such token")), "refused us: no such token"),
-        (_say(READY), "refused us: ModelReady"),
+        (_say(READY), "did not say welcome: ModelReady"),
+        (_say(wire.Welcome(1, "0", 1)), "speaks protocol 1"),
         (b"", "did not say welcome"),
     ],
-    ids=["http", "huge", "noise", "version", "token", "order", "gone"],
+    ids=["http", "huge", "noise", "version", "token", "order", "other", "gone"],
 )
 async def test_an_engine_that_is_none_is_told_and_left(said: bytes, words: str) -> None:
     async with fake_engine() as engine:
