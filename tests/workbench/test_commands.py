@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
-from started import browsing, keep_picture, started
+from started import Started, browsing, keep_picture, started
+from traced import engines
 from workbench import Workbench
 
 COMMENT_FIRST = "Warmline: Write a comment, then the code"
@@ -30,6 +31,8 @@ FILES = {
     "store.py": STORE,
     "shapes.py": "def area(side):\n    return side * side\n",
     "use.py": "from shapes import area\n\n\nx = ",
+    # a workspace may not name an engine that gets its text
+    ".vscode/settings.json": '{"warmline.remoteEngine": "127.0.0.1:1"}\n',
 }
 
 
@@ -39,12 +42,14 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def window(run_folder: Path) -> Iterator[Workbench]:
-    with (
-        started(run_folder, FILES) as vscode,
-        sync_playwright() as playwright,
-        browsing(playwright, run_folder) as context,
-    ):
+def vscode(run_folder: Path) -> Iterator[Started]:
+    with started(run_folder, FILES) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def window(run_folder: Path, vscode: Started) -> Iterator[Workbench]:
+    with sync_playwright() as playwright, browsing(playwright, run_folder) as context:
         bench = Workbench(context, vscode.code)
         bench.open("store.py")
         yield bench
@@ -81,3 +86,9 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
     shown = lines.inner_text().replace("\u00a0", " ")
     assert "## shapes.py:1 `area`" in shown
     assert "return side * side" in shown
+
+
+def test_a_workspace_may_not_name_an_engine(workbench: Workbench, vscode: Started) -> None:
+    workbench.show("store.py")
+    workbench.wait_for_status("Warmline")
+    assert len(engines(vscode.code.run)) == 1

@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import { chooseModel } from "./choose_model";
 import { commentFirst } from "./comment_first";
 import { showMenu } from "./menu";
+import type { RemoteToken } from "./remote_token";
 import type { Server } from "./server";
 import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
@@ -11,6 +12,7 @@ export function commands(
   server: Server,
   log: vscode.LogOutputChannel,
   snooze: Snooze,
+  token: RemoteToken,
 ): vscode.Disposable[] {
   const configuration = (): vscode.WorkspaceConfiguration =>
     vscode.workspace.getConfiguration("warmline");
@@ -39,6 +41,7 @@ export function commands(
     ),
     register("warmline.makeEnvironment", () => server.remake()),
     register("warmline.chooseModel", () => chooseModel(server.command, log)),
+    register("warmline.setRemoteToken", () => token.ask()),
     register("warmline.showLog", () => {
       log.show();
     }),

@@ -16,7 +16,7 @@ export interface Piece {
 }
 
 const STATES = {
-  off: "No other files are shown: the file is in no folder of the workspace, or `warmline.retrieval` is off.",
+  off: "No other files are shown: the file is in no folder of the workspace, `warmline.retrieval` is off, or the engine is a remote one.",
   looking: "The workspace is still being looked through.",
   ready: "",
 };

@@ -3,6 +3,7 @@ import { commands } from "./commands";
 import { cursorNotices } from "./cursor";
 import { OwnEnvironment } from "./environment/offer";
 import { interpreterChanges } from "./interpreter";
+import { RemoteToken } from "./remote_token";
 import { Server } from "./server";
 import { Snooze } from "./snooze";
 import { StatusItem } from "./status";
@@ -16,14 +17,16 @@ export function activate(context: vscode.ExtensionContext): void {
   const status = new StatusItem();
   const snooze = new Snooze();
   const own = new OwnEnvironment(context, log);
-  const ours = (server = new Server(own, log, status, snooze));
+  const token = new RemoteToken(context.secrets);
+  const ours = (server = new Server(own, log, status, snooze, token));
   const follow = (): void => void ours.follow();
   context.subscriptions.push(
     log,
     status,
     snooze,
     own,
-    ...commands(ours, log, snooze),
+    ...commands(ours, log, snooze, token),
+    token.onChange(() => void ours.again()),
     ...cursorNotices(() => ours.client),
     interpreterChanges(follow),
     watchOthers(context, status),

@@ -4,6 +4,7 @@ import { showBetter } from "./better";
 import { clientOptions } from "./client_options";
 import type { OwnEnvironment } from "./environment/offer";
 import { workspaceInterpreter } from "./interpreter";
+import type { RemoteToken } from "./remote_token";
 import { NOT_FOUND, serverCommand } from "./server_command";
 import type { Snooze } from "./snooze";
 import type { Status, StatusItem } from "./status";
@@ -21,6 +22,7 @@ export class Server {
     private readonly log: vscode.LogOutputChannel,
     private readonly status: StatusItem,
     private readonly snooze: Snooze,
+    private readonly token: RemoteToken,
   ) {}
 
   start(): Promise<void> {
@@ -32,6 +34,15 @@ export class Server {
     return this.change(async () => {
       const found = (await this.found()) ?? this.own.finished();
       if (this.client && found === this.command) return;
+      await this.end();
+      await this.run();
+    });
+  }
+
+  /** Starts the same server again, with what it is told at its start. */
+  again(): Promise<void> {
+    return this.change(async () => {
+      if (!this.client) return;
       await this.end();
       await this.run();
     });
@@ -68,7 +79,7 @@ export class Server {
     const program: ServerOptions = {
       command: this.command,
       args: ["lsp"],
-      options: { shell: false },
+      options: { shell: false, env: { ...process.env, ...(await this.token.environment()) } },
     };
     const options = clientOptions(this.log, this.status, this.snooze);
     const client = new LanguageClient("warmline", "Warmline", program, options);

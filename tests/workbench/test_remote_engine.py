@@ -1,0 +1,68 @@
+"""An engine that VS Code does not start: its token is typed, and ghost text comes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import browsing, keep_picture, started
+from traced import ROOT, SOURCES, engines
+from workbench import Workbench
+
+TOKEN = "a token of this test alone"
+LINE = "zebra_area = measure_zebra(width, height)\n"
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    """The port of an engine that listens."""
+    process = subprocess.Popen(
+        [ROOT / ".venv/bin/python", "-m", "warmline_engine.service", "--listen", "127.0.0.1:0"],
+        env={**os.environ, "WARMLINE_TOKEN": TOKEN, "PYTHONPATH": os.pathsep.join(SOURCES)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        while "listening on" not in (line := process.stderr.readline()):
+            assert line, "the engine ended"
+        found = re.search(r"listening on \S+:(\d+),", line)
+        assert found is not None
+        yield int(found[1])
+        assert process.poll() is None, "somebody ended the engine"
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_a_token_is_typed_and_ghost_text_comes(tmp_path: Path) -> None:
+    with (
+        listening() as port,
+        started(tmp_path, {"first.py": LINE * 4}, remoteEngine=f"127.0.0.1:{port}") as vscode,
+        sync_playwright() as playwright,
+        browsing(playwright, tmp_path) as context,
+    ):
+        bench = Workbench(context, vscode.code)
+        bench.open("first.py", "Warmline error")
+        bench.command("Warmline: Set the token of the remote engine")
+        bench.page.locator('.quick-input-widget input[type="password"]').fill(TOKEN)
+        keep_picture(bench, "token")
+        bench.press("Enter")
+        bench.wait_for_status("Warmline")
+        bench.page.locator(".editor-instance .view-lines").first.click()
+        bench.press("Control+End")
+        bench.type("zebra_area = mea")
+        assert bench.ghost().strip()
+        keep_picture(bench, "remote")
+        assert engines(vscode.code.run) == []
+    for path in (tmp_path / "code").rglob("*"):
+        if path.is_file():
+            assert TOKEN.encode() not in path.read_bytes(), path
