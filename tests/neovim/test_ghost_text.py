@@ -246,3 +246,37 @@ def test_a_comment_comes_first_and_then_the_code(nvim: Any, keys: str) -> None:
     assert code.strip()
     nvim.input("<Tab>")
     wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(COMMENTED + text))
+
+
+# it stands in for Neovim 0.12's own, which is not at hand
+NATIVE = """
+vim.lsp.inline_completion = {
+  get = function(options)
+    if not shown_item then return false end
+    vim.schedule(function() options.on_accept(shown_item) end)
+    return true
+  end,
+}
+require("warmline").options.native = true
+require("warmline.ghost").dismiss()
+vim.api.nvim_create_augroup("warmline", { clear = true })
+require("warmline.keys").map(require("warmline").options.keys)
+"""
+
+
+@pytest.mark.parametrize("place", ["start_row = 0, start_col = 2", "start = { row = 0, col = 2 }"])
+def test_parts_are_accepted_of_what_neovim_shows_by_itself(nvim: Any, place: str) -> None:
+    nvim.exec_lua(NATIVE)
+    nvim.command("enew")
+    nvim.exec_lua(f"shown_item = {{ insert_text = 'measure(a)\\nb = 1', range = {{ {place} }} }}")
+    nvim.input("i  mea")
+    nvim.input("<M-Right>")
+    wait(lambda: nvim.current.line == "  measure")
+    nvim.input("<M-Down>")
+    wait(lambda: nvim.current.line == "  measure(a)")
+    nvim.input("<M-Down>")
+    wait(lambda: nvim.current.buffer[:] == ["  measure(a)", "b = 1"])
+    nvim.exec_lua("shown_item = nil")
+    nvim.input("<M-Right>.")
+    wait(lambda: "." in "".join(nvim.current.buffer[:]))
+    assert nvim.current.buffer[:] == ["  measure(a)", "b = 1."]

@@ -113,14 +113,18 @@ function M.accept(part)
   local was, text = shown, M._insertion()
   local piece = M.first(text, part)
   M.dismiss()
-  vim.api.nvim_buf_set_text(was.buffer, was.row, was.column, was.row, was.column, vim.split(piece, "\n"))
-  local lines = vim.split(piece, "\n")
-  local column = (#lines == 1 and was.column or 0) + #lines[#lines]
-  vim.api.nvim_win_set_cursor(0, { was.row + #lines, column })
+  M.insert(was.buffer, was.row, was.column, piece)
   if piece == text then
     M._tell_accepted(was.items[was.index])
   end
   return true
+end
+
+--- Inserts a text and goes behind it; row and column count from 0, in bytes.
+function M.insert(buffer, row, column, text)
+  local lines = vim.split(text, "\n")
+  vim.api.nvim_buf_set_text(buffer, row, column, row, column, lines)
+  vim.api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and column or 0) + #lines[#lines] })
 end
 
 --- The part of a text that is accepted: all, its first word with the blanks before it, its first line.

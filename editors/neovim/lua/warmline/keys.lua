@@ -7,17 +7,18 @@ end
 
 local function actions()
   local warmline, ghost = require("warmline"), require("warmline.ghost")
+  local native = require("warmline.native")
   local is_native = warmline.options.native
   return {
     accept = is_native and native_accept or function()
       return ghost.accept("all")
     end,
-    accept_word = not is_native and function()
-      return ghost.accept("word")
-    end or nil,
-    accept_line = not is_native and function()
-      return ghost.accept("line")
-    end or nil,
+    accept_word = function()
+      return (is_native and native or ghost).accept("word")
+    end,
+    accept_line = function()
+      return (is_native and native or ghost).accept("line")
+    end,
     dismiss = not is_native and function()
       local was_shown = ghost.is_shown()
       ghost.dismiss()
