@@ -108,11 +108,27 @@ async def fake_engine(settings: Settings | None = None) -> AsyncIterator[FakeEng
     try:
         yield engine
     finally:
-        server.close()
-        for writer in list(engine.writers):
-            writer.close()
-        await asyncio.sleep(0)
+        await _end(engine, server)
         path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def fake_remote_engine() -> AsyncIterator[tuple[FakeEngine, Settings]]:
+    """One that listens on TCP, and the settings that lead to it."""
+    engine = FakeEngine()
+    server = await asyncio.start_server(engine.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield engine, Settings(remote_engine=f"{host}:{port}")
+    finally:
+        await _end(engine, server)
+
+
+async def _end(engine: FakeEngine, server: asyncio.Server) -> None:
+    server.close()
+    for writer in list(engine.writers):
+        writer.close()
+    await asyncio.sleep(0)
 
 
 class Window(Waiting):

@@ -13,8 +13,16 @@ from typing import Any
 import pytest
 from filelock import FileLock, Timeout
 
-from tests.lsp_server.fake_engine import READY, WITHIN_S, FakeEngine, Waiting, fake_engine
+from tests.lsp_server.fake_engine import (
+    READY,
+    WITHIN_S,
+    FakeEngine,
+    Waiting,
+    fake_engine,
+    fake_remote_engine,
+)
 from warmline_engine import wire
+from warmline_engine.remote import TOKEN_VARIABLE
 from warmline_lsp import places
 from warmline_lsp.engine_client import N_CRASHES, EngineClient, EngineState
 from warmline_lsp.engine_process import reach
@@ -28,13 +36,17 @@ A, B = "file:///a.py", "file:///b%20b.py"
 class Client(Waiting):
     """An engine client, what it told, and the pauses it would have made."""
 
-    def __init__(self, *documents: str) -> None:
+    def __init__(self, *documents: str, settings: Settings | None = None) -> None:
         super().__init__()
         self.documents = list(documents)
         self.states: list[EngineState] = []
         self.pauses: list[float] = []
         self.engine = EngineClient(
-            Settings(), self.openings, self.note, command=lambda *_: ["false"], sleep=self.pause
+            settings or Settings(),
+            self.openings,
+            self.note,
+            command=lambda *_: ["false"],
+            sleep=self.pause,
         )
 
     def openings(self) -> list[wire.Open]:
@@ -143,6 +155,23 @@ async def test_pauses_double_and_five_deaths_are_the_end() -> None:
         assert client.pauses == [1, 2, 4, 8]
         assert f"stopped {N_CRASHES} times" in client.engine.state.message
         assert "ended at once with code 1" in client.engine.state.message
+
+
+async def test_a_remote_engine_is_tried_for_ever_and_no_document_is_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "a token of this test alone")
+    async with (
+        fake_remote_engine() as (engine, settings),
+        Client(A, B, settings=settings) as client,
+    ):
+        engine.react = dies_of(engine, B)
+        await engine.until(lambda: engine.n_connections > N_CRASHES + 3)
+        assert client.pauses[:7] == [1, 2, 4, 8, 16, 32, 60]
+        assert client.engine.left_out == set()
+        engine.react = engine.usual
+        await client.until_state("ready")
+        assert client.engine.has(B)
 
 
 def _say(*frames: wire.Frame) -> bytes:
