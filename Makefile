@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -84,6 +84,9 @@ gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU
 
 bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows and the weights' format
 	$(BIN)/python tests/bench/passes.py --out tests/bench/results/passes-0.5b.json
+
+bench-formats: .venv/.tests ## what weights in fewer bits cost in quality
+	$(BIN)/python tests/bench/formats.py --out tests/bench/results/formats.json
 
 bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
 	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json

@@ -308,7 +308,9 @@ def main() -> None:
     )
     parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8", "int4")
+    )
     parser.add_argument("--tokens", type=int, nargs="+", default=[2000, 8000])
     parser.add_argument("--places", type=int, default=500, help="places for typing")
     parser.add_argument("--repeats", type=int, default=20, help="places for all other kinds")

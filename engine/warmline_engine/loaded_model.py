@@ -19,6 +19,7 @@ from .decoding.payoff import Payoff
 from .decoding.recall import Shares
 from .errors import TokenizerError
 from .model import checkpoint
+from .model.compact import FORMATS
 from .model.sources import Card, locate, read_card
 from .model.transformer import Transformer
 from .places import chunks_folder
@@ -27,6 +28,7 @@ from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
 
 MEBIBYTE = 2**20
+AUTO_FEW = "int8"
 KEPT_MEBIBYTES = 64  # of chunks of other files
 FILED_MEBIBYTES = 256  # of them on disk, for each model
 
@@ -76,7 +78,7 @@ def load(
 ) -> LoadedModel:
     """Finds and loads a model; `progress` gets what is being done and the share of it that is.
 
-    Weights in bf16 on a CPU are kept in 8 bits too, which decodes faster; not with `low_memory`.
+    On a CPU weights in bf16 are kept in 8 or 4 bits too, which decodes faster; `low_memory` keeps one format only.
 
     Raises: ModelError, with what to do.
     """
@@ -85,7 +87,8 @@ def load(
     folder = locate(model, partial(tell, "fetching") if progress else None)
     on = _device(device)
     loading = partial(tell, "loading")
-    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, not low_memory)
+    few = _few(dtype, low_memory)
+    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, few, low_memory)
     tokenizer = Tokenizer.load(folder)
     card = read_card(folder)
     layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
@@ -119,7 +122,16 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _few(dtype: str, low_memory: bool) -> str:
+    """The format for few rows."""
+    if dtype == "auto":
+        return "" if low_memory else AUTO_FEW
+    return dtype if dtype in FORMATS else ""
+
+
 def _dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
+    if name in FORMATS:
+        return torch.bfloat16
     if name != "auto":
         return checkpoint.DTYPES[name]
     if device.type == "cuda":

@@ -327,7 +327,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--switch-dwell", type=int, default=10, metavar="TOKENS")
     parser.add_argument("--switch-within-ms", type=float, default=150.0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8", "int4")
+    )
     parser.add_argument(
         "--low-memory", action="store_true", help="keep weights in one number format only"
     )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch import Tensor
 
 from warmline_engine.errors import CheckpointError, ConfigError
 
+from .compact import compact
 from .config import ModelConfig
-from .linear import Int8, Linear
+from .linear import Linear, measured_few_rows
 from .quantization import CODES, SCALES, Packed, Scheme
 from .transformer import Layer, Norm, Transformer
 
+N_MEASURED = 2**27  # weights, to find out for how many rows a format is fast
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -36,11 +39,13 @@ def load(
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _: None,
-    has_int8: bool = False,
+    few: str = "",
+    is_few_alone: bool = False,
 ) -> Transformer:
     """The model in a folder, its weights in the dtype and on the device given.
 
-    With `has_int8` weights in bf16 on a CPU are kept in 8 bits too, for products of few rows.
+    Weights in bf16 on a CPU are kept in the format `few` of `compact.FORMATS` too, for products of few rows; with
+    `is_few_alone` in that only, but for the embedding. "" is none.
 
     Raises: ConfigError; CheckpointError, which lists every tensor that is missing or misshapen.
     """
@@ -48,7 +53,7 @@ def load(
     with ExitStack() as stack:
         tensors = _Tensors(folder, config, stack, device or torch.device("cpu"), dtype)
         tensors.check()
-        return _assemble(config, tensors, progress, has_int8)
+        return _assemble(config, tensors, progress, Formats(few, is_few_alone))
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -191,25 +196,47 @@ class _Tensors:
         return out
 
 
+@dataclass(frozen=True)
+class Formats:
+    """The format of the copy for few rows, and whether it is the only one."""
+
+    few: str
+    is_few_alone: bool
+
+    def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
+        return self._linear(weight, bias, self.few)
+
+    def head(self, weight: Tensor) -> Linear:
+        """Never in 4 bits: on trained models that loses nine times what it loses in all layers."""
+        return self._linear(weight, None, self.few and "int8")
+
+    def _linear(self, weight: Tensor, bias: Tensor | None, few: str) -> Linear:
+        copy = compact(weight, few) if few else None
+        return Linear(None if copy and self.is_few_alone else weight, bias, copy)
+
+
 def _assemble(
-    config: ModelConfig, tensors: _Tensors, progress: Callable[[float], None], has_int8: bool
+    config: ModelConfig,
+    tensors: _Tensors,
+    progress: Callable[[float], None],
+    formats: Formats,
 ) -> Transformer:
     embedding = tensors.take("model.embed_tokens.weight")
     layers: list[Layer] = []
     for index in range(config.n_layers):
-        layers.append(_layer(config, tensors, f"model.layers.{index}.", has_int8))
+        layers.append(_layer(config, tensors, f"model.layers.{index}.", formats))
         progress((index + 1) / config.n_layers)
     head = embedding if config.is_head_tied else tensors.take("lm_head.weight")
     norm = _norm(config, tensors, "model.norm")
-    few = Int8.of(head) if has_int8 else None
-    return Transformer(config, embedding, layers, norm, Linear(head, None, few))
+    model = Transformer(config, embedding, layers, norm, formats.head(head))
+    return model.with_few_rows(measured_few_rows(model.parts(N_MEASURED)))
 
 
-def _layer(config: ModelConfig, tensors: _Tensors, root: str, has_int8: bool) -> Layer:
+def _layer(config: ModelConfig, tensors: _Tensors, root: str, formats: Formats) -> Layer:
     def linear(names: list[str], has_bias: bool) -> Linear:
         weight = tensors.joined([f"{root}{name}.weight" for name in names])
         bias = tensors.joined([f"{root}{name}.bias" for name in names]) if has_bias else None
-        return Linear(weight, bias, Int8.of(weight) if has_int8 else None)
+        return formats.linear(weight, bias)
 
     def head_norm(name: str) -> Norm | None:
         return (

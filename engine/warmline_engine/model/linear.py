@@ -2,69 +2,88 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from warmline_kernels.cpu import has_bfloat16, is_emulated
+from warmline_kernels.cpu import is_emulated
+
+from .compact import Compact
 
 # from so many rows on, weights are worth converting for one product: at 16 rows both take 15 ms for 9,728 by 896
 # weights, at 512 rows 92 and 503 ms (two cores with AVX2 alone)
 MANY_ROWS = 20
-# up to so many rows a product with 8-bit weights is the faster one: half the bytes are read, and without bf16
-# instructions torch's own bf16 product costs as much for each row as for the first (2.6 against 8.6 ms at 8 rows)
-FEW_ROWS, FEW_ROWS_EMULATED = 4, 40
-ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
-
-
-@dataclass(frozen=True)
-class Int8:
-    """Weights as whole numbers in -127..127, with a scale for each output. Shapes: codes [out, in], scales [out]."""
-
-    codes: Tensor
-    scales: Tensor
-
-    @classmethod
-    def of(cls, weight: Tensor) -> Int8 | None:
-        """The nearest such weights; None where torch has no product with them for this machine and shape."""
-        is_known = hasattr(torch.ops.aten, "_weight_int8pack_mm") and weight.dtype == torch.bfloat16
-        if not is_known or weight.device.type != "cpu" or weight.shape[1] % ALIGNED:
-            return None
-        codes = torch.empty(weight.shape, dtype=torch.int8)
-        scales = torch.empty(len(weight), dtype=torch.float32)
-        # some rows at a time: in float32 the whole would be twice the weights once more
-        for start in range(0, len(weight), 4096):
-            some = weight[start : start + 4096].float()
-            scale = (some.abs().amax(1) / 127).clamp(min=1e-12)
-            scales[start : start + 4096] = scale
-            codes[start : start + 4096] = (some / scale[:, None]).round().to(torch.int8)
-        return cls(codes, scales.to(weight.dtype))
-
-    def product(self, x: Tensor) -> Tensor:
-        """x Wᵀ. Shapes: x [n, in] bf16 → [n, out] bf16."""
-        return torch.ops.aten._weight_int8pack_mm(x.contiguous(), self.codes, self.scales)
+# up to so many rows compact weights serve: a drafted pass has no more (8 drafted, what they follow, the last token
+# again), so a draft is judged by the weights that decode without one, and compact products are the same bit for bit
+FEW_ROWS = 10
+ROWS_TRIED = (16, 24, 32, 48, 64)  # above it, as long as compact weights are the faster ones
+N_TRIALS = 3
 
 
 @dataclass(frozen=True)
 class Linear:
-    """x Wᵀ + b; `few` is a copy of the weights for products of few rows."""
+    """x Wᵀ + b; `few` is a copy of the weights for products of at most `few_rows` rows.
 
-    weight: Tensor  # [out, in]
+    Without `weight` the copy serves all products.
+    """
+
+    weight: Tensor | None  # [out, in]
     bias: Tensor | None
-    few: Int8 | None = None
+    few: Compact | None = None
+    few_rows: int = FEW_ROWS
 
     def __call__(self, x: Tensor) -> Tensor:
         """Shapes: x [n, in] → [n, out]."""
-        if self.few is not None and len(x) <= _few_rows():
+        if self.few is not None and (len(x) <= self.few_rows or self.weight is None):
             product = self.few.product(x)
-            return product if self.bias is None else product + self.bias
+            return product if self.bias is None else product.add_(self.bias)
+        assert self.weight is not None
         return linear(x, self.weight, self.bias)
 
+    @property
+    def n_weights(self) -> int:
+        if self.weight is not None:
+            return self.weight.numel()
+        assert self.few is not None
+        return self.few.n_weights
 
-def _few_rows() -> int:
-    return FEW_ROWS if has_bfloat16() else FEW_ROWS_EMULATED
+
+def measured_few_rows(parts: Sequence[Linear]) -> int:
+    """For how many rows the compact weights of these take no longer than the weights; FEW_ROWS at least.
+
+    What stays in the processor's caches makes large weights look better than they are: give enough of them.
+    Cost: each is multiplied some ten times, 0.3 s for 100 million weights on two cores.
+    """
+    found = FEW_ROWS
+    pairs = [(p.few, p.weight) for p in parts if p.few is not None and p.weight is not None]
+    for n_rows in ROWS_TRIED if pairs else ():
+        inputs = [torch.ones(n_rows, weight.shape[1], dtype=weight.dtype) for _, weight in pairs]
+
+        def few(inputs: list[Tensor] = inputs) -> None:
+            for x, (compact, _) in zip(inputs, pairs, strict=True):
+                compact.product(x)
+
+        def many(inputs: list[Tensor] = inputs) -> None:
+            for x, (_, weight) in zip(inputs, pairs, strict=True):
+                linear(x, weight)
+
+        if _least_s(many) < _least_s(few):
+            break
+        found = n_rows
+    return found
+
+
+def _least_s(run: Callable[[], None]) -> float:
+    least = float("inf")
+    for _ in range(N_TRIALS):
+        begin = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - begin)
+    return least
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ where it wants. Queries and keys are handed over unrotated: a position is no bus
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -63,9 +63,34 @@ class Transformer:
     @property
     def n_weights(self) -> int:
         """Weights that one pass reads."""
-        read = [self._head, *(part for layer in self._layers
-                for part in (layer.qkv, layer.out, layer.up, layer.down))]  # fmt: skip
-        return sum(part.weight.numel() for part in read)
+        return self._head.n_weights + sum(part.n_weights for part in self.parts())
+
+    def parts(self, n_weights: int | None = None) -> list[Linear]:
+        """The layers' matrices, of so many first layers as have n_weights together, of all without."""
+        found: list[Linear] = []
+        for layer in self._layers:
+            if n_weights is not None and n_weights <= sum(part.n_weights for part in found):
+                break
+            found += [layer.qkv, layer.out, layer.up, layer.down]
+        return found
+
+    def with_few_rows(self, few_rows: int) -> Transformer:
+        """The same model, its copies for few rows used for products of so many."""
+
+        def part(part: Linear) -> Linear:
+            return replace(part, few_rows=few_rows)
+
+        layers = [
+            replace(
+                layer,
+                qkv=part(layer.qkv),
+                out=part(layer.out),
+                up=part(layer.up),
+                down=part(layer.down),
+            )
+            for layer in self._layers
+        ]
+        return Transformer(self.config, self._embedding, layers, self._norm, part(self._head))
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:

@@ -1,0 +1,185 @@
+"""Weights in 8 and 4 bits: products against the unpacked matrix, and which rows they serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warmline_engine.cache.arena import Arena, RowShape
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.model import checkpoint, random_checkpoint
+from warmline_engine.model.compact import (
+    FORMATS,
+    GROUP,
+    N_AT_ONCE,
+    Int4,
+    Int8,
+    compact,
+    fitted,
+    unpacked,
+)
+from warmline_engine.model.linear import FEW_ROWS, Linear, linear, measured_few_rows
+
+SHAPE = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 96,
+    "vocab_size": 211,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_rows=st.integers(1, FEW_ROWS),
+    n_in=st.sampled_from([32, 96]),
+    n_out=st.integers(1, 70),
+    has_bias=st.booleans(),
+)
+def test_a_product_with_eight_bits_is_within_their_rounding(
+    n_rows: int, n_in: int, n_out: int, has_bias: bool
+) -> None:
+    x, weight = torch.randn(n_rows, n_in).bfloat16(), torch.randn(n_out, n_in).bfloat16()
+    bias = torch.randn(n_out).bfloat16() if has_bias else None
+    exact = x.double() @ weight.double().T
+    if bias is not None:
+        exact += bias.double()
+    found = Linear(weight, bias, Int8.of(weight))(x)
+    step = weight.double().abs().amax(1) / 127
+    most = x.double().abs().sum(1)[:, None] * step * 0.51 + exact.abs() * 2**-6 + 0.05
+    assert bool(((found.double() - exact).abs() <= most).all())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_rows=st.integers(1, 40),
+    n_in=st.sampled_from([32, 96, 256]),
+    n_out=st.sampled_from([16, 48, 64, 144]),
+    scale=st.sampled_from([1e-3, 1.0, 50.0]),
+)
+def test_a_product_with_four_bits_is_that_of_the_unpacked_matrix(
+    n_rows: int, n_in: int, n_out: int, scale: float
+) -> None:
+    x, weight = torch.randn(n_rows, n_in).bfloat16(), (scale * torch.randn(n_out, n_in)).bfloat16()
+    packed = Int4.of(weight)
+    assert packed is not None
+    twin = unpacked(*fitted(weight.float()))
+    exact = x.double() @ twin.double().T
+    # sums are in float32 and the result is rounded once
+    most = exact.abs() * 2**-8 + 1e-5 * x.double().abs() @ twin.double().abs().T
+    assert bool(((packed.product(x).double() - exact).abs() <= most).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.floats(-100, 100, width=32), min_size=GROUP, max_size=GROUP),
+    n_same=st.integers(0, GROUP),
+)
+def test_four_bits_are_within_a_step_of_any_weights(values: list[float], n_same: int) -> None:
+    weight = torch.tensor([values])
+    weight[:, :n_same] = weight[0, 0]
+    codes, scales, zeros = fitted(weight)
+    assert bool(((codes >= 0) & (codes <= 15)).all())
+    spread = float(weight.max() - weight.min())
+    # the range in 15 steps and what bf16 rounds off; the fit makes the sum of squares less, not the largest error
+    error = (unpacked(codes, scales, zeros) - weight).square().mean().sqrt()
+    assert float(error) <= spread / 15 + 2**-8 * float(weight.abs().max())
+
+
+def test_the_fit_loses_less_than_the_range_alone() -> None:
+    weight = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    groups = weight.unflatten(1, (-1, GROUP))
+    low, high = groups.aminmax(dim=2, keepdim=True)
+    step = (high - low) / 15
+    plain = ((groups - low) / step).round() * step + low
+    lost = (unpacked(*fitted(weight)) - weight).square().sum()
+    assert float(lost) < 0.92 * float((plain - groups).square().sum())
+
+
+def test_a_matrix_is_packed_in_pieces_as_it_is_whole() -> None:
+    weight = torch.randn(2 * N_AT_ONCE // 512 + 80, 512).bfloat16()
+    packed = Int4.of(weight)
+    assert packed is not None
+    codes = fitted(weight.float())[0]
+    assert torch.equal(packed.codes, torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 2))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("n_in", "n_out"), [(64, 48), (896, 1152), (1024, 896)])
+def test_a_row_is_the_same_beside_any_others(name: str, n_in: int, n_out: int) -> None:
+    """Otherwise a drafted pass would choose other tokens than passes of one row."""
+    x, weight = torch.randn(40, n_in).bfloat16(), torch.randn(n_out, n_in).bfloat16()
+    copy = compact(weight, name)
+    assert copy is not None
+    alone = torch.cat([copy.product(row[None]) for row in x])
+    for n_rows in (2, 3, 5, FEW_ROWS, 17, 40):
+        assert torch.equal(copy.product(x[:n_rows]), alone[:n_rows])
+
+
+def test_where_there_is_no_such_product_there_are_no_such_weights() -> None:
+    assert compact(torch.randn(16, 32), "int4") is None, "float32"
+    assert compact(torch.randn(16, 33).bfloat16(), "int4") is None, "inputs that are no multiple"
+    assert isinstance(compact(torch.randn(8, 32).bfloat16(), "int4"), Int8), "outputs likewise"
+
+
+@pytest.mark.parametrize(("n_rows", "is_few"), [(1, True), (FEW_ROWS, True), (200, False)])
+def test_many_rows_take_the_weights_as_they_are(n_rows: int, is_few: bool) -> None:
+    weight, x = torch.randn(48, 64).bfloat16(), torch.randn(n_rows, 64).bfloat16()
+    few = Int4.of(weight)
+    assert few is not None
+    expected = few.product(x) if is_few else linear(x, weight)
+    assert torch.equal(Linear(weight, None, few)(x), expected)
+    assert torch.equal(Linear(None, None, few)(x), few.product(x)), "the only copy serves all"
+
+
+@pytest.mark.parametrize("name", ["", "int8", "int4"])
+def test_rows_are_chosen_by_measuring_and_no_fewer_than_a_draft_has(name: str) -> None:
+    weight = torch.randn(64, 64).bfloat16()
+    parts = [Linear(weight, None, compact(weight, name) if name else None)]
+    assert measured_few_rows(parts) >= FEW_ROWS
+
+
+@pytest.fixture(params=["int8", "int4"])
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_drafted_rows_choose_the_tokens_of_single_rows(
+    name: str, is_alone: bool, tmp_path: Path
+) -> None:
+    random_checkpoint.write(SHAPE, tmp_path, dtype=torch.bfloat16)
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few=name, is_few_alone=is_alone)
+    shape = RowShape(3, 2, 16, torch.bfloat16, torch.device("cpu"))
+    prompt = torch.randint(0, 211, (60,), generator=torch.Generator().manual_seed(1)).tolist()
+    logits: list[torch.Tensor] = []
+    for is_drafted in (False, True):
+        sequence = Sequence(model, Arena(shape, 1 << 26))
+        sequence.splice(0, 0, prompt)
+        while sequence.encode_pending(64):
+            pass
+        tokens = prompt[: FEW_ROWS - 1]
+        rows = [sequence.append(token) for token in tokens] if not is_drafted else []
+        logits.append(torch.stack(rows) if rows else sequence.extend(tokens))
+    # attention rounds its weights to bf16, in another order where there are more rows
+    assert float((logits[0] - logits[1]).abs().max() / logits[0].std()) < 0.06
+
+
+def test_a_model_in_one_format_has_its_matrices_once(name: str, tmp_path: Path) -> None:
+    random_checkpoint.write(SHAPE | {"vocab_size": 208}, tmp_path, dtype=torch.bfloat16)
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few=name, is_few_alone=True)
+    assert all(part.weight is None and part.few is not None for part in model.parts())
+    whole = checkpoint.load(tmp_path, dtype=torch.bfloat16)
+    assert model.n_weights == whole.n_weights
+    bits = {"int8": (8, 9), "int4": (5, 5)}[name]
+    for part in model.parts():
+        assert part.few is not None
+        assert bits[0] <= 8 * part.few.n_bytes / part.n_weights <= bits[1]
