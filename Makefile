@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -81,6 +81,13 @@ gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU
 .work/qwen05b/model.safetensors: | .venv/.tests
 	@echo "writing random weights (1 GB) ..."
 	$(BIN)/python -m warmline_engine.model.random_checkpoint qwen2.5-coder-0.5b .work/qwen05b
+
+# llama.cpp beside it: LLAMA_BENCH=its program; tests/bench/gguf_writer.py and its quantizer make f16.gguf,
+# Q8_0.gguf and Q4_0.gguf in .work/qwen05b
+LLAMA_BENCH ?=
+bench: .work/qwen05b/model.safetensors ## how fast a 0.5B model reads and decodes by format, beside others
+	$(BIN)/python tests/bench/speed.py $(if $(LLAMA_BENCH),--llama-bench $(LLAMA_BENCH)) \
+	    --out tests/bench/results/speed-0.5b.json
 
 bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows and the weights' format
 	$(BIN)/python tests/bench/passes.py --out tests/bench/results/passes-0.5b.json
