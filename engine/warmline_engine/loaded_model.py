@@ -56,10 +56,10 @@ class LoadedModel:
     payoff: Payoff = field(default_factory=Payoff)
     kept: KeptChunks = field(default_factory=lambda: KeptChunks(KEPT_MEBIBYTES * MEBIBYTE))
 
-    def with_chunk_files(self) -> LoadedModel:
-        """The model with chunks that outlast the process, in the cache folder."""
+    def with_chunk_files(self, formats: str) -> LoadedModel:
+        """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
         shape = self.arena.shape
-        name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}"
+        name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
         files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
         return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
 

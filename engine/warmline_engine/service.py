@@ -267,7 +267,7 @@ def _load(
             options.cache_mebibytes,
             progress,
             options.low_memory,
-        ).with_chunk_files()
+        ).with_chunk_files(f"{options.dtype}-alone" if options.low_memory else options.dtype)
         for name in (options.model, options.small_model)
         if name
     )
