@@ -16,7 +16,7 @@ from .releases import DataError
 def weights_hash(folder: Path) -> str:
     """SHA-256 over all that decides what a model says: config, tokenizer, weights."""
     digest = hashlib.sha256()
-    names = ("config.json", "tokenizer.json", "*.safetensors")
+    names = ("config.json", "tokenizer.json", "model*.safetensors")
     for path in sorted(p for name in names for p in folder.glob(name)):
         digest.update(path.name.encode())
         with path.open("rb") as file:
