@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .words import words
 
-MOST_POSTINGS = 6_000  # chunks that a query looks at: its commonest words are left out above that
+MOST_POSTINGS = 4_000  # chunks that a query looks at: its commonest words are left out above that
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
 MOST_OF_A_WORD = 3  # how often a word of a query counts at most
 
