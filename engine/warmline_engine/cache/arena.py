@@ -136,6 +136,6 @@ class Rows:
         self._n_blocks = 0
         self.unrotated, self.rotated, self.values = self._zeros(0)
 
-    def layer(self, layer: int, n_used: int) -> tuple[Tensor, Tensor]:
-        """Rotated keys and values of the first n_used slots. Shapes: [kv heads, slots, head size]."""
-        return self.rotated[layer, :, :n_used], self.values[layer, :, :n_used]
+    def layers(self, n_used: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Rotated keys and values of the first n_used slots, by layer. Shapes: [kv heads, slots, head size]."""
+        return self.rotated[:, :, :n_used].unbind(), self.values[:, :, :n_used].unbind()

@@ -361,12 +361,14 @@ class Sequence:
         cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         target = _as_slice_or_index(slots, device)
         windows, attention = self._model.config.windows, self._kernels.attention
+        keys, values = rows.layers(n_used)
+        unrotated = rows.unrotated.unbind()
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            rows.unrotated[layer, :, target] = k.transpose(0, 1)
-            rows.rotated[layer, :, target] = turn(k, cos, sin).transpose(0, 1)
-            rows.values[layer, :, target] = v.transpose(0, 1)
-            return attention(q, *rows.layer(layer, n_used), view, windows[layer])
+            unrotated[layer][:, target] = k.transpose(0, 1)
+            keys[layer][:, target] = turn(k, cos, sin).transpose(0, 1)
+            values[layer][:, target] = v.transpose(0, 1)
+            return attention(q, keys[layer], values[layer], view, windows[layer])
 
         source = self._bound_tokens if positions[0] < 0 else self.tokens
         tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
