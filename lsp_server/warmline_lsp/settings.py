@@ -53,8 +53,7 @@ SETTINGS = (
     Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
     Setting("dtype", "auto", "Number format of the weights. On a CPU `int8` and `int4` are for decoding, which they "
             "make faster; reading keeps bf16.", ("auto", "float32", "bfloat16", "int8", "int4"), restarts=True),
-    Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models. "
-            "`int4` takes the least.",
+    Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
             restarts=True),
     Setting("threads", 0, "CPU threads of the engine; 0 leaves one core free.", least=0, most=256, restarts=True),
     Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
