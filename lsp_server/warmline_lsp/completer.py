@@ -174,7 +174,7 @@ class Completer:
         return self._answered(uri, "engine", items)
 
     async def comment_first(self, ask: Ask) -> str:
-        """Offers a comment that says what comes next, and the code behind it; the text, empty where there is none.
+        """Offers a comment that says what comes next, and the code behind it, if any; the text, empty without a comment.
 
         Nothing is inserted; a client that shows completions shows this one when it is told.
         Source: the decoding half of MANGO (arXiv:2404.07549); the model is not trained for it.
@@ -191,11 +191,12 @@ class Completer:
         said = await self._ask(one_line, lead, 0.0, "comment", by_base=True)
         if not said.texts:
             return ""
-        comment = lead + said.texts[0].split("\n")[0].rstrip() + "\n" + indent
-        code = await self._ask(ask, comment, 0.0, "code", by_base=True)
-        if not code.texts or typing.n_edits != n_edits:
+        comment, behind = lead + said.texts[0].split("\n")[0].rstrip(), "\n" + indent
+        code = await self._ask(ask, comment + behind, 0.0, "code", by_base=True)
+        if typing.n_edits != n_edits:
             return ""
-        typing.offer = self._offer(ask.offset, [comment + code.texts[0]])
+        text = comment + behind + code.texts[0] if code.texts else comment
+        typing.offer = self._offer(ask.offset, [text])
         self._tell_better(document.uri, ask.offset)
         return typing.offer.text
 

@@ -88,6 +88,19 @@ async def test_a_comment_is_written_first_and_then_the_code(at: tuple[int, int],
         assert await client.texts(client.ask(at)) == [expected]
 
 
+async def test_where_no_code_is_found_the_comment_is_offered() -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        asked = client.request(
+            "warmline/commentFirst", {"uri": URI, "position": {"line": 1, "character": 4}}
+        )
+        engine.answer((await engine.next(wire.Complete)).id, "say hello ")
+        engine.answer((await engine.next(wire.Complete, 1)).id)
+        assert await client.answer(asked) == "# say hello"
+        assert await client.texts(client.ask((1, 4))) == ["# say hello"]
+
+
 async def test_where_no_comment_is_found_nothing_is_offered() -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()
