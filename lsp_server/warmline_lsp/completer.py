@@ -174,7 +174,7 @@ class Completer:
         return self._answered(uri, "engine", items)
 
     async def comment_first(self, ask: Ask) -> str:
-        """Offers a comment that says what comes next, and the code behind it, if any; the text, empty without a comment.
+        """Offers a comment that says what comes next, and the code behind it, if any; the text, or nothing without one.
 
         Nothing is inserted; a client that shows completions shows this one when it is told.
         Source: the decoding half of MANGO (arXiv:2404.07549); the model is not trained for it.
