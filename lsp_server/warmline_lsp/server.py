@@ -229,7 +229,7 @@ class WarmlineServer(LanguageServer):
         if self.scopes.of(item.uri) is None:
             self.in_background(self._settle(item.uri))
         self._sync(document)
-        self.reporter.look_at(item.uri)
+        self.reporter.guess_at(item.uri)
 
     async def _settle(self, uri: str) -> None:
         await self.scopes.pull([uri])
@@ -257,7 +257,7 @@ class WarmlineServer(LanguageServer):
             self.engine.send(wire.Edit(document.uri, document.version, sent))
         else:
             self._sync(document)
-        self.reporter.look_at(document.uri)
+        self.reporter.guess_at(document.uri)
 
     def move_cursor(self, uri: str, position: types.Position) -> None:
         """Tells the engine where to read first."""

@@ -41,6 +41,7 @@ class Reporter:
     def __init__(self, server: WarmlineServer) -> None:
         self._server = server
         self._uri = ""
+        self._is_told = False  # whether the client tells where the user is
         self._last: dict[str, Any] = {}
         self._counts: dict[str, wire.Encoded] = {}
         self._progress: str | None = None
@@ -71,8 +72,17 @@ class Reporter:
             self.refresh()
 
     def look_at(self, uri: str) -> None:
-        """Notes which document the user is in."""
-        self._uri = uri
+        """Notes which document the user is in, as the client tells it."""
+        self._uri, self._is_told = uri, True
+        self.refresh()
+
+    def guess_at(self, uri: str) -> None:
+        """Takes a document that is opened or changed for the one that the user is in, unless the client tells.
+
+        VS Code opens and changes documents that nobody sees, as its settings when a command writes them.
+        """
+        if not (self._is_told and self._uri):
+            self._uri = uri
         self.refresh()
 
     def encoded(self, frame: wire.Encoded) -> None:

@@ -406,6 +406,28 @@ async def test_only_comments_and_strings_are_left_out_where_the_settings_say_so(
         assert len(engine.of(wire.Complete)) == 1
 
 
+@pytest.mark.parametrize("tells", [True, False], ids=["cursor told", "cursor not told"])
+async def test_the_status_is_of_the_document_that_the_user_is_in(tells: bool) -> None:
+    """VS Code opens its settings, unseen, when a command changes one."""
+    unseen = "file:///settings.json"
+    async with fake_engine(), window() as client:
+        await client.ready()
+        client.open(text="x = 1\n")
+        if tells:
+            place = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 0}}
+            client.notify("warmline/didMoveCursor", place)
+        client.open(unseen, "{}", "jsonc")
+        client.change(2, (0, 1), " ", unseen)
+        await client.answer(client.request("warmline/debugInformation", {}))
+        expected = (URI, "ready") if tells else (unseen, "language")
+        assert (client.status()["uri"], client.status()["state"]) == expected
+        # with nothing else to look at, what is opened is looked at
+        client.notify("textDocument/didClose", {"textDocument": {"uri": client.status()["uri"]}})
+        client.open("file:///b.py", "y = 2\n")
+        await client.answer(client.request("warmline/debugInformation", {}))
+        assert client.status()["uri"] == "file:///b.py"
+
+
 def test_the_log_keeps_the_users_text_out(runtime: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with fake_engine() as engine, window() as client:
