@@ -82,7 +82,7 @@ def main() -> None:
             break
         judge(model, task, [case for case in task.cases() if case.kind in wanted], lost)
     found = {kind: {n: _told(pairs) for n, pairs in of.items()} for kind, of in lost.items()}
-    print(f"{'':20}" + "".join(f"{n:>18}" for n in COUNTS))
+    print(f"{'':20}" + "".join(f"{n:>20}" for n in COUNTS))
     for kind, of in found.items():
         print(f"{kind:20}" + "".join(_cell(of[n]) for n in COUNTS))
     if options.out:
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def _cell(told: dict[str, float]) -> str:
-    return f"{told['nats']:+.3f} ({told['tokens']:.0f} tokens)".rjust(18)
+    return f"{told['nats']:+.3f} ({told['tokens']:.0f} tokens)".rjust(20)
 
 
 def _told(found: list[tuple[float, int]]) -> dict[str, float]:
