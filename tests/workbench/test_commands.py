@@ -86,6 +86,9 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
     shown = lines.inner_text().replace("\u00a0", " ")
     assert "## shapes.py:1 `area`" in shown
     assert "return side * side" in shown
+    # it is no text of the user's, whom nobody asks to save it
+    assert workbench.page.locator('.tab[data-resource-name="What the model sees.md"]').count() == 1
+    assert workbench.page.locator(".tab.dirty:not([data-resource-name='use.py'])").count() == 0
 
 
 def test_a_workspace_may_not_name_an_engine(workbench: Workbench, vscode: Started) -> None:

@@ -2,6 +2,7 @@ import * as vscode from "vscode";
 import { chooseModel } from "./choose_model";
 import { commentFirst } from "./comment_first";
 import { showMenu } from "./menu";
+import { Reports } from "./reports";
 import type { RemoteToken } from "./remote_token";
 import type { Server } from "./server";
 import { showContext } from "./show_context";
@@ -13,11 +14,13 @@ export function commands(
   log: vscode.LogOutputChannel,
   snooze: Snooze,
   token: RemoteToken,
-): vscode.Disposable[] {
+): { dispose(): unknown }[] {
   const configuration = (): vscode.WorkspaceConfiguration =>
     vscode.workspace.getConfiguration("warmline");
   const register = vscode.commands.registerCommand;
+  const reports = new Reports();
   return [
+    reports,
     register("warmline.menu", showMenu),
     register("warmline.toggle", () =>
       configuration().update("enable", !configuration().get("enable"), true),
@@ -48,10 +51,9 @@ export function commands(
     register("warmline.statistics", async () => {
       const counts = await ask(server, "warmline/statistics");
       const text = JSON.stringify(counts, undefined, 2);
-      const document = await vscode.workspace.openTextDocument({ content: text, language: "json" });
-      await vscode.window.showTextDocument(document, { preview: true });
+      await reports.show("Statistics of Warmline.json", text, vscode.ViewColumn.Active);
     }),
-    register("warmline.showContext", () => showContext(server)),
+    register("warmline.showContext", () => showContext(server, reports)),
     register("warmline.commentFirst", () => commentFirst(server)),
     register("warmline.copyDebugInformation", async () => {
       const found = await ask(server, "warmline/debugInformation");

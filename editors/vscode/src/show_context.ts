@@ -1,17 +1,16 @@
 import * as vscode from "vscode";
 import { describe, type Context } from "./context";
+import { REPORT, type Reports } from "./reports";
 import type { Server } from "./server";
 
 /** Shows what the model sees beside the file that is being edited, and why. */
-export async function showContext({ client }: Server): Promise<void> {
+export async function showContext({ client }: Server, reports: Reports): Promise<void> {
   const document = vscode.window.activeTextEditor?.document;
-  if (!document || !client?.isRunning()) return;
-  const uri = document.uri.toString();
-  const context = await client.sendRequest<Context | null>("warmline/context", { uri });
-  const content = describe(vscode.workspace.asRelativePath(document.uri), context);
-  const shown = await vscode.workspace.openTextDocument({ content, language: "markdown" });
-  await vscode.window.showTextDocument(shown, {
-    preview: true,
-    viewColumn: vscode.ViewColumn.Beside,
+  if (!document || document.uri.scheme === REPORT || !client?.isRunning()) return;
+  const context = await client.sendRequest<Context | null>("warmline/context", {
+    uri: document.uri.toString(),
   });
+  const name = vscode.workspace.asRelativePath(document.uri);
+  const path = `${name}/What the model sees.md`;
+  await reports.show(path, describe(name, context), vscode.ViewColumn.Beside);
 }
