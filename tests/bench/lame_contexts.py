@@ -1,7 +1,8 @@
 """Whether comments and docstrings can be hidden as contrast hides other files, by leaving their slots out.
 
-Later tokens have seen them, so that it is not what the model makes of a text without them. At lines of held-out
-packages the two are compared token by token along the true line: `make bench-lame`.
+Later tokens have seen them, so that it is not quite what the model makes of a text without them. At lines of held-out
+packages the two are compared token by token along the true line, and whether contrast with them would make more of
+its tokens the likeliest: `make bench-lame`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tests.bench.search import BEFORE, BEHIND, places
 from torch import Tensor
 
 from warmline_engine import bench, loaded_model
-from warmline_engine.decoding.contrast import ContrastRule, is_uncertain
+from warmline_engine.decoding.contrast import RULES, contrasted, is_uncertain
 from warmline_engine.evaluation.forks import forked
 from warmline_engine.evaluation.releases import FOLDER, PINS, pairs, read_pins
 from warmline_engine.evaluation.scoring import opened_at, read_all, refresh_all, score
@@ -40,9 +42,12 @@ class Tally:
     masked_differs: int = 0
     masked_differs_uncertain: int = 0
     full_differs: int = 0  # the text with them against the text without
+    right: int = 0  # likeliest tokens that are the true ones
+    right_by_difference: int = 0  # with contrast against the masked text where it is uncertain
+    right_by_ratio: int = 0
 
-    def add(self, full: Tensor, masked: Tensor, without: Tensor, rule: ContrastRule) -> None:
-        uncertain = np.array([is_uncertain(row, rule) for row in full])
+    def add(self, truth: list[int], full: Tensor, masked: Tensor, without: Tensor) -> None:
+        uncertain = np.array([is_uncertain(row, RULES["ratio"]) for row in full])
         differs = (masked.argmax(1) != without.argmax(1)).numpy()
         self.n_places += 1
         self.n_tokens += len(full)
@@ -50,6 +55,17 @@ class Tally:
         self.masked_differs += int(differs.sum())
         self.masked_differs_uncertain += int((differs & uncertain).sum())
         self.full_differs += int((full.argmax(1) != without.argmax(1)).sum())
+        self.right += int((full.argmax(1) == torch.tensor(truth)).sum())
+        self.right_by_difference += self._n_right(truth, full, masked, "difference")
+        self.right_by_ratio += self._n_right(truth, full, masked, "ratio")
+
+    def _n_right(self, truth: list[int], full: Tensor, masked: Tensor, form: str) -> int:
+        rule = RULES[form]
+        chosen = [
+            int((contrasted(row, lame, rule) if is_uncertain(row, rule) else row).argmax())
+            for row, lame in zip(full, masked, strict=True)
+        ]
+        return sum(token == true for token, true in zip(chosen, truth, strict=True))
 
     def told(self) -> dict[str, float]:
         share = self.masked_differs / max(1, self.n_tokens)
@@ -120,7 +136,7 @@ def judge(
         read_all(without)
         masked = score(without, truth).expectations
         refresh_all(without)
-        tally.add(full, masked, score(without, truth).expectations, ContrastRule())
+        tally.add(truth, full, masked, score(without, truth).expectations)
     window.sequence.drop_cache()
 
 

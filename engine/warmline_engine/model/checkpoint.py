@@ -19,6 +19,7 @@ from warmline_engine.errors import CheckpointError, ConfigError
 from .compact import compact
 from .config import ModelConfig
 from .linear import Linear, measured_few_rows
+from .memory import give_back
 from .quantization import CODES, SCALES, Packed, Scheme
 from .transformer import Layer, Norm, Transformer
 
@@ -53,7 +54,9 @@ def load(
     with ExitStack() as stack:
         tensors = _Tensors(folder, config, stack, device or torch.device("cpu"), dtype)
         tensors.check()
-        return _assemble(config, tensors, progress, Formats(few, is_few_alone))
+        model = _assemble(config, tensors, progress, Formats(few, is_few_alone))
+    give_back()
+    return model
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
