@@ -73,7 +73,7 @@ class Tally:
         return {
             **vars(self), "share": share, "share_uncertain": uncertain,
             "share_full": self.full_differs / max(1, self.n_tokens),
-            "is_hidden_so": share <= MOST_DISAGREEMENT,
+            "may_be_hidden": share <= MOST_DISAGREEMENT,
         }  # fmt: skip
 
 
