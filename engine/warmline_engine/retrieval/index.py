@@ -159,9 +159,11 @@ class Index:
         )
         return {row[0]: _chunk(row) for row in rows}
 
-    def named(self, name: str, limit: int = 50) -> list[Chunk]:
-        """The chunks that define a name, in any file."""
-        return self._rows("name = ? AND name != '' ORDER BY chunks.id LIMIT ?", (name, limit))
+    def named(self, name: str, paths: Sequence[str] | None = None, limit: int = 50) -> list[Chunk]:
+        """The chunks that define a name, in the files of these paths, or in any."""
+        marks = "" if paths is None else f"AND path IN ({','.join('?' * len(paths))})"
+        condition = f"name = ? AND name != '' {marks} ORDER BY chunks.id LIMIT ?"
+        return self._rows(condition, (name, *(paths or ()), limit))
 
     def of_file(self, path: str) -> list[Chunk]:
         """The chunks of a file in order."""

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[^\W\d]\w*")
 _MEMBER = re.compile(r"([^\W\d]\w*)\s*(?:\.|->|::)\s*([^\W\d]\w*)?")
 # what gives a name a value in most languages: `x =`, `x: T =`, `x :=`, `for x`, `as x`
 _BOUND = re.compile(
-    r"([^\W\d]\w*)\s*(?::[^=\n()]{0,60})?:?=(?![=>])|\b(?:for|as|let|var|const)\s+([^\W\d]\w*)"
+    r"\b(?:([^\W\d]\w*+)\s*+(?::[^=\n()]{0,60})?:?=(?![=>])|(?:for|as|let|var|const)\s+([^\W\d]\w*))"
 )
 _PARAMETERS = re.compile(r"\b(?:def|function|func|fn|lambda)\b[^(\n:]*\(?([^)]*)")
 

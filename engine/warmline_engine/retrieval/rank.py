@@ -124,7 +124,7 @@ def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Ch
     includes = [one for one in query.imports if one.original == MODULE and "." in one.name]
     for name in query.names:
         for one in includes:
-            imported += _shown([c for c in index.named(name) if c.path in one.sources])
+            imported += _shown(index.named(name, one.sources))
     yield 0, "imported", imported
     # what was imported and is not used yet is likely wanted soon
     unused = [name for name in query.unused if name not in query.names]
@@ -146,18 +146,18 @@ def _bound_to(index: Index, query: Query, one: Import) -> list[Chunk]:
     """The definitions that an imported name stands for, or that are reached through it near the cursor."""
     members = query.members.get(one.name, ())
     names = members if one.original == MODULE else (one.original, *members)
-    return [c for name in names if name for c in _shown(_reached(index.named(name), one.sources))]
+    return [c for name in names if name for c in _shown(_reached(index, name, one.sources))]
 
 
-def _reached(chunks: list[Chunk], sources: tuple[str, ...]) -> list[Chunk]:
-    """The chunks in an import's files; of a package that passes names on, those in its folder."""
-    direct = [chunk for chunk in chunks if chunk.path in sources]
+def _reached(index: Index, name: str, sources: tuple[str, ...]) -> list[Chunk]:
+    """A name's definitions in an import's files; of a package that passes names on, those in its folder."""
+    direct = index.named(name, sources)
     if direct:
         return direct
     folders = tuple(
         source.removesuffix("__init__.py") for source in sources if source.endswith("/__init__.py")
     )
-    return [chunk for chunk in chunks if chunk.path.startswith(folders)] if folders else []
+    return [c for c in index.named(name) if c.path.startswith(folders)] if folders else []
 
 
 def _shown(chunks: list[Chunk]) -> list[Chunk]:

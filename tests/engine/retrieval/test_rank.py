@@ -73,6 +73,16 @@ def test_an_imported_definition_comes_first(
     assert (found[0].path, found[0].name, found[0].why) == (first, name, "imported")
 
 
+def test_an_imported_definition_is_found_among_many_of_its_name(index: Index) -> None:
+    many = (
+        (f"app/m{k}.py", "python", "def area(side):\n    return side\n", UNSAVED) for k in range(80)
+    )
+    index.put(many)
+    index.put([("zoo.py", "python", "def area(cage):\n    return cage\n", UNSAVED)])
+    found = found_at(index, "new.py", "from zoo import area\n\narea(|")
+    assert (found[0].path, found[0].why) == ("zoo.py", "imported")
+
+
 def test_a_name_used_but_not_defined_is_found(index: Index) -> None:
     found = found_at(index, "pkg/new.py", "def run(value):\n    lonely(|")
     assert (found[0].path, found[0].why) == ("pkg/other.py", "defines a name used here")
