@@ -20,7 +20,7 @@ from .decoding.recall import Shares
 from .errors import TokenizerError
 from .model import checkpoint
 from .model.compact import FORMATS
-from .model.sources import Card, locate, read_card
+from .model.sources import Card, locate, read_card, weight_files
 from .model.transformer import Transformer
 from .places import chunks_folder
 from .text.fim import Layout, find_layout
@@ -137,5 +137,5 @@ def _dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16
     # a small model stays in a CPU's caches: there float32 is as fast and exact
-    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    n_bytes = sum(path.stat().st_size for path in weight_files(folder))
     return torch.float32 if n_bytes < 64 * MEBIBYTE else torch.bfloat16

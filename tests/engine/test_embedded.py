@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.loaded_model import load
-from warmline_engine.model.sources import EMBEDDED, embedded_names
+from warmline_engine.model.sources import EMBEDDED, embedded_names, weight_files
 from warmline_engine.training import golden
 
 LARGEST = {"small": 3_000_000, "base": 64_000_000}  # bytes
@@ -40,7 +40,7 @@ def test_golden_completions(name: str) -> None:
 def test_what_lies_beside_the_weights(name: str) -> None:
     folder: Path = EMBEDDED / name
     assert [file for file in BESIDE if not (folder / file).is_file()] == []
-    size = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+    size = sum(path.stat().st_size for path in weight_files(folder))
     assert size <= LARGEST[name]
     card = tomllib.loads((folder / "card.toml").read_text())
     assert card["name"] == name

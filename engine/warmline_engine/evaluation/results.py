@@ -9,6 +9,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from warmline_engine.model.sources import weight_files
+
 from .records import Record
 from .releases import DataError
 
@@ -16,8 +18,8 @@ from .releases import DataError
 def weights_hash(folder: Path) -> str:
     """SHA-256 over all that decides what a model says: config, tokenizer, weights."""
     digest = hashlib.sha256()
-    names = ("config.json", "tokenizer.json", "model*.safetensors")
-    for path in sorted(p for name in names for p in folder.glob(name)):
+    beside = (folder / name for name in ("config.json", "tokenizer.json"))
+    for path in sorted([*filter(Path.exists, beside), *weight_files(folder)]):
         digest.update(path.name.encode())
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):

@@ -21,6 +21,7 @@ from .config import ModelConfig
 from .linear import Linear, measured_few_rows
 from .memory import give_back
 from .quantization import CODES, SCALES, Packed, Scheme
+from .sources import weight_files
 from .transformer import Layer, Norm, Transformer
 
 N_MEASURED = 2**27  # weights, to find out for how many rows a format is fast
@@ -74,9 +75,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def fingerprint(folder: Path) -> str:
     """Twelve hex digits that change when the model does: from its config, sizes and a sample of its bytes."""
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.name == "encoder.safetensors":  # is made from the weights, and is none of them
-            continue
+    for path in weight_files(folder):
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}".encode())
         with path.open("rb") as file:

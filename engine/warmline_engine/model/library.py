@@ -13,7 +13,7 @@ from typing import Any
 from warmline_engine.errors import EngineError, SourceError
 
 from .known import CONTEXT_TOKENS, KNOWN
-from .sources import EMBEDDED, embedded_names, locate, read_card
+from .sources import EMBEDDED, embedded_names, locate, read_card, weight_files
 
 UNKNOWN = "licence not known; read it at https://huggingface.co/{model}"
 
@@ -74,7 +74,7 @@ def entry(model: str) -> Entry:
     unknown = UNKNOWN.format(model=model)
     if folder is None:
         return Entry(model, unknown, "", None, None, None)
-    n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    n_bytes = sum(path.stat().st_size for path in weight_files(folder))
     card = read_card(folder)
     licence = card.licence or (unknown if "/" in model else "none said")
     cache = CONTEXT_TOKENS * _cache_bytes(folder)
@@ -97,7 +97,7 @@ def find(model: str) -> Path | None:
         found = Path(snapshot_download(model, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    return found if any(found.glob("*.safetensors")) else None
+    return found if weight_files(found) else None
 
 
 def pull(model: str, is_agreed: bool) -> Path:

@@ -11,6 +11,7 @@ from warmline_engine.errors import SourceError
 from .fetching import Tell, fetch
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
+ENCODER = "encoder.safetensors"  # beside the weights: what retrieval reads texts with
 
 LAYOUTS = ("prefix-first", "suffix-first")
 
@@ -26,6 +27,11 @@ class Card:
     languages: tuple[str, ...]
     licence: str
     layout: str = LAYOUTS[0]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights, without the encoder that was made from them."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.name != ENCODER)
 
 
 def embedded_names() -> list[str]:

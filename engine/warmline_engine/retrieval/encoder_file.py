@@ -12,13 +12,12 @@ from torch import Tensor
 
 from warmline_engine.errors import CheckpointError
 from warmline_engine.model import checkpoint
-from warmline_engine.model.sources import EMBEDDED
+from warmline_engine.model.sources import EMBEDDED, ENCODER
 from warmline_engine.text.tokenizer import Tokenizer
 
 from .encoder import WordEncoder
 
 log = logging.getLogger(__name__)
-FILE = "encoder.safetensors"
 DEFAULT = "small"  # the embedded model that has one
 
 
@@ -27,15 +26,15 @@ def load(folder: Path = EMBEDDED / DEFAULT) -> WordEncoder | None:
 
     Raises: CheckpointError, when what is there cannot be read.
     """
-    made_for, weights, projection = read(folder / FILE)
+    made_for, weights, projection = read(folder / ENCODER)
     fingerprint = checkpoint.fingerprint(folder)
     if made_for != fingerprint:
-        log.warning("%s was made for other weights; fit it anew", folder / FILE)
+        log.warning("%s was made for other weights; fit it anew", folder / ENCODER)
         return None
     embedded = embedding(folder)
     if embedded.shape != (len(weights), len(projection)):
         raise CheckpointError(
-            f"{folder / FILE}: {len(weights)} weights and {len(projection)} rows do not fit an embedding of "
+            f"{folder / ENCODER}: {len(weights)} weights and {len(projection)} rows do not fit an embedding of "
             f"{list(embedded.shape)}; fit it anew"
         )
     table = weights.exp()[:, None] * (embedded @ projection)

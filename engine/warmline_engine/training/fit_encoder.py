@@ -24,9 +24,9 @@ from torch import Tensor
 
 from warmline_engine.evaluation.retrieval_quality import LEAST_WORDS, functions
 from warmline_engine.model import checkpoint
-from warmline_engine.model.sources import locate
+from warmline_engine.model.sources import ENCODER, locate
 from warmline_engine.retrieval.encoder import Bags
-from warmline_engine.retrieval.encoder_file import FILE, embedding
+from warmline_engine.retrieval.encoder_file import embedding
 from warmline_engine.retrieval.query import LINES_BEFORE
 from warmline_engine.retrieval.words import words
 from warmline_engine.text.tokenizer import Tokenizer
@@ -237,8 +237,9 @@ def main() -> None:
         "weights": model.weights.detach().half().contiguous(),
         "projection": model.projection.detach().half().contiguous(),
     }
-    save_file(tensors, folder / FILE, {"model": checkpoint.fingerprint(folder)})
-    print(f"{folder / FILE}: {(folder / FILE).stat().st_size} bytes")
+    path = folder / ENCODER
+    save_file(tensors, path, {"model": checkpoint.fingerprint(folder)})
+    print(f"{path}: {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import torch
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from warmline_engine.loaded_model import load
-from warmline_engine.model.sources import EMBEDDED, read_card
+from warmline_engine.model.sources import EMBEDDED, read_card, weight_files
 
 from . import checkpoints, copying, curve, golden
 from .card import Card, Measured, card_text, card_toml
@@ -79,7 +79,7 @@ def write_card(place: Place, extent: Extent) -> None:
         folder.name,
         records[-1]["tokens"],
         _is_continued(place),
-        sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+        sum(path.stat().st_size for path in weight_files(folder)),
         read_card(folder).layout,
         _grown_from(place),
     )

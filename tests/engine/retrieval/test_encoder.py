@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from warmline_engine.errors import CheckpointError
 from warmline_engine.model import checkpoint
-from warmline_engine.model.sources import EMBEDDED
+from warmline_engine.model.sources import EMBEDDED, ENCODER
 from warmline_engine.retrieval import encoder_file
 from warmline_engine.retrieval.encoder import Bags, WordEncoder
 from warmline_engine.retrieval.words import words_of
@@ -67,7 +67,7 @@ def test_spelling_does_not_matter() -> None:
 def test_the_one_that_ships_knows_what_belongs_together() -> None:
     encoder = encoder_file.load()
     assert encoder is not None
-    assert (SMALL / encoder_file.FILE).stat().st_size < 200_000
+    assert (SMALL / ENCODER).stat().st_size < 200_000
     asked, near, far = encoder.encode(
         [
             "Removes a folder with everything in it.",
@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_other_weights_have_no_encoder(folder: Path) -> None:
     tensors = {"weights": torch.zeros(12288), "projection": torch.zeros(192, 4)}
-    save_file(tensors, folder / encoder_file.FILE, {"model": "of another model"})
+    save_file(tensors, folder / ENCODER, {"model": "of another model"})
     assert encoder_file.load(folder) is None
     # it is not one of the model's weights
     assert checkpoint.fingerprint(folder) == checkpoint.fingerprint(SMALL)
@@ -102,7 +102,7 @@ def test_shapes_that_do_not_fit(
     folder: Path, weights: tuple[int, ...], projection: tuple[int, ...], words: str
 ) -> None:
     tensors = {"weights": torch.zeros(weights), "projection": torch.zeros(projection)}
-    save_file(tensors, folder / encoder_file.FILE, {"model": checkpoint.fingerprint(folder)})
+    save_file(tensors, folder / ENCODER, {"model": checkpoint.fingerprint(folder)})
     with pytest.raises(CheckpointError, match=words):
         encoder_file.load(folder)
 
@@ -110,6 +110,6 @@ def test_shapes_that_do_not_fit(
 @pytest.mark.parametrize("content", [None, b"", b"\x10" * 40])
 def test_a_file_that_cannot_be_read(folder: Path, content: bytes | None) -> None:
     if content is not None:
-        (folder / encoder_file.FILE).write_bytes(content)
+        (folder / ENCODER).write_bytes(content)
     with pytest.raises(CheckpointError, match="install warmline again"):
         encoder_file.load(folder)
