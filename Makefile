@@ -47,10 +47,10 @@ train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINU
 	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml \
 		$(if $(MINUTES),whole --minutes $(MINUTES) --out .work/$(MODEL)/model,trunk)
 
-report: .venv/.runs ## fit recall, confidence and encoder for MODEL, judge it on held-out files and write its card
+report: .venv/.runs ## fit recall and confidence for MODEL, the encoder for small, judge it on held-out files and write its card
 	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
 	$(BIN)/python -m warmline_engine.training.fit_confidence $(MODEL)
-	$(BIN)/python -m warmline_engine.training.fit_encoder $(MODEL)
+	$(if $(filter small,$(MODEL)),$(BIN)/python -m warmline_engine.training.fit_encoder small)
 	$(BIN)/python -m warmline_engine.training.report $(MODEL)
 
 clean:

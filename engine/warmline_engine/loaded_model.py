@@ -30,7 +30,7 @@ from .text.tokenizer import Tokenizer
 MEBIBYTE = 2**20
 AUTO_FEW = "int8"
 KEPT_MEBIBYTES = 64  # of chunks of other files
-FILED_MEBIBYTES = 256  # of them on disk, for each model
+FILED_MEBIBYTES = 256  # of them on disk, for all models together
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,7 +193,7 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
     else:
         servers = [await _meet(options, service.serve, token)]
     path: Path | None = options.socket or options.port_file
-    ours = _identity(path)
+    ours = _identity(path) if path else None
     log.info("listening%s, pid %d", f" on {listener}" if listener else "", os.getpid())
     if listener is not None:
         log.info("the token that a server has to know is in %s", listener.token_place)
@@ -207,7 +207,7 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
         for server in servers:
             server.close()
         # the next engine may have taken the place already
-        if path is not None and _identity(path) == ours:
+        if path and _identity(path) == ours:
             path.unlink(missing_ok=True)
         if not service.worker.close():
             # a model that is still being loaded: an interpreter that ends under a thread in torch aborts
@@ -230,10 +230,8 @@ async def _meet(options: argparse.Namespace, serve: Serve, token: str) -> asynci
         os.umask(old_mask)
 
 
-def _identity(path: Path | None) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     """What tells a file from another that has its name."""
-    if path is None:
-        return None
     with contextlib.suppress(OSError):
         found = path.stat()
         return found.st_ino, found.st_mtime_ns

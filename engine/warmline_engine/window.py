@@ -16,9 +16,7 @@ CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
 SHARE_BEFORE = 0.75
 MOST_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
 N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
-N_BEHIND = (
-    4  # tokens behind an edit that are encoded with it, since they still tell of what stood there
-)
+N_BEHIND = 4  # tokens behind an edit that are encoded with it: they still tell of what stood there
 
 
 class Window:

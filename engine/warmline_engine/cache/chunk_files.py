@@ -24,13 +24,13 @@ SWEPT_TO = 0.75  # of the budget, where it was over: a folder is not looked thro
 
 
 class ChunkFiles:
-    """Rows by their tokens under a budget of bytes; files that were unused longest go first."""
+    """Rows by their tokens; files that were unused longest go first, under one budget for all models of a folder."""
 
     def __init__(self, folder: Path, budget_bytes: int, shape: RowShape) -> None:
         self._folder = folder
         self._budget = budget_bytes
         self._shape = shape
-        self._n_bytes: int | None = None  # of all files, as far as this engine knows
+        self._n_bytes: int | None = None  # of all models' files, as far as this engine knows
 
     def get(self, tokens: tuple[int, ...]) -> ChunkRows | None:
         """The rows of a chunk, if a whole file has them."""
@@ -85,7 +85,7 @@ class ChunkFiles:
     def _sweep(self) -> int:
         """Takes the oldest files away where there are too many; the bytes that are left."""
         files: list[tuple[float, int, Path]] = []
-        for path in self._folder.iterdir():
+        for path in self._folder.parent.glob("*/*"):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 files.append((status.st_mtime, status.st_size, path))

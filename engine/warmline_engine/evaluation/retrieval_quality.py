@@ -26,9 +26,9 @@ import torch
 from warmline_engine.retrieval import encoder_file
 from warmline_engine.retrieval.encoder import Encoder
 from warmline_engine.retrieval.index import UNSAVED, Index
+from warmline_engine.retrieval.index_command import encode
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import N_BLOCKS, ranked
-from warmline_engine.retrieval.vectors import BATCH
 from warmline_engine.retrieval.words import words
 
 from .cross_file import line_behind_imports, names_from_package, parsed_module
@@ -153,8 +153,7 @@ def ranks_of_uses(files: dict[str, str], encoder: Encoder) -> list[tuple[str, st
     with tempfile.TemporaryDirectory() as folder:
         index = Index(Path(folder) / "index.sqlite", encoder=encoder)
         index.put((path, "python", text, UNSAVED) for path, text in files.items())
-        while index.follow(BATCH):
-            pass
+        encode(index)
         for path in sorted(files):
             for subset, name, source, offset in _uses(files, path):
                 text = files[path][:offset]

@@ -70,13 +70,13 @@ def test_rows_outlast_the_process_bit_for_bit(tmp_path: Path, dtype: torch.dtype
 
 
 def test_rows_of_another_shape_are_not_believed(tmp_path: Path) -> None:
-    ChunkFiles(tmp_path, LARGE, SHAPE).put((1, 2), rows_of((1, 2)))
+    ChunkFiles(tmp_path / "model", LARGE, SHAPE).put((1, 2), rows_of((1, 2)))
     for other in (replace(SHAPE, n_layers=3), replace(SHAPE, dtype=torch.bfloat16)):
-        assert ChunkFiles(tmp_path, LARGE, other).get((1, 2)) is None
+        assert ChunkFiles(tmp_path / "model", LARGE, other).get((1, 2)) is None
 
 
 def test_a_file_that_lies_under_a_wrong_name_is_not_believed(tmp_path: Path) -> None:
-    files = ChunkFiles(tmp_path, LARGE, SHAPE)
+    files = ChunkFiles(tmp_path / "model", LARGE, SHAPE)
     files.put((1, 2), rows_of((1, 2)))
     files.put((3, 4), rows_of((3, 4)))
     files._path((1, 2)).replace(files._path((3, 4)))
@@ -87,21 +87,21 @@ def test_a_file_that_lies_under_a_wrong_name_is_not_believed(tmp_path: Path) -> 
     "damage", [b"", b"not a file of tensors", None], ids=["empty", "other", "cut"]
 )
 def test_a_damaged_file_is_taken_away_and_made_anew(tmp_path: Path, damage: bytes | None) -> None:
-    files = ChunkFiles(tmp_path, LARGE, SHAPE)
+    files = ChunkFiles(tmp_path / "model", LARGE, SHAPE)
     files.put((1, 2), rows_of((1, 2)))
-    path = next(tmp_path.iterdir())
+    path = next(tmp_path.glob("model/*"))
     path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
     assert files.get((1, 2)) is None
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("model/*")) == []
     files.put((1, 2), rows_of((1, 2)))
     assert same(files.get((1, 2)), rows_of((1, 2)))
 
 
 def test_the_budget_holds_and_what_was_used_last_stays(tmp_path: Path) -> None:
-    probe = ChunkFiles(tmp_path, LARGE, SHAPE)
+    probe = ChunkFiles(tmp_path / "model", LARGE, SHAPE)
     probe.put((0,), rows_of((0,)))
-    size = next(tmp_path.iterdir()).stat().st_size
-    files = ChunkFiles(tmp_path, 8 * size, SHAPE)
+    size = next(tmp_path.glob("model/*")).stat().st_size
+    files = ChunkFiles(tmp_path / "model", 8 * size, SHAPE)
     for number in range(1, 8):
         files.put((number,), rows_of((number,)))
     for number in range(8):
@@ -111,7 +111,19 @@ def test_the_budget_holds_and_what_was_used_last_stays(tmp_path: Path) -> None:
     left = {n for n in range(10) if files.get((n,)) is not None}
     assert {0, 9} <= left
     assert 1 not in left
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= SWEPT_TO * 8 * size
+    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= SWEPT_TO * 8 * size
+
+
+def test_all_models_share_a_budget(tmp_path: Path) -> None:
+    old = ChunkFiles(tmp_path / "old", LARGE, SHAPE)
+    for number in range(4):
+        old.put((number,), rows_of((number,)))
+        os.utime(old._path((number,)), (number, number))
+    size = old._path((0,)).stat().st_size
+    new = ChunkFiles(tmp_path / "new", 4 * size, SHAPE)
+    new.put((9,), rows_of((9,)))
+    assert same(new.get((9,)), rows_of((9,)))
+    assert [n for n in range(4) if old.get((n,)) is not None] == [2, 3]
 
 
 def test_where_nothing_can_be_written_chunks_are_kept_in_memory(tmp_path: Path) -> None:
@@ -129,7 +141,7 @@ def test_a_new_engine_binds_without_encoding(
     logits = list[torch.Tensor]()
     for n_encoded in (5, 0):
         kept, sequence = (
-            KeptChunks(LARGE, ChunkFiles(tmp_path, LARGE, arena.shape)),
+            KeptChunks(LARGE, ChunkFiles(tmp_path / "model", LARGE, arena.shape)),
             Sequence(model, arena),
         )
         sequence.splice(0, 0, tokens)
