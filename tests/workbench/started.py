@@ -11,6 +11,21 @@ from typing import Any
 from traced import ROOT, Trace
 from workbench import CodeServer, Workbench, launch
 
+# where small and base say different things
+CLASS = """import json
+
+
+class Store:
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def save(self):
+"""
 PICTURES = ROOT / ".work/pictures"
 
 

@@ -14,25 +14,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
-from started import Started, browsing, keep_picture, started
+from started import CLASS, Started, browsing, keep_picture, started
 from traced import ROOT, Trace, engines, wait_until
 from workbench import CodeServer, Workbench
 
 LINE = "zebra_area = measure_zebra(width, height)\n"
-CLASS = """import json
-
-
-class Store:
-    def __init__(self, path):
-        self.path = path
-        self.items = {}
-
-    def load(self):
-        with open(self.path) as file:
-            self.items = json.load(file)
-
-    def save(self):
-"""
 FILES = {
     "accept.py": CLASS,
     "word.py": LINE * 4,

@@ -8,25 +8,9 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
-from started import browsing, keep_picture, started
+from started import CLASS, browsing, keep_picture, started
 from traced import ROOT, wait_until
 from workbench import Workbench
-
-# where the two models say different things
-TEXT = """import json
-
-
-class Store:
-    def __init__(self, path):
-        self.path = path
-        self.items = {}
-
-    def load(self):
-        with open(self.path) as file:
-            self.items = json.load(file)
-
-    def save(self):
-"""
 
 
 def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> None:
@@ -37,7 +21,7 @@ def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> Non
         "switchWithinMs": 10,
     }
     with (
-        started(tmp_path, {"store.py": TEXT}, **pair) as vscode,
+        started(tmp_path, {"store.py": CLASS}, **pair) as vscode,
         sync_playwright() as playwright,
         browsing(playwright, tmp_path) as context,
     ):
@@ -55,4 +39,4 @@ def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> Non
         assert first != better
         bench.press("Tab")
         bench.press("Escape")
-        assert bench.save("store.py").startswith(TEXT + "        w" + better)
+        assert bench.save("store.py").startswith(CLASS + "        w" + better)
