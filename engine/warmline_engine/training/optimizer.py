@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .decoder import working_type
+
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -69,12 +71,17 @@ class Optimizer:
 
 
 def _orthogonal(matrices: Tensor) -> Tensor:
-    """Nearly the closest orthogonal matrices. Shapes: [n, rows, columns] → the same."""
+    """Nearly the closest orthogonal matrices, in the working type, which is near enough.
+
+    Shapes: [n, rows, columns] → the same.
+    """
     a, b, c = _NEWTON_SCHULZ
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if is_tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(working_type(x.device))
     for _ in range(5):
         gram = x @ x.transpose(1, 2)
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        mixed = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, mixed, x, beta=a)
+    x = x.to(matrices.dtype)
     return x.transpose(1, 2) if is_tall else x

@@ -282,13 +282,16 @@ def _head(hidden: Tensor, embedding: Tensor, targets: Tensor) -> tuple[Tensor, T
 
     Shapes: hidden [N, width], embedding [V, width], targets [N] → scalar, [N, width], [V, width].
     """
-    logits = F.linear(hidden, embedding).float()
-    is_wanted = targets != IGNORED
-    wanted = torch.where(is_wanted, targets, 0)
-    most = logits.amax(-1, keepdim=True)
-    grown = (logits - most).exp()
+    logits = F.linear(hidden, embedding)
+    is_wanted = (targets != IGNORED)[:, None]
+    wanted = torch.where(is_wanted[:, 0], targets, 0)[:, None]
+    most = logits.amax(-1, keepdim=True).float()
+    grown = (logits.float() - most).exp()
     total = grown.sum(-1, keepdim=True)
-    losses = total.log() + most - logits.gather(1, wanted[:, None])
-    is_target = torch.arange(embedding.shape[0], device=targets.device) == wanted[:, None]
-    back = ((grown / total - is_target.float()) * is_wanted[:, None]).to(hidden.dtype)
-    return (losses[:, 0] * is_wanted).sum(), back @ embedding, back.t() @ hidden
+    above = logits.gather(1, wanted).float() - most
+    losses = (total.log() - above) * is_wanted
+    back = (grown * (is_wanted / total)).to(hidden.dtype)
+    # one number of each row, where comparing all of them with their target would cost as much as the rest
+    of_target = ((above.exp() / total - 1) * is_wanted).to(hidden.dtype)
+    back = back.scatter(1, wanted, of_target)
+    return losses.sum(), back @ embedding, back.t() @ hidden
