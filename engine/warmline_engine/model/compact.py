@@ -13,6 +13,9 @@ GROUP = 32  # inputs that share a scale and a zero; 64 and 128 are no faster, an
 BLOCK = 16  # outputs that torch's 4-bit product takes at a time
 # weights at a time: float32 copies of the whole would be several times the weights once more, and leave the caches
 N_AT_ONCE = 2**20
+# logits of a large head that are made exact: of 12,288 tokens that leaves 0.004 nats of 0.034 lost (16: 0.013,
+# 64: 0.008, 1,024: 0.001), and takes 1 ms of the 10 that 4 bits save of 150,000 tokens
+N_RESCORED = 256
 N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
 
 
@@ -108,6 +111,39 @@ class Int4:
     @property
     def n_bytes(self) -> int:
         return self.codes.nbytes + self.scales_and_zeros.nbytes
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A head in 4 bits that finds the highest logits, and the weights as they are for these few.
+
+    Shapes: rough and weight [out, in].
+    """
+
+    rough: Int4
+    weight: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor) -> Rescored | None:
+        """None where torch has no product of 4 bits for this machine and shape."""
+        rough = Int4.of(weight)
+        return rough and cls(rough, weight)
+
+    def product(self, x: Tensor) -> Tensor:
+        found = self.rough.product(x)
+        highest = found.topk(min(N_RESCORED, found.shape[1]), sorted=False).indices
+        # by sums of each row's own: a matrix product would take another order where there are more rows
+        exact = (self.weight[highest].float() * x[:, None].float()).sum(2)
+        return found.scatter_(1, highest, exact.to(found.dtype))
+
+    @property
+    def n_weights(self) -> int:
+        return self.rough.n_weights
+
+    @property
+    def n_bytes(self) -> int:
+        """Beside the weights as they are."""
+        return self.rough.n_bytes
 
 
 def fitted(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -50,7 +50,7 @@ class Transformer:
         self._embedding = embedding  # [V, width]
         self._layers = layers
         self._norm = norm
-        self._head = head  # [V, width]
+        self.head = head  # [V, width]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,7 +63,7 @@ class Transformer:
     @property
     def n_weights(self) -> int:
         """Weights that one pass reads."""
-        return self._head.n_weights + sum(part.n_weights for part in self.parts())
+        return self.head.n_weights + sum(part.n_weights for part in self.parts())
 
     def parts(self, n_weights: int | None = None) -> list[Linear]:
         """The layers' matrices, of so many first layers as have n_weights together, of all without."""
@@ -90,7 +90,7 @@ class Transformer:
             )
             for layer in self._layers
         ]
-        return Transformer(self.config, self._embedding, layers, self._norm, part(self._head))
+        return Transformer(self.config, self._embedding, layers, self._norm, part(self.head))
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:
@@ -114,7 +114,7 @@ class Transformer:
             x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
         if logits_for is None:
             return torch.empty(0, config.n_vocabulary)
-        logits = self._head(self._normed(x[logits_for], self._norm)).float()
+        logits = self.head(self._normed(x[logits_for], self._norm)).float()
         return logits / config.logits_divisor if config.logits_divisor != 1.0 else logits
 
     def _mlp(self, x: Tensor, layer: Layer) -> Tensor:

@@ -18,6 +18,7 @@ from warmline_engine.model.compact import (
     N_AT_ONCE,
     Int4,
     Int8,
+    Rescored,
     compact,
     fitted,
     unpacked,
@@ -112,16 +113,64 @@ def test_a_matrix_is_packed_in_pieces_as_it_is_whole() -> None:
     assert torch.equal(packed.codes, torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 2))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, "head"])
 @pytest.mark.parametrize(("n_in", "n_out"), [(64, 48), (896, 1152), (1024, 896)])
 def test_a_row_is_the_same_beside_any_others(name: str, n_in: int, n_out: int) -> None:
     """Otherwise a drafted pass would choose other tokens than passes of one row."""
     x, weight = torch.randn(40, n_in).bfloat16(), torch.randn(n_out, n_in).bfloat16()
-    copy = compact(weight, name)
+    copy = Rescored.of(weight) if name == "head" else compact(weight, name)
     assert copy is not None
     alone = torch.cat([copy.product(row[None]) for row in x])
     for n_rows in (2, 3, 5, FEW_ROWS, 17, 40):
         assert torch.equal(copy.product(x[:n_rows]), alone[:n_rows])
+
+
+def test_a_head_has_its_highest_logits_exact_and_the_others_roughly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("warmline_engine.model.compact.N_RESCORED", 16)
+    torch.manual_seed(0)
+    x, weight = torch.randn(64, 64).bfloat16(), torch.randn(1024, 64).bfloat16()
+    head = Rescored.of(weight)
+    assert head is not None
+    found, rough, exact = head.product(x), head.rough.product(x), x.float() @ weight.float().T
+    for row in range(len(x)):
+        highest = rough[row].topk(16).indices
+        torch.testing.assert_close(found[row, highest], exact[row, highest].bfloat16())
+        is_other = torch.ones(1024, dtype=torch.bool).index_fill(0, highest, False)
+        assert torch.equal(found[row, is_other], rough[row, is_other])
+    assert not torch.equal(found.argmax(1), rough.argmax(1)), "4 bits alone choose others"
+    assert torch.equal(found.argmax(1), exact.bfloat16().argmax(1))
+
+
+def test_a_head_has_few_logits_where_there_are_few_tokens() -> None:
+    weight, x = torch.randn(48, 64).bfloat16(), torch.randn(2, 64).bfloat16()
+    head = Rescored.of(weight)
+    assert head is not None
+    torch.testing.assert_close(head.product(x), x @ weight.T)
+
+
+@pytest.mark.parametrize(("is_tied", "is_alone"), [(True, True), (True, False), (False, False)])
+def test_a_large_head_is_in_four_bits_where_its_weights_stay(
+    is_tied: bool, is_alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = SHAPE | {"vocab_size": 208, "tie_word_embeddings": is_tied}
+    random_checkpoint.write(shape, tmp_path, dtype=torch.bfloat16)
+    monkeypatch.setattr(checkpoint, "LARGE_HEAD", 208 * 64)
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4", is_few_alone=is_alone)
+    assert isinstance(model.head.few, Rescored)
+    assert (model.head.weight is None) == is_alone
+    monkeypatch.setattr(checkpoint, "LARGE_HEAD", 208 * 64 + 1)
+    assert isinstance(checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4").head.few, Int8)
+
+
+def test_a_head_of_its_own_is_in_eight_bits_where_they_are_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE_HEAD", 1)
+    random_checkpoint.write(SHAPE | {"tie_word_embeddings": False}, tmp_path, dtype=torch.bfloat16)
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4", is_few_alone=True)
+    assert isinstance(model.head.few, Int8)
 
 
 def test_where_there_is_no_such_product_there_are_no_such_weights() -> None:
