@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -82,12 +82,26 @@ gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU
 	@echo "writing random weights (1 GB) ..."
 	$(BIN)/python -m warmline_engine.model.random_checkpoint qwen2.5-coder-0.5b .work/qwen05b
 
-# llama.cpp beside it: LLAMA_BENCH=its program; tests/bench/gguf_writer.py and its quantizer make f16.gguf,
-# Q8_0.gguf and Q4_0.gguf in .work/qwen05b
-LLAMA_BENCH ?=
+# llama.cpp beside it, where it is built
+LLAMA = .work/llama/bin
+llama-server: $(LLAMA)/llama-server ## build llama.cpp, to measure beside
+$(LLAMA)/llama-server: | .venv/.tests
+	bash tests/bench/build_llama.sh .work/llama
+
+.work/qwen05b/f16.gguf: | .work/qwen05b/model.safetensors $(LLAMA)/llama-server
+	$(BIN)/python -m tests.bench.gguf_writer .work/qwen05b $@.partial
+	mv $@.partial $@
+
+.work/qwen05b/Q%_0.gguf: .work/qwen05b/f16.gguf
+	$(LLAMA)/llama-quantize $< $@.partial Q$*_0 > /dev/null
+	mv $@.partial $@
+
+# beside llama.cpp where its weights are there: `make .work/qwen05b/Q8_0.gguf .work/qwen05b/Q4_0.gguf` builds all it needs
 bench: .work/qwen05b/model.safetensors ## how fast a 0.5B model reads and decodes by format, beside others
-	$(BIN)/python tests/bench/speed.py $(if $(LLAMA_BENCH),--llama-bench $(LLAMA_BENCH)) \
-	    --out tests/bench/results/speed-0.5b.json
+	$(BIN)/python tests/bench/speed.py --out tests/bench/results/speed-0.5b.json
+
+bench-llama: .work/qwen05b/Q4_0.gguf ## from an edit to the first token, beside llama.cpp's server
+	$(BIN)/python -m tests.bench.llama_edits --out tests/bench/results/llama-0.5b.json
 
 bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows and the weights' format
 	$(BIN)/python tests/bench/passes.py --out tests/bench/results/passes-0.5b.json

@@ -153,7 +153,7 @@ class Bench:
         encoded: list[int] = []
         times: list[float] = []
         for _ in range(n_places):
-            self._undo_and_prepare(kind)
+            self.prepare(kind)
             before, begin = self.session.n_encoded, time.perf_counter()
             self.session.logits_at(make())
             times.append((time.perf_counter() - begin) * 1000)
@@ -174,7 +174,7 @@ class Bench:
             kl_nats=divergence,
         )
 
-    def _undo_and_prepare(self, kind: str) -> None:
+    def prepare(self, kind: str) -> None:
         """Takes the last edit back by the reverse edit, as a person's undo does."""
         session, original = self.session, self._original
         text = session.text
@@ -191,7 +191,7 @@ class Bench:
             return None, None
         agree, divergences = 0, list[float]()
         for _ in range(n_quality):
-            self._undo_and_prepare(kind)
+            self.prepare(kind)
             self._settle()
             if kind == "accept":
                 self._prepare(kind)

@@ -1,6 +1,6 @@
-"""A checkpoint of Qwen2's family as a GGUF file, without a vocabulary: enough to time llama.cpp with.
+"""A checkpoint of Qwen2's family as a GGUF file: enough to time llama.cpp with.
 
-`PYTHONPATH=FOLDER python tests/bench/gguf_writer.py CHECKPOINT OUT`, where FOLDER holds the package gguf.
+`python -m tests.bench.gguf_writer CHECKPOINT OUT`; `make llama-server` installs the package gguf.
 """
 
 from __future__ import annotations
@@ -23,6 +23,16 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+}
+
+FIM = {
+    "fim_pre": "<|fim_prefix|>",
+    "fim_suf": "<|fim_suffix|>",
+    "fim_mid": "<|fim_middle|>",
+    "fim_pad": "<|fim_pad|>",
+    "fim_rep": "<|repo_name|>",
+    "fim_sep": "<|file_sep|>",
+    "eos": "<|endoftext|>",
 }
 
 
@@ -52,8 +62,7 @@ def write(folder: Path, out: Path) -> None:
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    writer.add_vocab_size(config["vocab_size"])
-    writer.add_tokenizer_model("none")
+    add_vocabulary(writer, gguf.TokenType, folder, config["vocab_size"])
     with safe_open(folder / "model.safetensors", "pt") as file:
         for name in file.keys():  # noqa: SIM118  # not a dict
             tensor: torch.Tensor = file.get_tensor(name)
@@ -63,6 +72,28 @@ def write(folder: Path, out: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def add_vocabulary(writer: Any, types: Any, folder: Path, size: int) -> None:
+    """The folder's byte-level BPE; words are split as GPT-2's are, and what the weights have more is unused."""
+    said = json.loads((folder / "tokenizer.json").read_text())
+    ids: dict[str, int] = said["model"]["vocab"]
+    ids |= {token["content"]: token["id"] for token in said["added_tokens"]}
+    special = {token["content"] for token in said["added_tokens"] if token["special"]}
+    by_id = {number: token for token, number in ids.items()}
+    tokens = [by_id.get(number, f"[unused {number}]") for number in range(size)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(
+        [
+            types.CONTROL if token in special else types.NORMAL if token in ids else types.UNUSED
+            for token in tokens
+        ]
+    )
+    writer.add_token_merges([" ".join(pair) for pair in said["model"]["merges"]])
+    for name, token in FIM.items():
+        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", ids[token])
 
 
 def main() -> None:

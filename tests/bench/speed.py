@@ -159,7 +159,7 @@ def show(name: str, row: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path(".work/qwen05b"))
-    parser.add_argument("--llama-bench", type=Path, help="llama.cpp's program; absent without")
+    parser.add_argument("--llama-bench", type=Path, default=Path(".work/llama/bin/llama-bench"))
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -177,8 +177,8 @@ def main() -> None:
         program, weights = options.llama_bench, options.model / file
         rows[f"llama.cpp {name}"] = (
             of_llama(program, weights, n_threads)
-            if program is not None and weights.exists()
-            else {"absent": f"absent: needs --llama-bench and {weights}"}
+            if program.exists() and weights.exists()
+            else {"absent": f"absent: needs {program} and {weights}"}
         )
         show(f"llama.cpp {name}", rows[f"llama.cpp {name}"])
     line = apart("line", options)
