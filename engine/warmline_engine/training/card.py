@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from warmline_engine.loaded_model import LoadedModel
 
 from .copying import N_GENERATED, N_PROMPT, N_REPEATED
-from .judge import BUCKETS, MARGIN, Filled
+from .judge import BUCKETS, MARGIN, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
@@ -39,7 +39,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was measured; bits a byte by layout, nats by bucket of position, copying in percent."""
+    """What was measured; bits a byte by layout, copying in percent, nats by position as from `Judge`."""
 
     bits: dict[str, float]
     baseline: float
@@ -195,18 +195,27 @@ def _positions(measured: Measured) -> str:
     if measured.nats_by_position is None:
         return "No held-out file is long enough to tell the loss by position."
     sizes = [b - a for a, b in pairwise(BUCKETS)]
-    losses = measured.nats_by_position / measured.n_long_files / sizes
+    whole, near = measured.nats_by_position / measured.n_long_files / sizes
     rows = "\n".join(
-        f"| {a} to {b} | {loss:.3f} |"
-        for (a, b), loss in zip(pairwise(BUCKETS), losses, strict=True)
+        f"| {a} to {b} | {all_before:.3f} | {few_before:.3f} |"
+        for (a, b), all_before, few_before in zip(pairwise(BUCKETS), whole, near, strict=True)
     )
-    is_falling = all(after <= before for before, after in pairwise(losses))
-    return f"""| position | nats a token, {measured.n_long_files} files |
-|---|---|
+    is_falling = all(after <= before for before, after in pairwise(whole))
+    gains = [few - every for few, every, a in zip(near, whole, BUCKETS, strict=False) if a > NEAR]
+    return f"""| position | nats a token, {measured.n_long_files} files | the same tokens, {NEAR} before these |
+|---|---|---|
 {rows}
 
 Goal: the loss does not rise up to {BUCKETS[-1]} positions; {_met(is_falling)} (each row against the
-one before)."""
+one before). The rows are of other text each, which may be harder. The second column tells that apart: the same tokens
+with the text cut off {NEAR} tokens before the row begins; {_further(gains)}."""
+
+
+def _further(gains: list[float]) -> str:
+    least = min(gains)
+    if least < 0:
+        return f"text further back costs up to {-least:.3f} nats"
+    return f"text further back never costs, and saves {least:.3f} to {max(gains):.3f} nats"
 
 
 def _copying(measured: Measured) -> str:

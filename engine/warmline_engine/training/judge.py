@@ -32,6 +32,7 @@ LAYOUTS = ("left-to-right", "psm", "spm")
 KINDS = ("rest", "line", "block")
 MARGIN = 3000  # characters of context each side of a hole
 BUCKETS = (0, 512, 1024, 2048, 4096, 6144, 8192)
+NEAR = 2048  # tokens before a bucket that its tokens are read with a second time
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,19 @@ class Judge:
         return torch.nn.functional.cross_entropy(logits, torch.tensor(tokens[1:]), reduction="none")
 
     def loss_by_position(self, which: int) -> NDArray[np.float64]:
-        """Summed nats in each bucket of position, over the first tokens of a long held-out file."""
+        """Summed nats in each bucket of position, over the first tokens of a long held-out file.
+
+        Twice: with all tokens before, and with at most NEAR before the bucket. Shape: [2, buckets].
+        """
         tokens = self.model.tokenizer.encode(self._files[which].text[:80_000]).ids
-        losses = self._losses([self._end, *tokens[: BUCKETS[-1]]])
-        return np.array([float(losses[a:b].sum()) for a, b in pairwise(BUCKETS)])
+        tokens = [self._end, *tokens[: BUCKETS[-1]]]
+        losses = self._losses(tokens)
+        whole = [float(losses[a:b].sum()) for a, b in pairwise(BUCKETS)]
+        near = [
+            float(self._losses(tokens[a - NEAR : b + 1])[NEAR:].sum()) if a > NEAR else read_whole
+            for (a, b), read_whole in zip(pairwise(BUCKETS), whole, strict=True)
+        ]
+        return np.array([whole, near])
 
     def fill(self, hole: Hole) -> Filled:
         """Fills a hole as the product would, greedily, with MARGIN characters of context each side."""

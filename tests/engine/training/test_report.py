@@ -115,6 +115,29 @@ def test_the_baseline_sees_the_same_windows(model: LoadedModel) -> None:
         assert judged.bits_per_byte(layout, windows) > 0
 
 
+def test_losses_by_position_are_those_of_cold_reads(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "BUCKETS", (0, 40, 80, 160))
+    monkeypatch.setattr(judge, "NEAR", 40)
+    judged = Judge(model, FILES)
+    whole, near = judged.loss_by_position(0)
+    end = model.tokenizer.control_id("<|endoftext|>")
+    assert end is not None
+    tokens = [end, *model.tokenizer.encode(FILES[0].text).ids[:160]]
+
+    def nats(begin: int, start: int, stop: int) -> float:
+        """Of the tokens at start + 1 to stop, read from begin on."""
+        logits = ColdRead(model.transformer, tokens[begin:stop], slice(None)).logits
+        logprobs = logits.double().log_softmax(-1)[start - begin :]
+        return -float(sum(logprobs[k, tokens[start + 1 + k]] for k in range(stop - start)))
+
+    assert whole == pytest.approx([nats(0, 0, 40), nats(0, 40, 80), nats(0, 80, 160)], rel=1e-4)
+    assert near[:2] == pytest.approx(whole[:2])
+    assert near[2] == pytest.approx(nats(40, 80, 160), rel=1e-4)
+    assert near[2] != whole[2]
+
+
 @settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
@@ -224,7 +247,7 @@ def test_a_card_says_what_was_measured(
     filled += [Filled("x: y", "a\nb\n", "c = 1", "c = 1", True, -0.2)] * 5
     measured = Measured(
         {"left-to-right": 1.0, "psm": 1.5, "spm": 1.6}, 1.25, 1.4, dict.fromkeys(judge.KINDS, filled),
-        np.array([600.0] * 6), 2, 30, 1.5, 0.25, 400,
+        np.array([[600.0] * 6, [600.0] * 4 + [1000.0, 800.0]]), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
     grown_from = "" if is_continued else "tiny"
     card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from)
@@ -235,6 +258,7 @@ def test_a_card_says_what_was_measured(
     for words in (
         "12.3 million", "2.96 MB", "| left to right | 1.000 | 1.250 | 20 % |", "1.5 % of 400", "0.2 % of 400",
         "not settled", "whole lines exact,\nmet", "| whole line | 20 % | 100.0 % |", "probability of 0.100",
+        "| 4096 to 6144 | 0.146 | 0.244 |", "never costs, and saves 0.049 to 0.098 nats",
     ):  # fmt: skip
         assert words in text, words
     assert text.count(">>> offered: c = 2") == 20
