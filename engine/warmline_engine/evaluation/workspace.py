@@ -100,13 +100,13 @@ def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:
     elapsed = (time.perf_counter() - begin) * 1000
     request = Request(task.key, "workspace", task.setting, task.package, task.truth)
     request = replace(request, n_context=whole.n_own_tokens)
-    judge = Judge(model, request, _served(model, whole, raw))
+    judge = Judge(model, request, served(model, whole, raw))
     records: list[Record] = []
 
     def add(name: str, window: Window, raw: Scored, n_encoded: int, ready_ms: float) -> None:
         offered = offer(model, window, raw, recalls=True)
-        served = _served(model, window, raw)
-        records.append(judge.record(name, served, n_encoded, ready_ms, offered))
+        scored = served(model, window, raw)
+        records.append(judge.record(name, scored, n_encoded, ready_ms, offered))
 
     add("cold read, with finds", whole, raw, whole.n_own_tokens, elapsed)
     whole.sequence.drop_cache()
@@ -149,7 +149,7 @@ def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:
     return records
 
 
-def _served(model: LoadedModel, window: Window, scored: Scored) -> Scored:
+def served(model: LoadedModel, window: Window, scored: Scored) -> Scored:
     """What is expected with recall mixed in, as a completion does."""
     if model.recall is None:
         return scored
