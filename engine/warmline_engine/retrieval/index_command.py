@@ -10,6 +10,7 @@ from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
 from warmline_engine.exclusion import SECRETS
+from warmline_engine.model.sources import locate
 from warmline_engine.places import index_path
 
 from .build import Progress, build
@@ -36,11 +37,25 @@ def opened(
     return Index(path, say, encoder), Rules(root, excluded)
 
 
-def default_encoder() -> Encoder | None:
-    """The encoder that ships. It takes a second: torch is loaded for it."""
-    from .encoder_file import load
+def encoder_of(model: str | None) -> Encoder | None:
+    """The encoder that ships, or the user's own: a folder or a Hugging Face id. It takes a second: torch is loaded.
 
-    return load()
+    Raises: CheckpointError, SourceError.
+    """
+    from . import encoder_file
+    from .hidden_encoder import HiddenEncoder
+
+    return encoder_file.load() if model is None else HiddenEncoder(locate(model))
+
+
+def add_encoder(parser: argparse.ArgumentParser) -> None:
+    """The option that both commands have."""
+    parser.add_argument(
+        "--encoder",
+        metavar="MODEL",
+        help="make vectors with this model, a folder or an id such as UniXcoder's, instead of the one that ships; "
+        "needs transformers",
+    )
 
 
 def encode(index: Index) -> int:
@@ -86,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="leave vectors to the first search: completions do not use them",
     )
+    add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
     start = time.monotonic()
@@ -97,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         index.close()
         n_encoded = 0
         if not options.words_only:
-            index, _ = opened(options.path, excluded, default_encoder())
+            index, _ = opened(options.path, excluded, encoder_of(options.encoder))
             n_encoded = encode(index)
             index.close()
     except EngineError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from warmline_engine.errors import EngineError, RetrievalError
 
 from .build import build
-from .index_command import default_encoder, encode, opened, say, shown
+from .index_command import add_encoder, encode, encoder_of, opened, say, shown
 from .query import text_query
 from .rank import N_BLOCKS, ranked
 
@@ -28,12 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("words", metavar="WORDS", nargs="+", help="names, parts of names, words")
     parser.add_argument("--path", type=Path, default=Path(), help="the workspace (here)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help=f"1 to {MOST} (10)")
+    add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="one list of objects")
     options = parser.parse_args(arguments)
     try:
         if not 1 <= options.limit <= MOST:
             raise RetrievalError(f"--limit takes 1 to {MOST}, got {options.limit}")
-        index, rules = opened(options.path, encoder=default_encoder())
+        index, rules = opened(options.path, encoder=encoder_of(options.encoder))
         build(index, rules, shown)
         encode(index)
         text = " ".join(options.words)
