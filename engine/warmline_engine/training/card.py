@@ -26,7 +26,7 @@ GOAL_LINE = {"small": 10, "base": 20}
 class Card:
     """What the card knows without measuring. A continued run's tokens are a lower bound.
 
-    `grown_from` is the smaller model that the run began with, if any.
+    `grown_from` is the smaller model that the run began with, `teacher` the one it learnt from, if any.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Card:
     n_bytes: int
     layout: str
     grown_from: str = ""
+    teacher: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,8 @@ def _storage(folder: Path) -> str:
 
 def _tokens_seen(card: Card) -> str:
     seen = f"It has seen {card.n_tokens / 1e6:.1f} million tokens"
+    if card.teacher:
+        seen = f"It has learnt from what `{card.teacher}` expects, beside the text. {seen}"
     if card.grown_from:
         seen = f"It began with what `{card.grown_from}` had learnt, whose tokens are not counted here. {seen}"
     if not card.is_continued:

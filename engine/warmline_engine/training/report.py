@@ -82,6 +82,7 @@ def write_card(place: Place, extent: Extent) -> None:
         sum(path.stat().st_size for path in weight_files(folder)),
         read_card(folder).layout,
         _grown_from(place),
+        next((record["teacher"] for record in reversed(records) if "teacher" in record), ""),
     )
     (folder / "curve.svg").write_text(curve.draw(records))
     (folder / "NOTICE").write_text((work / "corpus/NOTICE").read_text())

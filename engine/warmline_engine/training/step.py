@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -38,15 +39,32 @@ EMBEDDING, LAST = "model.embed_tokens.weight", "model.norm.weight"
 Tensors = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A model that another one learns from: its expectations have this share, what the text says has the rest.
+
+    Source: Hinton et al. 2015, "Distilling the knowledge in a neural network", at temperature 1.
+    """
+
+    shape: Shape
+    weights: Tensors
+    share: float
+
+
 class Step:
     """Computes gradients of a model's weights with a number of processes, itself one of them."""
 
     def __init__(
-        self, model: Decoder, n_processes: int = 1, is_compiled: bool = True, piece: int = PIECE
+        self,
+        model: Decoder,
+        n_processes: int = 1,
+        is_compiled: bool = True,
+        piece: int = PIECE,
+        teacher: Teacher | None = None,
     ) -> None:
         self._shape, self._weights = model.shape, model.weights
         weights = {name: weight.detach() for name, weight in model.weights.items()}
-        self._pieces = Pieces(model.shape, weights, is_compiled, piece)
+        self._pieces = Pieces(model.shape, weights, is_compiled, piece, teacher)
         self._workers: list[tuple[Any, Connection, Tensors]] = []
         context = processes.get_context("spawn")
         for weight in model.weights.values() if n_processes > 1 else ():
@@ -54,7 +72,7 @@ class Step:
         for _ in range(n_processes - 1):
             ours, theirs = context.Pipe()
             sums = {name: total.share_memory_() for name, total in _zeros(weights, model).items()}
-            arguments = (theirs, model.shape, weights, sums, is_compiled, piece)
+            arguments = (theirs, model.shape, weights, sums, is_compiled, piece, teacher)
             worker = context.Process(target=_work, args=arguments, daemon=True)
             worker.start()
             theirs.close()
@@ -76,7 +94,7 @@ class Step:
         rounding: Callable[[Tensor], Tensor] | None = None,
         positions: Tensor | None = None,
     ) -> float:
-        """The mean loss in nats a token. With `rounding` the weights are used as it makes them.
+        """The mean loss in nats a token of the text. With `rounding` the weights are used as it makes them.
 
         Shapes: tokens and targets [B, T], positions [T]. Modifies: `grad` of each weight.
         """
@@ -101,13 +119,19 @@ class Step:
 
 
 def _work(
-    pipe: Connection, shape: Shape, weights: Tensors, sums: Tensors, is_compiled: bool, piece: int
+    pipe: Connection,
+    shape: Shape,
+    weights: Tensors,
+    sums: Tensors,
+    is_compiled: bool,
+    piece: int,
+    teacher: Teacher | None,
 ) -> None:
     """A worker's life: it ends when its pipe does, not by the signals that its owner handles."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    pieces = Pieces(shape, weights, is_compiled, piece)
+    pieces = Pieces(shape, weights, is_compiled, piece, teacher)
     while True:
         try:
             *arrays, rounding = pipe.recv()
@@ -120,7 +144,14 @@ def _work(
 class Pieces:
     """One process' share of a step."""
 
-    def __init__(self, shape: Shape, weights: Tensors, is_compiled: bool, piece: int) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        weights: Tensors,
+        is_compiled: bool,
+        piece: int,
+        teacher: Teacher | None = None,
+    ) -> None:
         self._shape, self._weights, self._piece = shape, weights, piece
         self._type = working_type(weights[EMBEDDING].device)
         self._layers: Callable[..., Tensor] = (
@@ -129,6 +160,11 @@ class Pieces:
         self._head = torch.compile(_head, dynamic=False) if is_compiled else _head
         # made at once on the device of the weights: a compiled function takes them as they are
         self._turns = _turns(shape, weights[EMBEDDING].device)
+        self._teacher = teacher
+        if teacher:
+            self._taught_with = _as_used(teacher.weights, teacher.shape, None, self._type)
+            self._teacher_embedding = self._taught_with.pop("embedding")
+            self._teacher_turns = _turns(teacher.shape, weights[EMBEDDING].device)
 
     def add_gradients(
         self,
@@ -152,10 +188,15 @@ class Pieces:
             x = F.embedding(part, embedding).requires_grad_()
             hidden = self._layers(x, *leaves, cos, sin, self._shape)
             back, flat = torch.empty_like(hidden).flatten(0, 1), hidden.detach().flatten(0, 1)
+            taught = self._taught(part, positions)
             for begin in range(0, len(flat), self._piece):
                 chunk = slice(begin, begin + self._piece)
                 losses, back[chunk], gradient = self._head(
-                    flat[chunk], embedding, wanted.flatten()[chunk]
+                    flat[chunk],
+                    embedding,
+                    wanted.flatten()[chunk],
+                    None if taught is None else (taught[chunk], self._teacher_embedding),
+                    self._teacher.share if self._teacher else 0.0,
                 )
                 sums["embedding"].add_(gradient)
                 loss += losses
@@ -164,6 +205,16 @@ class Pieces:
                 sums[name].add_(gradient)
             sums["embedding"].index_add_(0, part.flatten(), found[0].flatten(0, 1).float())
         return float(loss)
+
+    def _taught(self, tokens: Tensor, positions: Tensor) -> Tensor | None:
+        """The teacher's outputs. Shapes: tokens [B, T] → [B · T, its width]."""
+        if self._teacher is None:
+            return None
+        cos, sin = (turn[positions] for turn in self._teacher_turns)
+        with torch.no_grad():
+            x = F.embedding(tokens, self._teacher_embedding)
+            leaves = self._taught_with.values()
+            return self._layers(x, *leaves, cos, sin, self._teacher.shape).flatten(0, 1)
 
 
 def _as_used(
@@ -277,8 +328,17 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return joined.permute(0, 3, 1, 2, 4).flatten(2)
 
 
-def _head(hidden: Tensor, embedding: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _head(
+    hidden: Tensor,
+    embedding: Tensor,
+    targets: Tensor,
+    taught: tuple[Tensor, Tensor] | None,
+    share: float,
+) -> tuple[Tensor, Tensor, Tensor]:
     """The summed loss, and its gradients for the outputs and for the embedding, without keeping logits.
+
+    With `taught`, a teacher's outputs and its embedding, the gradients are those of the cross entropy with `share` of
+    what it expects and the rest of what the text says; the loss stays the text's.
 
     Shapes: hidden [N, width], embedding [V, width], targets [N] → scalar, [N, width], [V, width].
     """
@@ -290,8 +350,12 @@ def _head(hidden: Tensor, embedding: Tensor, targets: Tensor) -> tuple[Tensor, T
     total = grown.sum(-1, keepdim=True)
     above = logits.gather(1, wanted).float() - most
     losses = (total.log() - above) * is_wanted
-    back = (grown * (is_wanted / total)).to(hidden.dtype)
+    beyond, of_target = grown / total, above.exp() / total - 1
+    if taught is not None:
+        expected = F.linear(*taught).float().softmax(-1)
+        beyond = beyond - share * expected
+        of_target = of_target + share - share * expected.gather(1, wanted)
+    back = (beyond * is_wanted).to(hidden.dtype)
     # one number of each row, where comparing all of them with their target would cost as much as the rest
-    of_target = ((above.exp() / total - 1) * is_wanted).to(hidden.dtype)
-    back = back.scatter(1, wanted, of_target)
+    back = back.scatter(1, wanted, (of_target * is_wanted).to(hidden.dtype))
     return losses.sum(), back @ embedding, back.t() @ hidden

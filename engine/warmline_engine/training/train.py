@@ -4,7 +4,8 @@
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
 `... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
 `--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
-a smaller embedded model that a new run grows from.
+a smaller embedded model that a new run grows from. `--teacher MODEL`, an exported model or an embedded one that reads
+the same tokens, is learnt from beside the text.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from warmline_engine.model import checkpoint
 from warmline_engine.model.quantization import Scheme, rounded
+from warmline_engine.model.sources import locate
 
 from . import checkpoints, corpus
 from .decoder import SHAPE_KEYS, Decoder, Shape
@@ -36,9 +38,10 @@ from .grow import grown
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
 from .samples import IGNORED, Documents, Samples
-from .step import Step
+from .step import Step, Teacher
 
 MOST_EPOCHS = 3.5  # in the trunk: no file is seen more than four times, decay included
+TEACHER_SHARE = 0.5  # of what is learnt
 GPU_PIECE = 16384  # tokens at once on a GPU
 
 
@@ -53,6 +56,8 @@ class Run:
     tokenizer: Tokenizer
     folder: Path
     is_stopping: bool = False
+    teacher: Teacher | None = None
+    teacher_name: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -69,9 +74,10 @@ class Run:
     def begin(self) -> Step:
         """What computes gradients: on a CPU with a process for each core."""
         if self.device.type == "cuda":
-            return Step(self.model, 1, self.config.get("compile", True), GPU_PIECE)
+            return Step(self.model, 1, self.config.get("compile", True), GPU_PIECE, self.teacher)
         n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
-        return Step(self.model, n_processes, self.config.get("compile", True))
+        is_compiled = self.config.get("compile", True)
+        return Step(self.model, n_processes, is_compiled, teacher=self.teacher)
 
     def samples(self, sequence: int, seed: int) -> Samples:
         """What is trained on at one sequence length."""
@@ -111,6 +117,8 @@ class Run:
 
     def log(self, **fields: object) -> None:
         record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
+        if self.teacher:
+            record["teacher"] = self.teacher_name
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
         print(
@@ -183,6 +191,19 @@ def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints
     for name, weight in model.weights.items():
         weight.data.copy_(weights[name])
     return counters
+
+
+def take_teacher(run: Run, folder: Path) -> None:
+    """Lets a run learn from an exported model.
+
+    Raises: ValueError, when that reads other tokens.
+    """
+    ours = run.folder.parent / "tokenizer/tokenizer.json"
+    if (folder / "tokenizer.json").read_bytes() != ours.read_bytes():
+        raise ValueError(f"{folder.name} reads other tokens, so nothing can be learnt from it")
+    weights = {k: w.to(run.device) for k, w in checkpoint.read_weights(folder).items()}
+    run.teacher = Teacher(shape_of(folder), weights, run.config.get("teacher_share", TEACHER_SHARE))
+    run.teacher_name = folder.name
 
 
 def shape_of(folder: Path) -> Shape:
@@ -295,9 +316,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plain", action="store_true", help="export in bf16")
     parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
+    parser.add_argument("--teacher", metavar="MODEL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
     run = open_run(arguments.config, arguments.work, arguments.exported)
+    if arguments.teacher:
+        take_teacher(run, locate(arguments.teacher))
 
     def stop(*_: object) -> None:
         run.is_stopping = True

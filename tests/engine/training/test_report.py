@@ -250,10 +250,11 @@ def test_a_card_says_what_was_measured(
         np.array([[600.0] * 6, [600.0] * 4 + [1000.0, 800.0]]), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
     grown_from = "" if is_continued else "tiny"
-    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from)
+    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from, "big")
     text = card_text(card, replace(model, least_probability=0.1), model_folder, measured)
     assert ("lower bound" in text) == is_continued
     assert ("what `tiny` had learnt" in text) == bool(grown_from)
+    assert "what `big` expects" in text
     assert "is_continued = " + str(is_continued).lower() in card_toml(card)
     for words in (
         "12.3 million", "2.96 MB", "| left to right | 1.000 | 1.250 | 20 % |", "1.5 % of 400", "0.2 % of 400",

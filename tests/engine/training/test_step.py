@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from warmline_engine.training import decoder
 from warmline_engine.training import step as steps
 from warmline_engine.training.decoder import Decoder, Shape
 from warmline_engine.training.samples import IGNORED
-from warmline_engine.training.step import Step
+from warmline_engine.training.step import Step, Teacher
 
 SHAPE = Shape(
     n_tokens=300,
@@ -73,6 +75,50 @@ def test_pieces_give_the_plain_gradients(
     for name, weight in model.weights.items():
         assert weight.grad is not None
         assert float(_distance(weight.grad, expected[name])) < 1e-4, name
+
+
+def _plain_taught(
+    model: Decoder, teacher: Decoder, tokens: Tensor, targets: Tensor, positions: Tensor, share: float
+) -> dict[str, Tensor]:  # fmt: skip
+    """Gradients of the mean cross entropy with a mixture of the text and the teacher, by torch alone."""
+
+    def logprobs(one: Decoder) -> Tensor:
+        embedding = one.weights["model.embed_tokens.weight"]
+        return (one.hidden(tokens, positions).float() @ embedding.T).log_softmax(-1)
+
+    expected = share * logprobs(teacher).exp().detach()
+    is_wanted = targets != IGNORED
+    text = torch.nn.functional.one_hot(targets.where(is_wanted, 0), SHAPE.n_tokens)
+    expected = expected + (1 - share) * text
+    loss = -(expected * logprobs(model)).sum(-1)[is_wanted].mean()
+    gradients = torch.autograd.grad(loss, list(model.weights.values()))
+    return dict(zip(model.weights, gradients, strict=True))
+
+
+@pytest.mark.parametrize("n_processes", [1, 2])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_teacher_is_learnt_from(
+    n_processes: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(SHAPE, width=48, n_layers=3, rope_theta=500.0)
+    torch.manual_seed(4)
+    model, teacher = Decoder(SHAPE), Decoder(wide)
+    tokens, targets = _batch(3, 140)
+    positions = torch.arange(140)
+    weights = {name: weight.detach() for name, weight in teacher.weights.items()}
+    taught_by = Teacher(wide, weights, share)
+    plain, _ = _plain(model, tokens, targets, positions)
+    if n_processes == 1:  # a worker has the types that the module has; bf16 rounds there
+        for module in (decoder, steps):
+            monkeypatch.setattr(module, "working_type", lambda device: torch.float32)
+    expected = _plain_taught(model, teacher, tokens, targets, positions, share)
+    with Step(model, n_processes, is_compiled=False, piece=256, teacher=taught_by) as step:
+        loss = step.gradients(tokens, targets, positions=positions)
+    assert loss == pytest.approx(plain, rel=5e-3), "the loss is the text's"
+    most = 1e-4 if n_processes == 1 else 0.06
+    for name, weight in model.weights.items():
+        assert weight.grad is not None
+        assert float(_distance(weight.grad, expected[name])) < most, name
 
 
 # torch's own, when its compiler is imported

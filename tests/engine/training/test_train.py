@@ -188,6 +188,23 @@ def test_a_run_begins_from_an_exported_model(work: Path) -> None:
         assert torch.equal(weight, run.model.weights[name].bfloat16().float()), name
 
 
+def test_a_run_learns_from_a_teacher_with_its_tokens(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(run, None, max_steps=3)
+    train.export(run, work / "big", None)
+    (work / "other.toml").write_text((work / "tiny.toml").read_text())
+    student = train.open_run(work / "other.toml", work)
+    train.take_teacher(student, work / "big")
+    train.run_trunk(student, None, max_steps=20)
+    records = [json.loads(line) for line in (work / "other/log.jsonl").read_text().splitlines()]
+    assert records[-1]["teacher"] == "big"
+    alone = train.open_run(work / "other.toml", work, None)
+    assert alone.teacher is None
+    (work / "big/tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="other tokens"):
+        train.take_teacher(student, work / "big")
+
+
 def test_a_run_grows_from_a_smaller_model(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
