@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-bound bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -130,6 +130,9 @@ bench-lame: .venv/.tests eval-data ## whether contrast may hide comments by leav
 
 bench-gate: .venv/.tests eval-data ## whether a gate should choose what of other files is read
 	$(BIN)/python -m tests.bench.gate --out tests/bench/results/gate-small.json
+
+bench-bound: .venv/.tests eval-data ## whether chunks of other files are worth more work than binding them
+	$(BIN)/python -m tests.bench.bound_chunks --out tests/bench/results/bound-small.json
 
 bench-search: .venv/.tests eval-data ## what searching for the likeliest line gains and costs
 	$(BIN)/python tests/bench/search.py --out tests/bench/results/search-small.json
