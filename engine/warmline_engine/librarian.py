@@ -20,10 +20,10 @@ from .errors import EngineError
 from .places import index_path
 from .retrieval import build
 from .retrieval.files import MOST_BYTES, Rules
-from .retrieval.grammars import language_of
 from .retrieval.index import UNSAVED, Index
 from .retrieval.query import query
 from .retrieval.rank import Found, ranked
+from .text.grammars import language_of
 
 log = logging.getLogger(__name__)
 

@@ -85,10 +85,16 @@ class PairedSession:
     """The engine's state of one document for both models; what is told of it is told of the base model."""
 
     def __init__(
-        self, pair: Pair, text: str, cursor: int | None, context_tokens: int, binds: bool = False
+        self,
+        pair: Pair,
+        text: str,
+        cursor: int | None,
+        context_tokens: int,
+        binds: bool = False,
+        language: str = "",
     ) -> None:
-        self.base = Session(pair.base, text, cursor, context_tokens, binds)
-        self.small = Session(pair.small, text, cursor, context_tokens, binds)
+        self.base = Session(pair.base, text, cursor, context_tokens, binds, language)
+        self.small = Session(pair.small, text, cursor, context_tokens, binds, language)
         self._pair = pair
         # the one that answers first
         small_first = pair.threshold is not None or pair.patience is not None

@@ -24,6 +24,7 @@ from .decoding.switching import SwitchRule
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
 from .removed import Removed
+from .text.syntax import Syntax, SyntaxAt
 from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
@@ -53,6 +54,7 @@ class Ask:
     contrast: ContrastRule | None = None  # against the text without what is bound
     by_base: bool = False  # of a pair: by the base model, however long it takes
     documents: Ids = ()  # tokens of other open documents, for drafts
+    place: SyntaxAt | None = None  # in the syntax, where the session has only a part of the text
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
     )
@@ -92,9 +94,11 @@ class Session:
         cursor: int | None,
         context_tokens: int,
         binds: bool = False,
+        language: str = "",
     ) -> None:
         """With `binds` there is room in the context for what `bind` puts there."""
         self.text = _clean(text)
+        self.syntax = Syntax.of(language, self.text)
         self.cursor = min(cursor or 0, len(self.text))
         self.has_cursor = cursor is not None
         self._model = model
@@ -158,6 +162,8 @@ class Session:
 
     def _edit(self, start: int, end: int, replacement: str) -> None:
         self._removed.note(self.text, start, end)
+        if self.syntax:
+            self.syntax.edit(start, end, replacement)
         self.text = self.text[:start] + replacement + self.text[end:]
         # where an edit was, the cursor is, until somebody says otherwise
         self.cursor = start + len(replacement)
@@ -282,7 +288,12 @@ class Session:
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             n_answers = max(1, ask.n_alternatives)
-            items = completion.answers(stopping, limits, n_answers, ask.n_searched, ask.sampling)
+            place = ask.place
+            if place is None and self.syntax:
+                place = self.syntax.at(self.cursor, ask.assumed)
+            items = completion.answers(
+                stopping, limits, n_answers, ask.n_searched, ask.sampling, place
+            )
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(
             items,

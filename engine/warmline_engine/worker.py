@@ -236,7 +236,7 @@ class Worker(threading.Thread):
         binds = bool(frame.root)
         if binds:
             self._librarian.serve(frame.root, frame.excluded)
-        arguments = frame.text, frame.cursor, self._context_tokens, binds
+        arguments = frame.text, frame.cursor, self._context_tokens, binds, frame.language
         pair = self._pair
         session = PairedSession(pair, *arguments) if pair else Session(self._model, *arguments)
         now = time.monotonic()

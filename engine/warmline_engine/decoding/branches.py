@@ -32,28 +32,33 @@ class _Branch:
 
 @dataclass
 class Branches:
-    """The other ways an answer could have gone, noted while it is decoded; at most `n_wanted` are taken."""
+    """The other ways an answer could have gone, noted while it is decoded; at most `most` are taken."""
 
-    n_wanted: int
+    most: int
     _found: list[_Branch] = field(default_factory=list[_Branch])
 
     def note(self, n_before: int, logprobs: Tensor, chosen: int, logprob_before: float) -> None:
         """What could have been in the place of a chosen token. Shape: logprobs [V]."""
         if n_before >= N_EARLY:
             return
-        n = min(self.n_wanted + 1, len(logprobs))
+        n = min(self.most + 1, len(logprobs))
         likely = logprobs.topk(n)
         for logprob, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True):
             if token != chosen and logprob > float("-inf"):
                 self._found.append(_Branch(n_before, token, logprob_before + logprob))
 
     def best(
-        self, tokens: Sequence[int], ends: frozenset[int], decode: Callable[[list[int]], str]
+        self,
+        n_wanted: int,
+        tokens: Sequence[int],
+        ends: frozenset[int],
+        decode: Callable[[list[int]], str],
     ) -> list[Begun]:
         """The likeliest branches off the tokens of an answer, the one that shares the most of it first."""
+        assert n_wanted <= self.most, (n_wanted, self.most)
         text, chosen = decode(list(tokens)), list[_Branch]()
         for branch in sorted(self._found, key=lambda branch: -branch.logprob):
-            if len(chosen) == self.n_wanted:
+            if len(chosen) == n_wanted:
                 break
             begun = decode([*tokens[: branch.n_shared], branch.token])
             # the same text in other tokens is no alternative, and nothing at all is none either

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warmline_engine.exclusion import is_excluded
+from warmline_engine.text.grammars import language_of
 
-from .grammars import language_of
 from .ignoring import Pattern, is_ignored, patterns
 
 MOST_BYTES = 512 * 1024  # of a file; what is larger is data or made by a program

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from .grammars import parsed
+from warmline_engine.text.grammars import parsed
+
 from .imports import Import, imports
 from .signatures import signatures
 from .words import words

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from .grammars import GRAMMARS, comment_mark, parsed
+from warmline_engine.text.grammars import GRAMMARS, comment_mark, parsed
+
 from .signatures import Signature, name_of, signatures
 
 BUDGET = 1_000  # UTF-8 bytes of a block: some 250 to 350 tokens

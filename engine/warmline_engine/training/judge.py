@@ -23,6 +23,7 @@ from warmline_engine.evaluation.measures import edit_similarity, is_exact
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Ask, Session
+from warmline_engine.text.syntax import Syntax
 
 from .fit_recall import is_for_fitting
 from .ngram import ORDER, NGram
@@ -232,7 +233,9 @@ class Judge:
         around, truth = text[a:start] + text[end:b], text[start:end]
         session = Session(self.model, around, start - a, 8192)
         limit = 24 + 2 * len(self.model.tokenizer.encode(truth).ids)
-        ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False)
+        syntax = Syntax.of("python", text[:start] + text[end:])
+        place = syntax.at(start) if syntax else None
+        ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False, place=place)
         item = session.complete(ask).items[0]
         offered = item.text
         session.drop_cache()

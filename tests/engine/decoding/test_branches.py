@@ -30,7 +30,7 @@ def note(branches: Branches, *rows: list[float]) -> list[int]:
 def test_the_least_certain_token_is_left_first() -> None:
     branches = Branches(1)
     tokens = note(branches, [0.9, 0.0, 0.06, 0.04, 0.0], [0.0, 0.0, 0.6, 0.4, 0.0])
-    (begun,) = branches.best(tokens, NAMES, spell)
+    (begun,) = branches.best(1, tokens, NAMES, spell)
     assert begun.tokens == (0, 3)
     assert abs(begun.logprob - float(torch.tensor(0.9 * 0.4).log())) < 1e-6
 
@@ -38,7 +38,7 @@ def test_the_least_certain_token_is_left_first() -> None:
 def test_what_shares_the_most_comes_first_and_no_more_than_wanted() -> None:
     branches = Branches(2)
     tokens = note(branches, [0.6, 0.0, 0.3, 0.1, 0.0], [0.0, 0.0, 0.8, 0.2, 0.0])
-    assert [begun.tokens for begun in branches.best(tokens, NAMES, spell)] == [(0, 3), (2,)]
+    assert [begun.tokens for begun in branches.best(2, tokens, NAMES, spell)] == [(0, 3), (2,)]
 
 
 def test_an_end_and_the_same_text_in_other_tokens_are_no_alternatives() -> None:
@@ -46,14 +46,14 @@ def test_an_end_and_the_same_text_in_other_tokens_are_no_alternatives() -> None:
     tokens = note(branches, [0.1, 0.5, 0.05, 0.0, 0.35])
     assert spell(tokens) == "ab"
     # "a" is how "ab" begins, and token 4 ends it
-    assert [begun.tokens for begun in branches.best(tokens, NAMES, spell)] == [(2,)]
+    assert [begun.tokens for begun in branches.best(3, tokens, NAMES, spell)] == [(2,)]
 
 
 def test_a_late_token_is_left_by_nobody() -> None:
     branches = Branches(1)
     sure, unsure = [0.98, 0.0, 0.01, 0.01, 0.0], [0.5, 0.0, 0.5, 0.0, 0.0]
     tokens = note(branches, *[sure] * N_EARLY, unsure)
-    (begun,) = branches.best(tokens, NAMES, spell)
+    (begun,) = branches.best(1, tokens, NAMES, spell)
     assert len(begun.tokens) <= N_EARLY
 
 

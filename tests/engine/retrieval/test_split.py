@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval.grammars import GRAMMARS, LINES_ONLY, language_of, parser
 from warmline_engine.retrieval.split import header, split
+from warmline_engine.text.grammars import GRAMMARS, LINES_ONLY, language_of, new_parser
 
 PYTHON = '''import os
 
@@ -54,7 +54,7 @@ def test_blocks_are_the_text(language: str, shards: list[str], budget: int) -> N
 
 @pytest.mark.parametrize("language", GRAMMARS)
 def test_each_grammar_is_there(language: str) -> None:
-    assert parser(language) is not None
+    assert new_parser(language) is not None
 
 
 def test_a_definition_is_a_block_with_its_scopes() -> None:

@@ -131,18 +131,19 @@ def comment_mark(language: str) -> str:
     return grammar.comment if grammar else "#"
 
 
-@functools.cache
-def parser(language: str) -> Parser | None:
-    """The parser of a language, None for one without grammar."""
+def new_parser(language: str) -> Parser | None:
+    """A parser of a language, for one thread; None for a language without grammar."""
     grammar = GRAMMARS.get(language)
-    if grammar is None:
-        return None
-    module = importlib.import_module(grammar.module)
-    return Parser(Language(getattr(module, grammar.function)()))
+    return Parser(_loaded(grammar.module, grammar.function)) if grammar else None
+
+
+@functools.cache
+def _loaded(module: str, function: str) -> Language:
+    return Language(getattr(importlib.import_module(module), function)())
 
 
 @functools.lru_cache(maxsize=2)
 def parsed(language: str, source: bytes) -> Node | None:
     """The root of a text's tree, None in a language without grammar; several ask for the same text."""
-    found = parser(language)
-    return found.parse(source).root_node if found else None
+    parser = new_parser(language)
+    return parser.parse(source).root_node if parser else None

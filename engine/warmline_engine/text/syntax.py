@@ -1,0 +1,101 @@
+"""A document's syntax tree, kept up with its edits, and whether a completion would break it.
+
+Only a text that is whole without the line at the cursor tells: elsewhere nobody knows what the completion broke.
+"""
+
+from __future__ import annotations
+
+from tree_sitter import Parser, Point, Tree
+
+from .grammars import new_parser
+
+MOST_BYTES = 1 << 20  # of a text: parsing it the first time takes 80 ms
+
+
+class Syntax:
+    """The tree of one document. It is made when it is first asked for, and again in part after edits."""
+
+    def __init__(self, parser: Parser, text: str) -> None:
+        self._parser = parser
+        self._text = text
+        self._tree: Tree | None = None
+
+    @classmethod
+    def of(cls, language: str, text: str) -> Syntax | None:
+        """None for a language without grammar."""
+        parser = new_parser(language)
+        return parser and cls(parser, text)
+
+    def edit(self, start: int, end: int, replacement: str) -> None:
+        """Replaces the code points [start, end)."""
+        if self._tree is not None:
+            _note(self._tree, self._text, start, end, replacement)
+        self._text = self._text[:start] + replacement + self._text[end:]
+
+    def at(self, cursor: int, assumed: str = "") -> SyntaxAt | None:
+        """The place of a completion, behind what is assumed to stand at the cursor; None where nothing can be told."""
+        if len(self._text) > MOST_BYTES:
+            return None
+        self._tree = self._parse(self._text, self._tree)
+        found = SyntaxAt(self, cursor, assumed)
+        return found if found.tells else None
+
+    def is_whole(self, start: int, end: int, replacement: str) -> bool:
+        """Whether the text would have no error with this in the place of [start, end)."""
+        assert self._tree is not None
+        tree = self._tree.copy()
+        _note(tree, self._text, start, end, replacement)
+        text = self._text[:start] + replacement + self._text[end:]
+        return not self._parse(text, tree).root_node.has_error
+
+    def line_around(self, cursor: int) -> tuple[int, int]:
+        """Without its line break."""
+        end = self._text.find("\n", cursor)
+        return self._text.rfind("\n", 0, cursor) + 1, len(self._text) if end < 0 else end
+
+    def _parse(self, text: str, tree: Tree | None) -> Tree:
+        source = text.encode()
+        return self._parser.parse(source, tree) if tree else self._parser.parse(source)
+
+
+class SyntaxAt:
+    """A place in a document where something may be put."""
+
+    def __init__(self, syntax: Syntax, cursor: int, assumed: str) -> None:
+        self._syntax, self._cursor, self._assumed = syntax, cursor, assumed
+        self.tells = syntax.is_whole(*syntax.line_around(cursor), "")
+
+    def fits(self, offered: str) -> bool:
+        """Whether the text is whole with it."""
+        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
+
+    def fitting(self, offered: str) -> str:
+        """The longest beginning of it, in whole lines, that fits; empty where none does or nothing is left."""
+        lines = offered.split("\n")
+        for n_lines in range(len(lines), 0, -1):
+            beginning = "\n".join(lines[:n_lines])
+            if n_lines < len(lines):
+                beginning = beginning.rstrip()
+            if not beginning.strip():
+                break
+            if self.fits(beginning):
+                return beginning
+        return ""
+
+
+def _note(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:
+    """Tells a tree of an edit of its text."""
+    before, removed, added = (
+        part.encode() for part in (text[:start], text[start:end], replacement)
+    )
+    a, b, c = len(before), len(before) + len(removed), len(before) + len(added)
+    point = _moved(Point(0, 0), before)
+    tree.edit(a, b, c, point, _moved(point, removed), _moved(point, added))
+
+
+def _moved(point: Point, text: bytes) -> Point:
+    """Where a text ends that begins at a point."""
+    n_breaks = text.count(b"\n")
+    if not n_breaks:
+        return Point(point.row, point.column + len(text))
+    return Point(point.row + n_breaks, len(text) - text.rfind(b"\n") - 1)

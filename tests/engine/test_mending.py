@@ -1,0 +1,139 @@
+"""Answers that would break the syntax give way to others that do not."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from tests.engine.test_session import TEXT, ask, finish
+
+from warmline_engine.completion import CUT
+from warmline_engine.decoding.greedy import Decoded
+from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.session import Session
+from warmline_engine.text.syntax import SyntaxAt
+
+WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
+
+
+class Refusing:
+    """A place where these texts do not fit; of each it has seen."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused, self.seen = refused, list[str]()
+
+    def fitting(self, offered: str) -> str:
+        self.seen.append(offered)
+        return "" if offered in self.refused else offered
+
+
+class Nothing(Refusing):
+    def fitting(self, offered: str) -> str:
+        self.seen.append(offered)
+        return ""
+
+
+class FirstHalf(Refusing):
+    def fitting(self, offered: str) -> str:
+        return offered[: (len(offered) + 1) // 2]
+
+
+def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Decoded, Session]:
+    session = Session(model, TEXT, offset, 4096)
+    finish(session)
+    said = ask(offset, max_tokens=14, multi_line=False)
+    said = replace(said, place=cast(SyntaxAt, place) if place else None)
+    (item,) = session.complete(said).items
+    session.check()
+    carried = session._full.carried()
+    assert carried == item.tokens[: len(carried)], "the sequence carries what is offered"
+    return item, session
+
+
+def is_same(one: Decoded, other: Decoded) -> bool:
+    return (one.tokens, one.text, one.stop) == (other.tokens, other.text, other.stop)
+
+
+@pytest.fixture
+def offsets(model: LoadedModel) -> list[int]:
+    """Places where a line ends and says something."""
+    found: list[int] = []
+    for offset in range(360, 900, 51):
+        item, _ = answer(model, offset, None)
+        if item.stop not in CUT and item.text.strip():
+            found.append(offset)
+    assert len(found) > 1
+    return found
+
+
+def test_what_fits_stays_as_it_is(model: LoadedModel, offsets: list[int]) -> None:
+    for offset in offsets:
+        assert is_same(answer(model, offset, Refusing())[0], answer(model, offset, None)[0])
+
+
+def test_what_does_not_fit_gives_way_to_what_does(model: LoadedModel, offsets: list[int]) -> None:
+    n_changed = 0
+    for offset in offsets:
+        greedy, _ = answer(model, offset, None)
+        place = Refusing(greedy.text)
+        found, session = answer(model, offset, place)
+        if found.text == greedy.text:
+            continue  # nothing else was over in time
+        n_changed += 1
+        assert place.seen[-1] == found.text
+        assert found.logprob < greedy.logprob
+        session.edit(offset, offset, found.text)  # and it can be accepted
+        session.check()
+    assert n_changed > 0
+
+
+def test_where_nothing_fits_the_likeliest_stays(model: LoadedModel, offsets: list[int]) -> None:
+    for offset in offsets:
+        greedy, plain = answer(model, offset, None)
+        found, session = answer(model, offset, Nothing())
+        assert is_same(found, greedy)
+        assert session._full.carried() == plain._full.carried()
+
+
+def test_what_fits_of_an_answer_is_offered(model: LoadedModel) -> None:
+    n_cut = 0
+    for offset in range(20, len(TEXT), 93):
+        greedy, _ = answer(model, offset, None)
+        if not greedy.text.strip():
+            continue
+        found, session = answer(model, offset, FirstHalf())
+        assert found.text == FirstHalf().fitting(greedy.text)
+        n_cut += found.text != greedy.text
+        session.edit(offset, offset, found.text)
+        session.check()
+    assert n_cut > 0
+
+
+def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> None:
+    """What comes out is whole, or nothing that was tried is: by the document's own tree, edits included."""
+
+    def edited(offset: int, language: str) -> tuple[Decoded, Session]:
+        session = Session(model, WHOLE, 0, 4096, language=language)
+        assert (session.syntax is not None) == bool(language)
+        for start, end, added in ((offset, offset, "é"), (offset, offset + 1, "")):
+            if session.syntax:
+                session.syntax.at(offset)  # there is a tree that has to follow
+            session.edit(start, end, added)
+        finish(session)
+        (item,) = session.complete(ask(offset, max_tokens=14, multi_line=False)).items
+        return item, session
+
+    n_broken = 0
+    for offset in range(40, len(WHOLE), 29):
+        item, session = edited(offset, "python")
+        greedy, _ = edited(offset, "")
+        place = session.syntax and session.syntax.at(offset)
+        if not place or greedy.stop in CUT or not greedy.text.strip():
+            continue
+        n_broken += not place.fits(greedy.text)
+        assert place.fits(item.text) or is_same(item, greedy)
+        assert is_same(item, greedy) or not place.fits(greedy.text)
+    assert n_broken > 0

@@ -1,0 +1,118 @@
+"""A tree that follows edits against one that is made anew; what fits into a file and what breaks it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warmline_engine.text.grammars import new_parser
+from warmline_engine.text.syntax import MOST_BYTES, Syntax
+
+FILE = textwrap.dedent(
+    """\
+    import os
+
+
+    def size(path, unit="µ"):
+        if path:
+            return os.stat(path).st_size
+
+        return 0
+
+
+    class Reader:
+        names = ["a", "b"]
+
+        def read(self):
+            return {name: size(name) for name in self.names}
+    """
+)
+PIECES = st.sampled_from(
+    ["(", ")", "\n", "    ", "x = 1\n", "é", '"', "def f():\n", ":", "return", "", "#", "]"]
+)
+
+
+def is_whole(text: str) -> bool:
+    parser = new_parser("python")
+    assert parser is not None
+    return not parser.parse(text.encode()).root_node.has_error
+
+
+def syntax_of(text: str) -> Syntax:
+    found = Syntax.of("python", text)
+    assert found is not None
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=6),
+)
+def test_a_tree_that_follows_edits_is_that_of_the_text(
+    data: st.DataObject, edits: list[tuple[float, int, str]]
+) -> None:
+    text, syntax = FILE, syntax_of(FILE)
+    for place, n_removed, added in edits:
+        start = int(place * len(text))
+        end = min(len(text), start + n_removed)
+        syntax.edit(start, end, added)
+        text = text[:start] + added + text[end:]
+        cursor = data.draw(st.integers(0, len(text)))
+        line = text.rfind("\n", 0, cursor) + 1
+        rest = text.find("\n", cursor)
+        without = text[:line] + (text[rest:] if rest >= 0 else "")
+        found = syntax.at(cursor, "")
+        assert (found is not None) == is_whole(without)
+        offered = data.draw(PIECES)
+        if found is not None:
+            assert found.fits(offered) == is_whole(text[:cursor] + offered + text[cursor:])
+
+
+AT = FILE.index("    return 0")
+
+
+@pytest.mark.parametrize(
+    ("offered", "fitting"),
+    [
+        ("    x = (1, 2)", "    x = (1, 2)"),
+        ("    x = (1, 2", ""),
+        ("    x = 1\n    y = [x,", "    x = 1"),
+        ("    x = 1\n\n    y = f(\n        x,", "    x = 1"),
+        ("    f(\n        x,\n    )", "    f(\n        x,\n    )"),
+        ("    if x:", "    if x:"),  # its block is still to be written
+        ('    x = "', ""),
+        ("  \n", ""),
+    ],
+)
+def test_as_much_is_left_as_fits(offered: str, fitting: str) -> None:
+    text = FILE[:AT] + "\n" + FILE[AT:]
+    found = syntax_of(text).at(AT)
+    assert found is not None
+    assert found.fitting(offered) == fitting
+
+
+def test_what_is_assumed_stands_before_it() -> None:
+    text = FILE[:AT] + "\n" + FILE[AT:]
+    found = syntax_of(text).at(AT, "    x = f(")
+    assert found is not None
+    assert found.fitting("1)") == "1)"
+    assert not found.fits("1")
+
+
+def test_the_line_at_the_cursor_may_be_broken_but_no_other() -> None:
+    begun = "    x = size("
+    text = FILE[:AT] + begun + "\n" + FILE[AT:]
+    cursor = AT + len(begun)
+    found = syntax_of(text).at(cursor)
+    assert found is not None
+    assert found.fits('"a")')
+    assert syntax_of("y = (\n" + text).at(cursor + 6) is None
+
+
+def test_no_grammar_and_huge_texts_tell_nothing() -> None:
+    assert Syntax.of("klingon", FILE) is None
+    assert syntax_of("x = 1\n" * (MOST_BYTES // 6 + 1)).at(0) is None
