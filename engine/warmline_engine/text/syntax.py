@@ -10,6 +10,8 @@ from tree_sitter import Parser, Point, Tree
 from .grammars import new_parser
 
 MOST_BYTES = 1 << 20  # of a text: parsing it the first time takes 80 ms
+CLOSERS = {"(": ")", "[": "]", "{": "}"}
+GRAMMAR_OF = {"javascriptreact": "javascript"}  # where an editor has another name for it
 
 
 class Syntax:
@@ -23,7 +25,7 @@ class Syntax:
     @classmethod
     def of(cls, language: str, text: str) -> Syntax | None:
         """None for a language without grammar."""
-        parser = new_parser(language)
+        parser = new_parser(GRAMMAR_OF.get(language, language))
         return parser and cls(parser, text)
 
     def edit(self, start: int, end: int, replacement: str) -> None:
@@ -66,21 +68,37 @@ class SyntaxAt:
         self.tells = syntax.is_whole(*syntax.line_around(cursor), "")
 
     def fits(self, offered: str) -> bool:
-        """Whether the text is whole with it."""
+        """Whether the text is whole with it; a bracket that ends a line may be closed behind it."""
+        return self._is_whole(offered) or (
+            offered.rstrip().endswith(tuple(CLOSERS)) and self._is_whole(_closed(offered))
+        )
+
+    def _is_whole(self, offered: str) -> bool:
         return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
 
     def fitting(self, offered: str) -> str:
-        """The longest beginning of it, in whole lines, that fits; empty where none does or nothing is left."""
+        """All of it or the most of its lines that leave the text whole; empty where none do or nothing is left."""
+        if offered.strip() and self.fits(offered):
+            return offered
         lines = offered.split("\n")
-        for n_lines in range(len(lines), 0, -1):
-            beginning = "\n".join(lines[:n_lines])
-            if n_lines < len(lines):
-                beginning = beginning.rstrip()
-            if not beginning.strip():
+        for n_lines in range(len(lines) - 1, 0, -1):
+            beginning = "\n".join(lines[:n_lines]).rstrip()
+            if not beginning:
                 break
-            if self.fits(beginning):
+            if self._is_whole(beginning):
                 return beginning
         return ""
+
+
+def _closed(text: str) -> str:
+    """With the brackets closed that it opens, wherever they stand."""
+    open_ones: list[str] = []
+    for character in text:
+        if character in CLOSERS:
+            open_ones.append(CLOSERS[character])
+        elif open_ones and character == open_ones[-1]:
+            open_ones.pop()
+    return text.rstrip() + "".join(reversed(open_ones))
 
 
 def _note(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:

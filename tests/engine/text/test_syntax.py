@@ -34,6 +34,8 @@ PIECES = st.sampled_from(
     ["(", ")", "\n", "    ", "x = 1\n", "é", '"', "def f():\n", ":", "return", "", "#", "]"]
 )
 
+CLOSED = {"(": ["()"]}
+
 
 def is_whole(text: str) -> bool:
     parser = new_parser("python")
@@ -69,7 +71,9 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         assert (found is not None) == is_whole(without)
         offered = data.draw(PIECES)
         if found is not None:
-            assert found.fits(offered) == is_whole(text[:cursor] + offered + text[cursor:])
+            tried = [offered, *CLOSED.get(offered, [])]
+            expected = any(is_whole(text[:cursor] + one + text[cursor:]) for one in tried)
+            assert found.fits(offered) == expected
 
 
 AT = FILE.index("    return 0")
@@ -84,6 +88,7 @@ AT = FILE.index("    return 0")
         ("    x = 1\n\n    y = f(\n        x,", "    x = 1"),
         ("    f(\n        x,\n    )", "    f(\n        x,\n    )"),
         ("    if x:", "    if x:"),  # its block is still to be written
+        ("    x = [f(", "    x = [f("),  # what stands in it, likewise
         ('    x = "', ""),
         ("  \n", ""),
     ],
@@ -111,6 +116,19 @@ def test_the_line_at_the_cursor_may_be_broken_but_no_other() -> None:
     assert found is not None
     assert found.fits('"a")')
     assert syntax_of("y = (\n" + text).at(cursor + 6) is None
+
+
+@pytest.mark.parametrize("language", ["javascript", "javascriptreact", "typescript", "java", "c"])
+def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
+    text = "int f() {\n\n}\n" if language in "java c" else "function f() {\n\n}\n"
+    text = f"class A {{ {text} }}" if language == "java" else text
+    syntax = Syntax.of(language, text)
+    found = syntax and syntax.at(text.index("\n") + 1)
+    assert found
+    assert found.fits("  if (x) {")
+    assert found.fits("  f(x);")
+    assert not found.fits("  if (x) }")
+    assert not found.fits("  f((x);")
 
 
 def test_no_grammar_and_huge_texts_tell_nothing() -> None:
