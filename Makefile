@@ -118,6 +118,8 @@ bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded mo
 
 bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token
 	$(BIN)/python tests/bench/drafts.py --out tests/bench/results/drafts-small.json
+	$(BIN)/python tests/bench/drafts.py --dtype bfloat16 --out tests/bench/results/drafts-small-bf16.json
+	$(BIN)/python tests/bench/drafts.py --dtype int4 --out tests/bench/results/drafts-small-int4.json
 
 bench-decoding: .venv/.tests eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
 	$(BIN)/python -m tests.bench.decoding --limit $(LIMIT)
