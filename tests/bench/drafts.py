@@ -152,7 +152,7 @@ def run(model: LoadedModel, tasks: list[TraceTask], files: list[FilePair], n_pro
     watch, seen = Watch(model), Seen()
 
     def noted(*arguments: Any) -> Decoded:
-        return decode(*arguments[:-1], watch.likeliest)
+        return decode(*arguments[:-1], watch.likeliest)  # pyright: ignore[reportCallIssue]  # as many as there are
 
     completion.copying, completion.decode = watch.copying, noted
     tallies = {mode: Tally() for mode in MODES}
