@@ -162,9 +162,9 @@ class Session:
 
     def _edit(self, start: int, end: int, replacement: str) -> None:
         self._removed.note(self.text, start, end)
-        if self.syntax:
-            self.syntax.edit(start, end, replacement)
         self.text = self.text[:start] + replacement + self.text[end:]
+        if self.syntax:
+            self.syntax.edit(start, end, replacement, self.text)
         # where an edit was, the cursor is, until somebody says otherwise
         self.cursor = start + len(replacement)
         self._full = self._edit_window(self._full, start, end, replacement)

@@ -28,11 +28,11 @@ class Syntax:
         parser = new_parser(GRAMMAR_OF.get(language, language))
         return parser and cls(parser, text)
 
-    def edit(self, start: int, end: int, replacement: str) -> None:
-        """Replaces the code points [start, end)."""
+    def edit(self, start: int, end: int, replacement: str, text: str) -> None:
+        """Follows an edit of the code points [start, end), which has made the text what it is now."""
         if self._tree is not None:
             _note(self._tree, self._text, start, end, replacement)
-        self._text = self._text[:start] + replacement + self._text[end:]
+        self._text = text
 
     def at(self, cursor: int, assumed: str = "") -> SyntaxAt | None:
         """The place of a completion, behind what is assumed to stand at the cursor; None where nothing can be told."""

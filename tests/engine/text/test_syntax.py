@@ -61,8 +61,8 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
     for place, n_removed, added in edits:
         start = int(place * len(text))
         end = min(len(text), start + n_removed)
-        syntax.edit(start, end, added)
         text = text[:start] + added + text[end:]
+        syntax.edit(start, end, added, text)
         cursor = data.draw(st.integers(0, len(text)))
         line = text.rfind("\n", 0, cursor) + 1
         rest = text.find("\n", cursor)
