@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .words import words
 
 MOST_POSTINGS = 4_000  # chunks that a query looks at: its commonest words are left out above that
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
 MOST_OF_A_WORD = 3  # how often a word of a query counts at most
+FIRST_COUNTED, COUNTED_TIMES = (
+    128,
+    4,
+)  # chunks that have a word are counted so far, and then so many times further
 
 
 def add(connection: sqlite3.Connection, chunk: int | None, names: str, text: str) -> None:
@@ -31,29 +36,23 @@ class Postings:
     """Searches; remembers how many chunks have a word, since counting a common one takes milliseconds."""
 
     def __init__(self) -> None:
-        self._n_chunks_of: dict[str, int] = {}
+        self._counted: dict[str, _Count] = {}
         self._n_puts = 0
 
     def changed(self, n_files: int) -> None:
         """Notes that files were put."""
         self._n_puts += n_files
         if self._n_puts > COUNTS_LAST:
-            self._n_chunks_of.clear()
+            self._counted.clear()
             self._n_puts = 0
 
     def search(
         self, connection: sqlite3.Connection, wanted: Sequence[str], limit: int
     ) -> list[tuple[int, float]]:
         """The blocks that words are found in, best first: (id, BM25)."""
-        counted = sorted((self._n_chunks(connection, word), word) for word in set(wanted))
         chosen: list[str] = []
-        n_postings = 0
-        for n_chunks, word in counted:
-            n_postings += n_chunks
-            if chosen and n_postings > MOST_POSTINGS:
-                break
-            if n_chunks:
-                chosen += [_quoted(word)] * min(MOST_OF_A_WORD, wanted.count(word))
+        for word in self._rarest(connection, set(wanted)):
+            chosen += [_quoted(word)] * min(MOST_OF_A_WORD, wanted.count(word))
         if not chosen:
             return []
         found = connection.execute(
@@ -62,14 +61,46 @@ class Postings:
         )
         return found.fetchall()
 
-    def _n_chunks(self, connection: sqlite3.Connection, word: str) -> int:
-        if not self._n_chunks_of.get(word):
-            # a common word need not be counted to its end: it is left out anyway
-            (self._n_chunks_of[word],) = connection.execute(
+    def _rarest(self, connection: sqlite3.Connection, words: set[str]) -> list[str]:
+        """The rarest words that stand in MOST_POSTINGS chunks together, one at least; others are not counted out."""
+        chosen: list[str] = []
+        n_postings, limit, is_last = 0, FIRST_COUNTED, False
+        while words and not is_last:
+            is_last = limit > MOST_POSTINGS
+            counted = sorted((self._count(connection, word, limit), word) for word in words)
+            for n_chunks, word in counted:
+                if n_chunks >= limit and not is_last:
+                    break
+                n_postings += n_chunks
+                if chosen and n_postings > MOST_POSTINGS:
+                    return chosen
+                if n_chunks:
+                    chosen.append(word)
+                words.discard(word)
+            if chosen and n_postings + limit > MOST_POSTINGS:
+                break  # any that is left stands in as many chunks
+            limit = min(COUNTED_TIMES * limit, MOST_POSTINGS + 1)
+        return chosen
+
+    def _count(self, connection: sqlite3.Connection, word: str, limit: int) -> int:
+        """How many chunks have a word; `limit` where that many have it at least."""
+        known = self._counted.get(word)
+        # none: it may have been written since
+        if known is None or known.n_chunks == 0 or (known.n_chunks == known.limit < limit):
+            (n_chunks,) = connection.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM postings WHERE postings MATCH ? LIMIT ?)",
-                (_quoted(word), MOST_POSTINGS + 1),
+                (_quoted(word), limit),
             ).fetchone()
-        return self._n_chunks_of[word]
+            known = self._counted[word] = _Count(n_chunks, limit)
+        return min(known.n_chunks, limit)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Chunks that have a word, counted up to a limit."""
+
+    n_chunks: int
+    limit: int
 
 
 def _posted(names: str, text: str) -> tuple[str, str]:
