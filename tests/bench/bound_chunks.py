@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tests.bench.gate import Task, tasks
+from tests.bench.workers import each
 
-from warmline_engine import bench, loaded_model
+from warmline_engine import bench
 from warmline_engine.cache.kept import ChunkRows, KeptChunks
 from warmline_engine.evaluation.releases import FOLDER, PINS, pairs, read_pins
 from warmline_engine.evaluation.scoring import CHUNK, read_all, score
@@ -92,19 +90,6 @@ def judged(model: LoadedModel, task: Task) -> Place:
     return Place(task.package, len(truth), n_own, nats)
 
 
-_model: LoadedModel  # of a worker process
-
-
-def _start(name: str) -> None:
-    global _model  # noqa: PLW0603  # a process pool gives its workers no other place
-    torch.set_num_threads(1)
-    _model = loaded_model.load(name, "cpu", "float32", 4096)
-
-
-def _run(task: Task) -> Place:
-    return judged(_model, task)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="small")
@@ -113,9 +98,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     chosen = [task for task in tasks(pairs(read_pins(PINS), FOLDER), options.places) if task.found]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, spawn, _start, (options.model,)) as pool:
-        places = list(pool.map(_run, chosen))
+    places = list(each(judged, chosen, options.model, options.workers))
     sizes = np.array([float(place.n_tokens) for place in places])
     packages = [place.package for place in places]
     rows: dict[str, dict[str, object]] = {}

@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tests.bench.workers import each
 
-from warmline_engine import bench, loaded_model
+from warmline_engine import bench
 from warmline_engine.evaluation import cross_file
 from warmline_engine.evaluation.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_engine.evaluation.scoring import CHUNK, read_all, score
@@ -163,19 +162,6 @@ def judged(model: LoadedModel, task: Task) -> Place:
     )
 
 
-_model: LoadedModel  # of a worker process
-
-
-def _start(name: str) -> None:
-    global _model  # noqa: PLW0603  # a process pool gives its workers no other place
-    torch.set_num_threads(1)
-    _model = loaded_model.load(name, "cpu", "float32", 4096)
-
-
-def _run(task: Task) -> Place:
-    return judged(_model, task)
-
-
 def chosen_by_gate(places: list[Place], is_by_gain: bool) -> NDArray[np.int64]:
     """The way chosen at each place by a gate that was fitted on the other half of the packages. Shape: [n]."""
     names = sorted({place.package for place in places})
@@ -278,12 +264,9 @@ def main() -> None:
     known = options.records.read_text().splitlines() if options.records.exists() else []
     # they are in the order of the tasks; what is there is gone on with
     places = [Place(**json.loads(line)) for line in known][: len(chosen)]
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(options.workers, spawn, _start, (options.model,)) as pool,
-        options.records.open("a") as file,
-    ):
-        for place in pool.map(_run, chosen[len(places) :]):
+    left = chosen[len(places) :]
+    with options.records.open("a") as file:
+        for place in each(judged, left, options.model, options.workers):
             places.append(place)
             file.write(json.dumps(asdict(place)) + "\n")
             file.flush()
