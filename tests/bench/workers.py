@@ -14,7 +14,8 @@ from warmline_engine import loaded_model
 from warmline_engine.loaded_model import LoadedModel
 
 CACHE_MEBIBYTES = 4096
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 _model: LoadedModel  # of a worker process
 
 
