@@ -31,7 +31,7 @@ class Syntax:
     def edit(self, start: int, end: int, replacement: str, text: str) -> None:
         """Follows an edit of the code points [start, end), which has made the text what it is now."""
         if self._tree is not None:
-            _note(self._tree, self._text, start, end, replacement)
+            note_edit(self._tree, self._text, start, end, replacement)
         self._text = text
 
     def at(self, cursor: int, assumed: str = "") -> SyntaxAt | None:
@@ -46,14 +46,18 @@ class Syntax:
         """Whether the text would have no error with this in the place of [start, end)."""
         assert self._tree is not None
         tree = self._tree.copy()
-        _note(tree, self._text, start, end, replacement)
+        note_edit(tree, self._text, start, end, replacement)
         text = self._text[:start] + replacement + self._text[end:]
         return not self._parse(text, tree).root_node.has_error
 
-    def line_around(self, cursor: int) -> tuple[int, int]:
-        """Without its line break."""
+    def rest_of_line(self, cursor: int) -> str:
         end = self._text.find("\n", cursor)
-        return self._text.rfind("\n", 0, cursor) + 1, len(self._text) if end < 0 else end
+        return self._text[cursor:] if end < 0 else self._text[cursor:end]
+
+    def is_whole_without_line(self, cursor: int) -> bool:
+        """Whether the text would have no error without what the line at the cursor says."""
+        start = self._text.rfind("\n", 0, cursor) + 1
+        return self.is_whole(start, cursor + len(self.rest_of_line(cursor)), "")
 
     def _parse(self, text: str, tree: Tree | None) -> Tree:
         source = text.encode()
@@ -65,13 +69,19 @@ class SyntaxAt:
 
     def __init__(self, syntax: Syntax, cursor: int, assumed: str) -> None:
         self._syntax, self._cursor, self._assumed = syntax, cursor, assumed
-        self.tells = syntax.is_whole(*syntax.line_around(cursor), "")
+        self.tells = syntax.is_whole_without_line(cursor)
 
     def fits(self, offered: str) -> bool:
-        """Whether the text is whole with it; a bracket that ends a line may be closed behind it."""
-        return self._is_whole(offered) or (
-            offered.rstrip().endswith(tuple(CLOSERS)) and self._is_whole(_closed(offered))
-        )
+        """Whether the text is whole with it.
+
+        What the rest of the line says already is not put there twice; a bracket that ends a line may be closed below.
+        """
+        if self._is_whole(offered):
+            return True
+        if offered.rstrip().endswith(tuple(CLOSERS)):
+            return self._is_whole(_closed(offered))
+        n_again = _overlap(offered, self._syntax.rest_of_line(self._cursor))
+        return n_again > 0 and self._is_whole(offered[:-n_again])
 
     def _is_whole(self, offered: str) -> bool:
         return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
@@ -101,7 +111,13 @@ def _closed(text: str) -> str:
     return text.rstrip() + "".join(reversed(open_ones))
 
 
-def _note(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:
+def _overlap(text: str, rest: str) -> int:
+    """How many characters a text ends with that the rest begins with."""
+    longest = min(len(text), len(rest))
+    return next((n for n in range(longest, 0, -1) if text.endswith(rest[:n])), 0)
+
+
+def note_edit(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:
     """Tells a tree of an edit of its text."""
     before, removed, added = (
         part.encode() for part in (text[:start], text[start:end], replacement)

@@ -72,6 +72,9 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         offered = data.draw(PIECES)
         if found is not None:
             tried = [offered, *CLOSED.get(offered, [])]
+            rest = text[cursor:].partition("\n")[0]
+            shared = [n for n in range(1, len(offered) + 1) if rest.startswith(offered[-n:])]
+            tried += [offered[: -max(shared)]] if shared and offered not in CLOSED else []
             expected = any(is_whole(text[:cursor] + one + text[cursor:]) for one in tried)
             assert found.fits(offered) == expected
 
@@ -106,6 +109,15 @@ def test_what_is_assumed_stands_before_it() -> None:
     assert found is not None
     assert found.fitting("1)") == "1)"
     assert not found.fits("1")
+
+
+def test_what_the_rest_of_the_line_says_may_be_offered_again() -> None:
+    text = FILE[:AT] + "    x = f()\n" + FILE[AT:]
+    found = syntax_of(text).at(AT + len("    x = f("))
+    assert found is not None
+    assert found.fitting("1, g(2))") == "1, g(2))"
+    assert not found.fits("1, g(2)))")
+    assert found.fits("1")
 
 
 def test_the_line_at_the_cursor_may_be_broken_but_no_other() -> None:
