@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _MOST_AROUND = 8_000  # characters parsed around a completion, for each of its lines
 _HEADER = re.compile(r"^[ \t]+(?:async[ \t]+)?(?:def|class)\b", re.M)
+# what grammars call these begins or ends so in all languages served
+_CODE_IN_STRINGS = ("interpolation", "substitution")
+_NO_STRINGS = ("concatenated_string",)
+_CHARACTERS = ("char_literal", "character_literal", "rune_literal")
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,10 @@ class Place:
 
 @functools.cache
 def _parser(language: str) -> Parser | None:
-    if language != "python":
-        return None
-    import tree_sitter_python
-    from tree_sitter import Language, Parser
+    # here, for a server starts without them
+    from warmline_engine.text.grammars import new_parser
 
-    return Parser(Language(tree_sitter_python.language()))
+    return new_parser(language)
 
 
 class Trees:
@@ -65,30 +67,31 @@ def _place_in(tree: Tree, at: int) -> Place:
     node: Node | None = tree.root_node.descendant_for_byte_range(max(0, at - 1), at)
     while node is not None:
         inside = node.start_byte < at
-        if node.type == "comment" and inside:
+        if "comment" in node.type and inside and _reaches(node, at):
             return Place(True, False)
-        if node.type == "interpolation" and inside and at < node.end_byte:
+        if node.type.endswith(_CODE_IN_STRINGS) and inside and at < node.end_byte:
             return Place(False, False)
-        if node.type == "string" and inside and (at < node.end_byte or node.has_error):
+        is_string = "string" in node.type or node.type in _CHARACTERS
+        is_string &= node.is_named and node.type not in _NO_STRINGS
+        if is_string and inside and (at < node.end_byte or node.has_error):
             return Place(False, True)
         node = node.parent
     return Place(False, False)
 
 
+def _reaches(comment: Node, at: int) -> bool:
+    """Whether a place at its end is still in it: one to the end of a line has no end of its own."""
+    return at < comment.end_byte or not (comment.text or b"").endswith(b"*/")
+
+
 def _tell_difference(tree: Tree, old: str, new: str) -> None:
     """Marks in a tree what changed between its text and another, as one edit."""
+    from warmline_engine.text.syntax import note_edit
+
     most = min(len(old), len(new))
     head = _longest(most, lambda n: old[:n] == new[:n])
     tail = _longest(most - head, lambda n: not n or old[-n:] == new[-n:])
-    start, old_end, new_end = head, len(old) - tail, len(new) - tail
-    tree.edit(
-        start_byte=len(old[:start].encode()),
-        old_end_byte=len(old[:old_end].encode()),
-        new_end_byte=len(new[:new_end].encode()),
-        start_point=_point(old, start),
-        old_end_point=_point(old, old_end),
-        new_end_point=_point(new, new_end),
-    )
+    note_edit(tree, old, head, len(old) - tail, new[head : len(new) - tail])
 
 
 def _longest(most: int, holds: Callable[[int], bool]) -> int:
@@ -96,17 +99,14 @@ def _longest(most: int, holds: Callable[[int], bool]) -> int:
     return bisect_left(range(1, most + 1), True, key=lambda n: not holds(n))
 
 
-def _point(text: str, offset: int) -> tuple[int, int]:
-    line_start = text.rfind("\n", 0, offset) + 1
-    return text.count("\n", 0, offset), len(text[line_start:offset].encode())
-
-
 def whole_lines(language: str, before: str, lines: list[str]) -> int:
     """How many of the lines, put behind `before`, are whole statements; all of them where that cannot be told.
 
     What was generated may stop in the middle of a statement: offered whole, it would be broken code.
     """
-    parser = _parser(language)
+    parser = (
+        _parser(language) if language == "python" else None
+    )  # others do not tell by indentation
     if parser is None:
         return len(lines)
     around = _enclosing(before)

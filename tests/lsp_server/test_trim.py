@@ -95,6 +95,36 @@ def test_comments_and_strings_are_known(text: str, is_comment: bool, is_string: 
     assert place == syntax.Place(is_comment, is_string)
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "is_comment", "is_string"),
+    [
+        ("javascript", "f(); // a(|)\n", True, False),
+        ("javascript", "f(); /* a(|) */\n", True, False),
+        ("javascript", "/* a */(|) f();\n", False, False),
+        ("javascript", "let x = 'a(|)';\n", False, True),
+        ("javascriptreact", "let x = <b>{`a${y(|)}`}</b>;\n", False, False),
+        ("typescript", "let x: string(|) = y;\n", False, False),
+        ("go", 'package p\nvar x = "a(|)"\n', False, True),
+        ("go", "package p\nvar x = `a(|)`\n", False, True),
+        ("rust", "fn f() { // a(|)\n}\n", True, False),
+        ("rust", 'fn f() { g("a(|)"); }\n', False, True),
+        ("java", 'class A { String x = "a(|)"; }\n', False, True),
+        ("c", "char x = 'a(|)';\n", False, True),
+        ("cpp", 'auto x = R"(a(|))";\n', False, True),
+        ("csharp", 'class A { string x = $"{y(|)}"; }\n', False, False),
+        ("ruby", 'x = "a(|)"\n', False, True),
+        ("php", "<?php $x = 'a(|)';\n", False, True),
+        ("python", 'x = ("a" (|)"b")\n', False, False),
+    ],
+)
+def test_they_are_known_in_other_languages(
+    language: str, text: str, is_comment: bool, is_string: bool
+) -> None:
+    offset = text.index("(|)")
+    place = syntax.Trees().place_of("u", language, text.replace("(|)", "", 1), offset)
+    assert place == syntax.Place(is_comment, is_string)
+
+
 def test_a_language_without_grammar_has_no_place() -> None:
     assert syntax.Trees().place_of("u", "cobol", "x", 0) is None
 

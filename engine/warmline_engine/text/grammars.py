@@ -99,6 +99,8 @@ GRAMMARS = {
     ),
 }  # fmt: skip
 
+OTHER_NAMES = {"javascriptreact": "javascript"}  # that editors have for a language
+
 _SUFFIXES = {
     "python": "py pyi pyw",
     "javascript": "js jsx mjs cjs",
@@ -133,7 +135,7 @@ def comment_mark(language: str) -> str:
 
 def new_parser(language: str) -> Parser | None:
     """A parser of a language, for one thread; None for a language without grammar."""
-    grammar = GRAMMARS.get(language)
+    grammar = GRAMMARS.get(OTHER_NAMES.get(language, language))
     return Parser(_loaded(grammar.module, grammar.function)) if grammar else None
 
 

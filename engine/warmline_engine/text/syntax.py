@@ -11,7 +11,6 @@ from .grammars import new_parser
 
 MOST_BYTES = 1 << 20  # of a text: parsing it the first time takes 80 ms
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
-GRAMMAR_OF = {"javascriptreact": "javascript"}  # where an editor has another name for it
 
 
 class Syntax:
@@ -25,7 +24,7 @@ class Syntax:
     @classmethod
     def of(cls, language: str, text: str) -> Syntax | None:
         """None for a language without grammar."""
-        parser = new_parser(GRAMMAR_OF.get(language, language))
+        parser = new_parser(language)
         return parser and cls(parser, text)
 
     def edit(self, start: int, end: int, replacement: str, text: str) -> None:
