@@ -60,6 +60,8 @@ def card_toml(card: Card) -> str:
         f'name = "{card.name}"\nlanguages = ["python"]\nlicence = "MIT; see card.md"\n'
         f"tokens_seen = {card.n_tokens}\nis_continued = {str(card.is_continued).lower()}\n"
         f'layout = "{card.layout}"\n'
+        + (f'grown_from = "{card.grown_from}"\n' if card.grown_from else "")
+        + (f'teacher = "{card.teacher}"\n' if card.teacher else "")
     )
 
 

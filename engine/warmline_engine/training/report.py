@@ -74,17 +74,11 @@ def write_card(place: Place, extent: Extent) -> None:
     begin = time.monotonic()
     folder, work = place.folder, place.work
     measured = measure(place, extent)
-    records = last_branch(read_lines(place.run / "log.jsonl"))
-    card = Card(
-        folder.name,
-        records[-1]["tokens"],
-        _is_continued(place),
-        sum(path.stat().st_size for path in weight_files(folder)),
-        read_card(folder).layout,
-        _grown_from(place),
-        next((record["teacher"] for record in reversed(records) if "teacher" in record), ""),
-    )
-    (folder / "curve.svg").write_text(curve.draw(records))
+    log = place.run / "log.jsonl"
+    records = last_branch(read_lines(log)) if log.exists() else []
+    card = _card_of_run(place, records) if records else _card_again(place)
+    if records:  # else the curve stays that was drawn when the run was there
+        (folder / "curve.svg").write_text(curve.draw(records))
     (folder / "NOTICE").write_text((work / "corpus/NOTICE").read_text())
     seen = [record["text"] for record in read_lines(work / "corpus/train.jsonl")]
     digests = sorted(hashlib.sha256(text.encode()).hexdigest()[:12] for text in seen)
@@ -96,6 +90,33 @@ def write_card(place: Place, extent: Extent) -> None:
     (folder / "card.md").write_text(text)
     print(text)
     print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")
+
+
+def _card_of_run(place: Place, records: list[dict[str, Any]]) -> Card:
+    folder = place.folder
+    return Card(
+        folder.name,
+        records[-1]["tokens"],
+        _is_continued(place),
+        sum(path.stat().st_size for path in weight_files(folder)),
+        read_card(folder).layout,
+        _grown_from(place),
+        next((record["teacher"] for record in reversed(records) if "teacher" in record), ""),
+    )
+
+
+def _card_again(place: Place) -> Card:
+    """What the card says that is there: of a model whose run is gone, and that is judged again."""
+    said = tomllib.loads((place.folder / "card.toml").read_text())
+    return Card(
+        place.folder.name,
+        said["tokens_seen"],
+        said["is_continued"],
+        sum(path.stat().st_size for path in weight_files(place.folder)),
+        said["layout"],
+        said.get("grown_from", ""),
+        said.get("teacher", ""),
+    )
 
 
 def last_branch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

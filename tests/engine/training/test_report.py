@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,20 @@ def test_the_baseline_sees_the_same_windows(model: LoadedModel) -> None:
     assert whole == pytest.approx(nats / np.log(2) / n_bytes)
     for layout in judge.LAYOUTS:
         assert judged.bits_per_byte(layout, windows) > 0
+
+
+def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(model_folder, folder)
+    size = (folder / "model.safetensors").stat().st_size
+    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big")
+    (folder / "card.toml").write_text(card_toml(card))
+    assert report._card_again(report.Place(folder, tmp_path)) == card
+    alone = replace(card, grown_from="", teacher="")
+    (folder / "card.toml").write_text(card_toml(alone))
+    assert report._card_again(report.Place(folder, tmp_path)) == alone
 
 
 def test_losses_by_position_are_those_of_cold_reads(
