@@ -110,17 +110,19 @@ class Completion:
         n_searched: int = 0,
         sampling: SamplingRule | None = None,
         place: SyntaxAt | None = None,
+        shows_broken: bool = True,
     ) -> list[Decoded]:
         """The greedy completion, or the likeliest of the lines that leave it; then others, the likeliest a token first.
 
         At most n_answers, each of another text. The sequence afterwards carries the tokens of the first. With
-        `sampling` the others are drawn at random. With a place the first fits into the syntax there, if it can.
+        `sampling` the others are drawn at random. With a place the first fits into the syntax there, if it can; else
+        it is empty unless `shows_broken`.
         """
         if sampling is not None:
-            return self._sampled(stopping, limits, n_answers, sampling, place)
+            return self._sampled(stopping, limits, n_answers, sampling, place, shows_broken)
         # how long a block goes on is chance: of two, the shorter would be the likelier
         n_wanted = max(n_answers - 1, 0 if stopping.is_block else n_searched)
-        best, leaving = self._first(stopping, limits, n_wanted, place)
+        best, leaving = self._first(stopping, limits, n_wanted, place, shows_broken)
         is_searched = n_searched > 0 and not stopping.is_block and best.stop in ENDED
         if best.stop == "cancelled" or (n_answers == 1 and not is_searched):
             return [best]
@@ -144,7 +146,12 @@ class Completion:
         return _distinct(best, others)[:n_answers]
 
     def _first(
-        self, stopping: Stopping, limits: Limits, n_wanted: int, place: SyntaxAt | None
+        self,
+        stopping: Stopping,
+        limits: Limits,
+        n_wanted: int,
+        place: SyntaxAt | None,
+        shows_broken: bool,
     ) -> tuple[Decoded, list[Begun]]:
         """The greedy completion as far as it fits; where it does not, the first of some that leave it and do.
 
@@ -170,7 +177,7 @@ class Completion:
             if fitting and fitting.text.strip():
                 return fitting, leaving
         self.voice.carry(carried)
-        return greedy, leaving
+        return greedy if shows_broken else replace(greedy, text="", stop="syntax"), leaving
 
     def _sampled(
         self,
@@ -179,8 +186,9 @@ class Completion:
         n_answers: int,
         rule: SamplingRule,
         place: SyntaxAt | None,
+        shows_broken: bool,
     ) -> list[Decoded]:
-        best, _ = self._first(stopping, limits, 0, place)
+        best, _ = self._first(stopping, limits, 0, place, shows_broken)
         carried, found = list(self.voice.taken), [best]
         free = replace(limits, least_logprob=float("-inf"))  # the unlikely was asked for
         for seed in range(2 * (n_answers - 1)):  # some texts are drawn more than once

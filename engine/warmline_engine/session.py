@@ -292,7 +292,7 @@ class Session:
             if place is None and self.syntax:
                 place = self.syntax.at(self.cursor, ask.assumed)
             items = completion.answers(
-                stopping, limits, n_answers, ask.n_searched, ask.sampling, place
+                stopping, limits, n_answers, ask.n_searched, ask.sampling, place, ask.shows_unsure
             )
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(

@@ -98,6 +98,19 @@ def test_where_nothing_fits_the_likeliest_stays(model: LoadedModel, offsets: lis
         assert session._full.carried() == plain._full.carried()
 
 
+def test_unasked_nothing_is_shown_where_nothing_fits(
+    model: LoadedModel, offsets: list[int]
+) -> None:
+    for offset in offsets:
+        session = Session(model, TEXT, offset, 4096)
+        finish(session)
+        place = cast(SyntaxAt, Nothing())
+        said = ask(offset, max_tokens=14, multi_line=False)
+        (item,) = session.complete(replace(said, place=place, shows_unsure=False)).items
+        assert (item.text, item.stop) == ("", "syntax")
+        session.check()
+
+
 def test_what_fits_of_an_answer_is_offered(model: LoadedModel) -> None:
     n_cut = 0
     for offset in range(20, len(TEXT), 93):
