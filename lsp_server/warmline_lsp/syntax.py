@@ -43,19 +43,21 @@ class Trees:
     def place_of(self, uri: str, language: str, text: str, offset: int) -> Place | None:
         """Whether an offset lies in a comment or a string, None in a language without a grammar.
 
-        Cost: a whole parse the first time a document is asked about, then what changed since.
+        None also where parsing takes too long. Cost: a whole parse the first time a document is asked about, then
+        what changed since.
         """
+        from warmline_engine.text.syntax import parse
+
         parser = _parser(language)
         if parser is None:
             return None
-        known = self._of.get(uri)
-        if known is None:
-            tree = parser.parse(text.encode())
-        elif known[0] == text:
-            tree = known[1]
-        else:
-            _tell_difference(known[1], known[0], text)
-            tree = parser.parse(text.encode(), known[1])
+        before, tree = self._of.pop(uri, (text, None))
+        if tree is not None and before != text:
+            _tell_difference(tree, before, text)
+        if tree is None or before != text:
+            tree = parse(parser, text, tree)
+        if tree is None:
+            return None
         self._of[uri] = (text, tree)
         return _place_in(tree, len(text[:offset].encode()))
 

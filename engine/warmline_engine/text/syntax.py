@@ -5,11 +5,16 @@ Only a text that is whole without the line at the cursor tells: elsewhere nobody
 
 from __future__ import annotations
 
+import time
+
 from tree_sitter import Parser, Point, Tree
 
 from .grammars import new_parser
 
-MOST_BYTES = 1 << 20  # of a text: parsing it the first time takes 80 ms
+MOST_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
+MOST_S = 0.08  # for parsing: what is no code may take seconds
+N_LATE = 3  # times that it took longer, after which it is not tried again
+READ_BYTES = 1 << 16  # at a time
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -20,6 +25,7 @@ class Syntax:
         self._parser = parser
         self._text = text
         self._tree: Tree | None = None
+        self._n_late = 0
 
     @classmethod
     def of(cls, language: str, text: str) -> Syntax | None:
@@ -35,19 +41,23 @@ class Syntax:
 
     def at(self, cursor: int, assumed: str = "") -> SyntaxAt | None:
         """The place of a completion, behind what is assumed to stand at the cursor; None where nothing can be told."""
-        if len(self._text) > MOST_BYTES:
+        if len(self._text) > MOST_BYTES or self._n_late == N_LATE:
             return None
-        self._tree = self._parse(self._text, self._tree)
+        self._tree = parse(self._parser, self._text, self._tree)
+        if self._tree is None:
+            self._n_late += 1
+            return None
         found = SyntaxAt(self, cursor, assumed)
         return found if found.tells else None
 
     def is_whole(self, start: int, end: int, replacement: str) -> bool:
-        """Whether the text would have no error with this in the place of [start, end)."""
+        """Whether the text has no error with this in the place of [start, end), or telling it takes too long."""
         assert self._tree is not None
         tree = self._tree.copy()
         note_edit(tree, self._text, start, end, replacement)
         text = self._text[:start] + replacement + self._text[end:]
-        return not self._parse(text, tree).root_node.has_error
+        parsed = parse(self._parser, text, tree)
+        return parsed is None or not parsed.root_node.has_error
 
     def rest_of_line(self, cursor: int) -> str:
         end = self._text.find("\n", cursor)
@@ -57,10 +67,6 @@ class Syntax:
         """Whether the text would have no error without what the line at the cursor says."""
         start = self._text.rfind("\n", 0, cursor) + 1
         return self.is_whole(start, cursor + len(self.rest_of_line(cursor)), "")
-
-    def _parse(self, text: str, tree: Tree | None) -> Tree:
-        source = text.encode()
-        return self._parser.parse(source, tree) if tree else self._parser.parse(source)
 
 
 class SyntaxAt:
@@ -114,6 +120,25 @@ def _overlap(text: str, rest: str) -> int:
     """How many characters a text ends with that the rest begins with."""
     longest = min(len(text), len(rest))
     return next((n for n in range(longest, 0, -1) if text.endswith(rest[:n])), 0)
+
+
+def parse(parser: Parser, text: str, tree: Tree | None = None) -> Tree | None:
+    """The tree of a text, made out of an older one that was told of the edits since; None where it takes too long."""
+    source, end = text.encode(), time.perf_counter() + MOST_S
+
+    def read(offset: int, _: Point) -> bytes:
+        return source[offset : offset + READ_BYTES]
+
+    def is_late(_: int, __: bool) -> bool:
+        return time.perf_counter() > end
+
+    try:
+        if tree is None:
+            return parser.parse(read, encoding="utf8", progress_callback=is_late)
+        return parser.parse(read, tree, encoding="utf8", progress_callback=is_late)
+    except ValueError:  # it was told to stop; the next text is another one
+        parser.reset()
+        return None
 
 
 def note_edit(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:

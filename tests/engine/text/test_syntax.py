@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from warmline_engine.text import syntax as syntax_module
 from warmline_engine.text.grammars import new_parser
-from warmline_engine.text.syntax import MOST_BYTES, Syntax
+from warmline_engine.text.syntax import MOST_BYTES, N_LATE, Syntax, parse
 
 FILE = textwrap.dedent(
     """\
@@ -141,6 +142,21 @@ def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
     assert found.fits("  f(x);")
     assert not found.fits("  if (x) }")
     assert not found.fits("  f((x);")
+
+
+def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = syntax_of(FILE)
+    assert found.at(AT) is not None
+    monkeypatch.setattr(syntax_module, "MOST_S", -1.0)
+    long = FILE * 40  # it is asked about the time now and then only
+    late = syntax_of(long)
+    assert [late.at(0) for _ in range(N_LATE)] == [None] * N_LATE
+    monkeypatch.setattr(syntax_module, "MOST_S", 10.0)
+    assert late.at(0) is None
+    assert syntax_of(long).at(0) is not None, "another document is none the worse"
+    assert parse(late._parser, FILE) is not None, "nor is the parser"
 
 
 def test_no_grammar_and_huge_texts_tell_nothing() -> None:
