@@ -23,7 +23,7 @@ from .decoding.speculation import Speculation
 from .decoding.stopping import Stopping
 from .decoding.switching import Switching, SwitchRule
 from .loaded_model import LoadedModel
-from .text.syntax import SyntaxAt
+from .syntax.tree import SyntaxAt
 from .window import Window
 
 # ways to leave the greedy line that are looked into where a person has asked: of 1,000 held-out places 17 more were

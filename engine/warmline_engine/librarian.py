@@ -23,7 +23,7 @@ from .retrieval.files import MOST_BYTES, Rules
 from .retrieval.index import UNSAVED, Index
 from .retrieval.query import query
 from .retrieval.rank import Found, ranked
-from .text.grammars import language_of
+from .syntax.grammars import language_of
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ class Place:
 @functools.cache
 def _parser(language: str) -> Parser | None:
     # here, for a server starts without them
-    from warmline_engine.text.grammars import new_parser
+    from warmline_engine.syntax.grammars import new_parser
 
     return new_parser(language)
 
@@ -46,7 +46,7 @@ class Trees:
         None also where parsing takes too long. Cost: a whole parse the first time a document is asked about, then
         what changed since.
         """
-        from warmline_engine.text.syntax import parse
+        from warmline_engine.syntax.tree import parse
 
         parser = _parser(language)
         if parser is None:
@@ -88,7 +88,7 @@ def _reaches(comment: Node, at: int) -> bool:
 
 def _tell_difference(tree: Tree, old: str, new: str) -> None:
     """Marks in a tree what changed between its text and another, as one edit."""
-    from warmline_engine.text.syntax import note_edit
+    from warmline_engine.syntax.tree import note_edit
 
     most = min(len(old), len(new))
     head = _longest(most, lambda n: old[:n] == new[:n])

@@ -14,7 +14,7 @@ from warmline_engine.completion import CUT
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import Session
-from warmline_engine.text.syntax import SyntaxAt
+from warmline_engine.syntax.tree import SyntaxAt
 
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.text import grammars
+from warmline_engine.syntax import grammars
 from warmline_lsp.workspace import SUFFIXES, InWorkspace, locate, project_of
 
 

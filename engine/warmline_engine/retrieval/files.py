@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warmline_engine.exclusion import is_excluded
-from warmline_engine.text.grammars import language_of
+from warmline_engine.syntax.grammars import language_of
 
 from .ignoring import Pattern, is_ignored, patterns
 

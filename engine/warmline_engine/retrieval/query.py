@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from warmline_engine.text.grammars import parsed
+from warmline_engine.syntax.grammars import parsed
 
 from .imports import Import, imports
 from .signatures import signatures

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from warmline_engine.text.grammars import GRAMMARS
+from warmline_engine.syntax.grammars import GRAMMARS
 
 MOST = 400  # characters of a signature
 MOST_VALUE = 120  # characters of a constant's line

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from warmline_engine.text.grammars import GRAMMARS, comment_mark, parsed
+from warmline_engine.syntax.grammars import GRAMMARS, comment_mark, parsed
 
 from .signatures import Signature, name_of, signatures
 

@@ -13,7 +13,7 @@ from warmline_engine.retrieval.imports import imports
 from warmline_engine.retrieval.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import Found, ranked, together
-from warmline_engine.text.grammars import GRAMMARS, language_of
+from warmline_engine.syntax.grammars import GRAMMARS, language_of
 
 STORE = (
     'LIMIT = 3\n\n\nclass Store:\n    """Keeps items."""\n\n'

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.retrieval.split import split
-from warmline_engine.text.grammars import GRAMMARS
+from warmline_engine.syntax.grammars import GRAMMARS
 
 SAMPLES = {
     "python": '@cached\ndef add(a, b):\n    """Adds.\n\n    More."""\n    return a + b\nLIMIT = 3\n'

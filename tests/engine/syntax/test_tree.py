@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.text import syntax as syntax_module
-from warmline_engine.text.grammars import new_parser
-from warmline_engine.text.syntax import MOST_BYTES, N_LATE, Syntax, parse
+from warmline_engine.syntax import tree as tree_module
+from warmline_engine.syntax.grammars import new_parser
+from warmline_engine.syntax.tree import MOST_BYTES, N_LATE, Syntax, parse
 
 FILE = textwrap.dedent(
     """\
@@ -149,11 +149,11 @@ def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
 ) -> None:
     found = syntax_of(FILE)
     assert found.at(AT) is not None
-    monkeypatch.setattr(syntax_module, "MOST_S", -1.0)
+    monkeypatch.setattr(tree_module, "MOST_S", -1.0)
     long = FILE * 40  # it is asked about the time now and then only
     late = syntax_of(long)
     assert [late.at(0) for _ in range(N_LATE)] == [None] * N_LATE
-    monkeypatch.setattr(syntax_module, "MOST_S", 10.0)
+    monkeypatch.setattr(tree_module, "MOST_S", 10.0)
     assert late.at(0) is None
     assert syntax_of(long).at(0) is not None, "another document is none the worse"
     assert parse(late._parser, FILE) is not None, "nor is the parser"
