@@ -8,8 +8,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from warmline_engine import wire
 from warmline_engine.places import cache_folder
 from warmline_engine.remote import TOKEN_VARIABLE
 
-from . import places
+from . import detached, places
 from .errors import EngineError, EngineRefused
 from .settings import Settings
 
@@ -114,38 +113,31 @@ async def _start_alone(path: Path, command: list[str]) -> Streams:
         if streams is not None:
             return streams
         path.unlink(missing_ok=True)
-        process = _spawn(command)
-        async with asyncio.timeout(START_WITHIN_S):
-            while (streams := await _connect(path)) is None:
-                if process.poll() is not None:
-                    raise EngineError(
-                        f"the engine ended at once with code {process.returncode}; see its log in "
-                        f"{cache_folder()}"
-                    )
-                await asyncio.sleep(LOOKED_AGAIN_S)
+        with _started(command) as process:
+            async with asyncio.timeout(START_WITHIN_S):
+                while (streams := await _connect(path)) is None:
+                    if process.poll() is not None:
+                        raise EngineError(
+                            f"the engine ended at once with code {process.returncode}; see its log in "
+                            f"{cache_folder()}"
+                        )
+                    await asyncio.sleep(LOOKED_AGAIN_S)
         return streams
     except TimeoutError:
         raise EngineError(f"the engine did not start within {START_WITHIN_S:.0f} s") from None
 
 
-def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
-    """Starts a process that outlives us: an editor kills its server's children with the window."""
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-    process = subprocess.Popen(
-        command,
-        # the token of another engine is none of its business
-        env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        creationflags=flags,
-        start_new_session=sys.platform != "win32",
-    )
-    # who ends before us must not be left a zombie
-    threading.Thread(target=process.wait, daemon=True).start()
-    return process
+@contextlib.contextmanager
+def _started(command: list[str]) -> Generator[subprocess.Popen[bytes]]:
+    """Starts a process that outlives us, and tells of its end for as long as this is entered."""
+    # the token of another engine is none of its business
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    process = detached.start(command, environment)
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 async def _connect(path: Path) -> Streams | None:

@@ -210,14 +210,29 @@ def engine_pid(path: Path) -> int | None:
 
 @asynccontextmanager
 async def editor(
+    home: dict[str, str], options: dict[str, Any], ready: str = "ready", **rest: Any
+) -> AsyncIterator[Client]:
+    """An editor window with a server of its own, which it ends; what `begun` takes beside is passed on."""
+    client = await begun(home, options, **rest)
+    await client.until_state(ready)
+    try:
+        yield client
+        assert not client.dialogues, "a dialogue was shown"
+    finally:
+        async with asyncio.timeout(WITHIN_S):
+            await client.shutdown_async(None)
+            client.exit(None)
+            await client.stop()
+
+
+async def begun(
     home: dict[str, str],
     options: dict[str, Any],
-    ready: str = "ready",
     scoped: dict[str, dict[str, Any]] | None = None,
     folders: list[types.WorkspaceFolder] | None = None,
     **capabilities: Any,
-) -> AsyncIterator[Client]:
-    """An editor window with a server of its own. Capabilities are those of the LSP, beside the usual."""
+) -> Client:
+    """An editor window that the test ends. Capabilities are those of the LSP, beside the usual."""
     client = Client()
     client.scoped = scoped or {}
     client.options = {"debounceMs": 0, "threads": 1, "idleExitMinutes": 1, **options}
@@ -235,15 +250,7 @@ async def editor(
     is_late = bool(asked.text_document and asked.text_document.inline_completion)
     assert (result.capabilities.inline_completion_provider is None) == is_late
     client.initialized(types.InitializedParams())
-    await client.until_state(ready)
-    try:
-        yield client
-        assert not client.dialogues, "a dialogue was shown"
-    finally:
-        async with asyncio.timeout(WITHIN_S):
-            await client.shutdown_async(None)
-            client.exit(None)
-            await client.stop()
+    return client
 
 
 Opener = Callable[..., Any]

@@ -236,18 +236,6 @@ async def test_a_killed_engine_comes_back_with_the_documents(
         assert (await client.ask(URI, 6, 4)).items
 
 
-async def test_windows_share_an_engine_and_one_may_close(
-    lone_window: Opener, home: dict[str, str]
-) -> None:
-    async with lone_window() as stays:
-        stays.open(URI, TEXT)
-        async with lone_window() as goes:
-            goes.open(URI, "x = 1\n")
-            assert (await goes.ask(URI, 1, 0)).items
-        assert len(list(Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock"))) == 1
-        assert (await stays.ask(URI, 5, 4)).items
-
-
 async def test_a_model_that_cannot_load_is_told(window: Opener, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     async with window(ready="error", model=str(tmp_path)) as client:
