@@ -69,10 +69,17 @@ def property_of(setting: Setting) -> dict[str, object]:
         described["items"] = {"type": "string"}
     if kind == "object":
         described["additionalProperties"] = {"type": "boolean"}
-    scope = "machine-overridable" if setting.restarts else "resource"
-    described["scope"] = "machine" if setting.is_of_machine else scope
+    described["scope"] = _scope(setting)
     described["markdownDescription"] = setting.description
     return described
+
+
+def _scope(setting: Setting) -> str:
+    if setting.is_of_machine:
+        return "machine"
+    if setting.restarts:
+        return "machine-overridable"
+    return "resource" if setting.is_of_folder else "language-overridable"
 
 
 def properties() -> dict[str, object]:
@@ -81,8 +88,16 @@ def properties() -> dict[str, object]:
     return {f"warmline.{name}": described for name, described in (of_server | OWN).items()}
 
 
+def restricted() -> list[str]:
+    """Settings that a workspace which is not trusted may not set: what is run, what is loaded, what is kept back."""
+    of_server = [s.name for s in SETTINGS if s.is_restricted or s.is_of_machine]
+    own = [name for name in OWN if name != "trace.server"]
+    return [f"warmline.{name}" for name in (*of_server, *own)]
+
+
 def main() -> None:
     package = json.loads(PACKAGE.read_text())
+    package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = restricted()
     package["contributes"]["configuration"]["properties"] = properties()
     PACKAGE.write_text(json.dumps(package, indent=2, ensure_ascii=False) + "\n")
 

@@ -181,7 +181,7 @@ class WarmlineServer(LanguageServer):
         await self.settings_changed()
 
     def refusal(self, document: Document) -> str | None:
-        """Why the engine gets nothing of a document, None where it does."""
+        """Why the engine gets nothing of a document, by the names of `status.REFUSALS`; None where it does."""
         settings = self.scopes.of(document.uri)
         if settings is None:
             return "settings"
@@ -189,16 +189,18 @@ class WarmlineServer(LanguageServer):
             return "off"
         if settings.is_excluded(document.uri):
             return "excluded"
+        if settings.is_disabled(document.uri):
+            return "off for the file"
+        said = settings.languages.get(document.language)
+        if said is False:
+            return "off for the language"
         if len(document.text) > MOST_TEXT:
             return "too large"
         if _is_binary(document.text):
             return "binary"
-        return None if self._serves(settings, document.language) else "language"
+        return None if said or self._knows(document.language) else "language"
 
-    def _serves(self, settings: Settings, language: str) -> bool:
-        said = settings.languages.get(language)
-        if said is not None:
-            return said
+    def _knows(self, language: str) -> bool:
         model = self.engine.model
         return model is None or not model.languages or language in model.languages
 

@@ -26,16 +26,23 @@ class Setting:
     restarts: bool = False  # a change needs another engine
     is_whole: bool = True  # of a number: none with a fraction
     is_of_machine: bool = False  # no workspace may set it
+    is_restricted: bool = False  # a workspace may set it once it is trusted
+    is_of_folder: bool = False  # a folder may have its own, a language has none
 
 
 SETTINGS = (
     Setting("enable", True, "Offer completions."),
     Setting("languages", {}, 
-            "Turn languages on or off by id: `{\"python\": false}`. `true` also serves one the model's card lacks."),
+            "Turn languages on or off by id: `{\"python\": false}`. `true` also serves one the model's card lacks.",
+            is_of_folder=True),
+    Setting("disabledGlobs", [],
+            "Files in which completions are off; what they say may still help in other files. Matched as "
+            "`excludedGlobs` are.", is_of_folder=True),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
-    Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True),
+    Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True,
+            is_restricted=True),
     Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
-            restarts=True),
+            restarts=True, is_restricted=True),
     Setting("switching", "off",
             "When the small model answers: `off` never, it drafts; `entropy` while it is certain; `deadline` where the "
             "model would be late.", ("off", "entropy", "deadline"), restarts=True),
@@ -50,7 +57,8 @@ SETTINGS = (
     Setting("switchWithinMs", 150, "`deadline`: milliseconds that an answer of the model may take; it comes later in "
             "place of the small one's where they differ. `entropy`: the goal of `switchGoal` `time`.",
             least=10, most=10000, restarts=True),
-    Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True),
+    Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True,
+            is_restricted=True),
     Setting("dtype", "auto", "Number format of the weights. On a CPU `int8` and `int4` are for decoding, which they "
             "make faster; reading keeps bf16.", ("auto", "float32", "bfloat16", "int8", "int4"), restarts=True),
     Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
@@ -75,17 +83,18 @@ SETTINGS = (
     Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
     Setting("alternatives", 1, "How many completions to make when you ask for them.", least=1, most=5),
     Setting("alternativesBy", "branching", "Alternatives leave the first where it is least certain, or are drawn at "
-            "random: from the likeliest tokens, or as surprising as Mirostat keeps them.",
+            "random: from the likeliest tokens (`sampling`), or as surprising as `mirostat` keeps them.",
             ("branching", "sampling", "mirostat")),
     Setting("contrast", "off", "Where the model is uncertain, take off what it would say without the other files of "
-            "the workspace: as a difference of probabilities, or as a ratio.", ("off", "difference", "ratio")),
+            "the workspace: as a `difference` of probabilities, or as a `ratio`.", ("off", "difference", "ratio")),
     Setting("showUnsure", False, "Show completions that the model itself takes to be unlikely."),
     Setting("debounceMs", 40, "Wait for a pause in typing this long at most, in milliseconds.", least=0, most=2000),
     Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
     Setting("insideComments", True, "Complete inside comments."),
     Setting("insideStrings", True, "Complete inside strings."),
     Setting("excludedGlobs", list(SECRETS), 
-            "Files whose text the engine never gets. Matched against the name and the whole path."),
+            "Files whose text the engine never gets. Matched against the name and the whole path. Your list takes the "
+            "place of the default; a workspace's is added to it.", is_restricted=True, is_of_folder=True),
 )  # fmt: skip
 # what clients keep beside the server's settings, and send along
 OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
@@ -98,6 +107,7 @@ class Settings:
 
     enable: bool = True
     languages: dict[str, bool] = field(default_factory=dict[str, bool])
+    disabled_globs: tuple[str, ...] = ()
     mode: str = "automatic"
     model: str = "small"
     small_model: str = ""
@@ -137,7 +147,11 @@ class Settings:
 
     def is_excluded(self, uri: str) -> bool:
         """Whether a document's text must stay out of the engine."""
-        return is_excluded(unquote(urlsplit(uri).path) or uri, self.excluded_globs)
+        return is_excluded(_path(uri), self.excluded_globs)
+
+    def is_disabled(self, uri: str) -> bool:
+        """Whether nothing is completed in a document, though its text is no secret."""
+        return is_excluded(_path(uri), self.disabled_globs)
 
 
 def resolve(options: object) -> tuple[Settings, list[str]]:
@@ -184,6 +198,10 @@ def _problem(setting: Setting, value: object) -> str:
         wanted = " or ".join(map(repr, setting.choices)) or "a text"
         return f"expected {wanted}, got {value!r}"
     return ""
+
+
+def _path(uri: str) -> str:
+    return unquote(urlsplit(uri).path) or uri
 
 
 def _snake(name: str) -> str:

@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REASONS = {
-    "off": "Completions are off",
-    "excluded": "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
-    "too large": "This file is too large",
-    "binary": "This file is not text",
-    "language": "The model does not know this language; warmline.languages can turn it on",
-    "settings": "Waiting for the settings of this file",
+# of each reason the state that the client is told and the words for the user
+REFUSALS = {
+    "off": ("off", "Completions are off"),
+    "off for the file": ("off", "Off for this file, by warmline.disabledGlobs"),
+    "off for the language": ("off", "Off for this language, by warmline.languages"),
+    "excluded": (
+        "excluded",
+        "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
+    ),
+    "too large": ("too large", "This file is too large"),
+    "binary": ("binary", "This file is not text"),
+    "language": (
+        "language",
+        "The model does not know this language; warmline.languages can turn it on",
+    ),
+    "settings": ("settings", "Waiting for the settings of this file"),
 }
 
 
@@ -111,8 +120,10 @@ class Reporter:
         refused = server.refusal(document) if document else None
         if document is None and not server.scopes.window.enable:
             refused = "off"
-        if refused == "off" or (refused is not None and state != "failed"):
-            state, message = refused, _REASONS[refused]
+        told = REFUSALS[refused] if refused else None
+        # that it is off is what the user wants; all else is of no interest beside a failure
+        if told and (told[0] == "off" or state != "failed"):
+            state, message = told
         elif state == "failed":
             state = "error"
         elif self._uri in server.engine.left_out:

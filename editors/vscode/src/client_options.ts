@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import type { LanguageClientOptions } from "vscode-languageclient/node";
+import { settings } from "./settings";
 import type { Snooze } from "./snooze";
 import type { StatusItem } from "./status";
 
@@ -12,7 +13,7 @@ export function clientOptions(
   return {
     documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
     outputChannel: log,
-    initializationOptions: settings(),
+    initializationOptions: settings(vscode.workspace),
     middleware: {
       // ready is said once VS Code asks us: it does not ask again when a provider comes late
       handleRegisterCapability: async (params, next) => {
@@ -28,7 +29,13 @@ export function clientOptions(
         return snooze.isOn && isAutomatic ? [] : next(document, position, context, token);
       },
       workspace: {
-        configuration: (params) => params.items.map((item) => settings(item.scopeUri)),
+        configuration: (params) =>
+          params.items.map(({ scopeUri }) =>
+            settings(
+              vscode.workspace,
+              scopeUri === undefined ? undefined : vscode.Uri.parse(scopeUri),
+            ),
+          ),
       },
     },
   };
@@ -36,16 +43,4 @@ export function clientOptions(
 
 function isCompletion(registration: { method: string }): boolean {
   return registration.method === "textDocument/inlineCompletion";
-}
-
-/** What only the extension uses; the server is not told of it. */
-const OURS = new Set(["command", "environment", "trace"]);
-
-/** The server's settings in force for a document or the window. */
-function settings(document?: string): Record<string, unknown> {
-  const scope = document === undefined ? undefined : vscode.Uri.parse(document);
-  const all =
-    vscode.workspace.getConfiguration(undefined, scope).get<Record<string, unknown>>("warmline") ??
-    {};
-  return Object.fromEntries(Object.entries(all).filter(([name]) => !OURS.has(name)));
 }
