@@ -394,16 +394,26 @@ async def test_requests_before_and_after_their_time_are_answered() -> None:
     client.server.shutdown()
 
 
-async def test_only_comments_and_strings_are_left_out_where_the_settings_say_so() -> None:
-    async with fake_engine() as engine, window(insideComments=False) as client:
-        client.configuration = lambda scope: {"insideComments": False}
+@pytest.mark.parametrize(
+    ("name", "refused", "served"),
+    [("insideComments", 0, 1), ("insideStrings", 1, 0)],
+    ids=["comments", "strings"],
+)
+async def test_comments_or_strings_are_left_out_where_the_settings_say_so(
+    name: str, refused: int, served: int
+) -> None:
+    options = {"debounceMs": 0, name: False}
+    async with fake_engine() as engine, window(**options) as client:
+        client.configuration = lambda scope: options
         await client.ready()
-        client.open(text="x = 1  # say\ny = \n")
-        assert await client.texts(client.ask((0, 12))) == []
-        asked = client.ask((1, 4))
-        engine.answer((await engine.next(wire.Complete)).id, "2")
-        assert await client.texts(asked) == ["2"]
-        assert len(engine.of(wire.Complete)) == 1
+        lines = ["x = 1  # say", "y = 'say it'", "z = ", ""]
+        client.open(text="\n".join(lines))
+        assert await client.texts(client.ask((refused, 10))) == []
+        assert not engine.of(wire.Complete)
+        for n_before, place in enumerate([(served, 10), (2, 4)]):
+            asked = client.ask(place)
+            engine.answer((await engine.next(wire.Complete, n_before)).id, "2")
+            assert await client.texts(asked) == ["2"]
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["cursor told", "cursor not told"])
@@ -467,6 +477,35 @@ async def test_a_document_of_a_workspace_says_so() -> None:
         client.notify("workspace/didChangeConfiguration", {"settings": None})
         again = await engine.next(wire.Open, 2)
         assert (again.document, again.root, again.excluded) == (opened.document, "", ())
+
+
+async def test_folders_come_and_go_while_it_runs() -> None:
+    def changed(added: list[str], removed: list[str]) -> None:
+        event = {
+            "added": [{"uri": uri, "name": uri} for uri in added],
+            "removed": [{"uri": uri, "name": uri} for uri in removed],
+        }
+        client.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+
+    other = "file:///other/a.py"
+    async with fake_engine() as engine, window(folders=FOLDERS) as client:
+        await client.ready()
+        client.open(text=TEXT)
+        client.open(other, TEXT)
+        assert [(await engine.next(wire.Open, k)).root for k in range(2)] == ["/project", ""]
+        # settings are asked for anew: the folder may have its own
+        client.configuration = lambda scope: {"maxTokens": 7} if scope == other else {}
+        changed(["file:///other"], [])
+        opened = await engine.next(wire.Open, 2)
+        assert (opened.document, opened.root, opened.path) == (other, "/other", "a.py")
+        asked = client.ask((1, 4), other)
+        sent = await engine.next(wire.Complete)
+        assert sent.max_tokens == 7
+        engine.answer(sent.id, "x")
+        await client.answer(asked)
+        changed([], ["file:///project"])
+        again = await engine.next(wire.Open, 3)
+        assert (again.document, again.root, again.excluded) == (URI, "", ())
 
 
 async def test_files_that_change_are_told_to_the_engine() -> None:
