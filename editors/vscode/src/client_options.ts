@@ -1,6 +1,6 @@
 import * as vscode from "vscode";
 import type { LanguageClientOptions } from "vscode-languageclient/node";
-import { settings } from "./settings";
+import { settings } from "./server_settings";
 import type { Snooze } from "./snooze";
 import type { StatusItem } from "./status";
 

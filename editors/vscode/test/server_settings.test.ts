@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type * as vscode from "vscode";
-import { settings } from "../src/settings";
+import { settings } from "../src/server_settings";
 
 type Workspace = Parameters<typeof settings>[0];
 
