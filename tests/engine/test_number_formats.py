@@ -1,0 +1,46 @@
+"""Which number format a model's weights get where nobody says one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from warmline_engine import loaded_model
+from warmline_engine.model import random_checkpoint
+from warmline_engine.model.compact import Int8
+from warmline_engine.model.sources import EMBEDDED
+
+SHAPE = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 12288,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    random_checkpoint.write(SHAPE, folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((EMBEDDED / "small" / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("has_many", [False, True])
+def test_few_weights_are_exact_and_many_are_small(
+    has_many: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_weights = 12288 * 32 + 4 * 32 * 32 + 3 * 32 * 64 + 3 * 32
+    monkeypatch.setattr(loaded_model, "FEW_WEIGHTS", n_weights + (not has_many))
+    model = loaded_model.load(str(folder), "cpu")
+    found = model.transformer
+    assert found.dtype == (torch.bfloat16 if has_many else torch.float32)
+    assert isinstance(found.head.few, Int8) == has_many
