@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pynvim  # pyright: ignore[reportMissingImports]
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-BIN = Path(sys.executable).parent
-WITHIN_S = 90
+from tests.neovim.session import BIN, ROOT, neovim, wait
+
 TEXT = """import json
 
 
@@ -34,16 +30,6 @@ class Store:
 TYPED = "        with open(self."
 
 
-def wait(found: Callable[[], Any]) -> Any:
-    """What is looked for, once it is there."""
-    end = time.monotonic() + WITHIN_S
-    while time.monotonic() < end:
-        if value := found():
-            return value
-        time.sleep(0.02)
-    raise TimeoutError
-
-
 @pytest.fixture
 def settings() -> dict[str, Any]:
     """Settings of the server; a test may have others."""
@@ -54,27 +40,17 @@ def settings() -> dict[str, Any]:
 def nvim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> Iterator[Any]:
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / name))
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     in_force = json.dumps({"idleExitMinutes": 0.1, **settings})
-    (tmp_path / "init.lua").write_text(
-        f'vim.opt.runtimepath:append("{ROOT}/editors/neovim")\n'
+    init = (
         f'require("warmline").setup({{ command = {{ "{BIN}/warmline", "lsp" }},'
         f" settings = vim.json.decode('{in_force}') }})\n"
     )
     file = tmp_path / "store.py"
     file.write_text(TEXT)
-    flags = ["--clean", "--embed", "--headless", "-u", str(tmp_path / "init.lua")]
-    nvim = pynvim.attach("child", argv=[str(BIN / "nvim"), *flags, str(file)])
-    nvim.command("set filetype=python expandtab noautoindent indentexpr=")
-    wait(lambda: state(nvim) == "ready")
-    yield nvim
-    nvim.command("lua vim.lsp.stop_client(vim.lsp.get_clients(), true)")
-    nvim.close()
+    with neovim(tmp_path, monkeypatch, init, str(file)) as nvim:
+        nvim.command("set filetype=python expandtab noautoindent indentexpr=")
+        wait(lambda: state(nvim) == "ready")
+        yield nvim
 
 
 def state(nvim: Any) -> str:
@@ -134,6 +110,50 @@ def counts(nvim: Any) -> dict[str, Any]:
         "local c = require('warmline').client();"
         " return c:request_sync('warmline/statistics', vim.empty_dict(), 5000).result"
     )
+
+
+def test_one_key_is_one_request(nvim: Any) -> None:
+    nvim.input("Go" + TYPED)
+    text = wait(lambda: ghost(nvim))
+    before = counts(nvim)["requests"]
+    for k in range(3):
+        nvim.input(text[k])
+        wait(lambda k=k: counts(nvim)["requests"] > before + k)
+    # the server takes messages in order, so whatever was asked is counted
+    assert counts(nvim)["requests"] == before + 3
+
+
+def test_statistics_are_told_in_words(nvim: Any) -> None:
+    nvim.exec_lua("vim.notify = function(text) told = text end")
+
+    def told() -> list[str]:
+        nvim.exec_lua("told = nil")
+        nvim.command("Warmline statistics")
+        return wait(lambda: nvim.exec_lua("return told")).split("\n")
+
+    assert "Accepted, of those shown: not known yet" in told()
+    assert told()[-1] == "There was no answer yet."
+    nvim.input("Go" + TYPED)
+    wait(lambda: ghost(nvim))
+    nvim.input("<Tab>")
+    wait(lambda: "Accepted whole: 1" in told())
+    lines = told()
+    assert "Accepted, of those shown: 100 %" in lines
+    assert lines[-1].startswith("Half took less than ")
+    assert not [line for line in lines if "vim.NIL" in line or "{" in line]
+
+
+def test_off_for_a_language_is_told_with_its_setting(nvim: Any) -> None:
+    nvim.exec_lua(
+        "local warmline = require('warmline')\n"
+        "warmline.options.settings.languages = { python = false }\n"
+        "warmline.enable()\n"
+    )
+    wait(lambda: state(nvim) == "off")
+    nvim.exec_lua("vim.notify = function(text) told = text end")
+    nvim.command("Warmline status")
+    said = nvim.exec_lua("return told")
+    assert said == "Warmline: off. Off for this language, by warmline.languages"
 
 
 def test_an_edit_above_is_seen(nvim: Any) -> None:

@@ -7,6 +7,11 @@ vim.g.loaded_warmline = true
 local actions = { "enable", "disable", "toggle", "trigger", "comment", "restart", "statistics", "status" }
 
 vim.api.nvim_create_user_command("Warmline", function(command)
+  if not vim.tbl_contains(actions, command.args) then
+    local known = table.concat(actions, ", ")
+    vim.notify(("Warmline: %s is unknown; there are %s"):format(command.args, known), vim.log.levels.ERROR)
+    return
+  end
   require("warmline")[command.args]()
 end, {
   nargs = 1,

@@ -11,11 +11,20 @@ vim.api.nvim_set_hl(0, "WarmlineGhost", { default = true, link = "Comment" })
 local shown -- { buffer, row, column, items, index }: what is on the screen, 0-based, in bytes
 local asked -- { client, id }: the request on its way
 
+local seen -- the state that was asked for last because of a key
+local noted -- the state that a request was made in last, for whatever reason
+
 --- Asks whenever something is typed or the cursor moves in insert mode.
 function M.follow(group)
-  vim.api.nvim_create_autocmd({ "TextChangedI", "CursorMovedI", "InsertEnter" }, {
+  vim.api.nvim_create_autocmd({ "TextChangedI", "CursorMovedI" }, {
     group = group,
     callback = function()
+      local now = M._now()
+      -- one key is told as a change and as a move
+      if vim.deep_equal(now, seen) then
+        return
+      end
+      seen = now
       if not M._types_along() then
         M.dismiss()
       end
@@ -26,8 +35,22 @@ function M.follow(group)
     group = group,
     callback = function()
       M.dismiss()
+      seen = nil
     end,
   })
+end
+
+--- Buffer, text and cursor, to be compared.
+function M._now()
+  local buffer = vim.api.nvim_get_current_buf()
+  local tick = vim.api.nvim_buf_get_changedtick(buffer)
+  return { buffer = buffer, tick = tick, place = vim.api.nvim_win_get_cursor(0) }
+end
+
+--- Remembers what is asked about, here or elsewhere: a better answer is for this.
+function M.note()
+  noted = M._now()
+  return noted
 end
 
 --- Asks for completions; an older request is cancelled, a late answer is dropped.
@@ -40,16 +63,13 @@ function M.request(kind)
     return
   end
   M._cancel()
-  local buffer = vim.api.nvim_get_current_buf()
-  local tick = vim.api.nvim_buf_get_changedtick(buffer)
-  local place = vim.api.nvim_win_get_cursor(0)
+  local now = M.note()
+  local buffer, place = now.buffer, now.place
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   params.context = { triggerKind = kind or INVOKED }
   local function take(problem, answer)
     asked = nil
-    local is_current = vim.api.nvim_get_current_buf() == buffer
-      and vim.api.nvim_buf_get_changedtick(buffer) == tick
-      and vim.deep_equal(vim.api.nvim_win_get_cursor(0), place)
+    local is_current = vim.deep_equal(M._now(), now)
     if problem or not is_current or not vim.startswith(vim.fn.mode(), "i") then
       return
     end
@@ -72,7 +92,7 @@ function M.request_again(told)
     return
   end
   local here = vim.lsp.util.make_position_params(0, client.offset_encoding).position
-  if told.version == vim.lsp.util.buf_versions[buffer] and vim.deep_equal(told.position, here) then
+  if vim.deep_equal(M._now(), noted) and vim.deep_equal(told.position, here) then
     M.request(INVOKED)
   end
 end

@@ -5,13 +5,12 @@ local compat = require("warmline.compat")
 
 local M = {}
 
-local METHOD = "textDocument/inlineCompletion"
 local CURSOR_EVERY_MS = 60
 
 M.defaults = {
   command = { "warmline", "lsp" },
   settings = {}, -- the server's settings, as in README
-  filetypes = nil, -- nil: all; the server knows which the model serves
+  filetypes = false, -- a list; false: all, the server knows which the model serves
   native = vim.lsp.inline_completion ~= nil, -- show completions by Neovim's own means (0.12)
   keys = { -- false leaves a key alone
     accept = "<Tab>",
@@ -28,13 +27,8 @@ M.last_status = nil
 
 --- Starts Warmline for files that are opened from now on, and for those that are.
 function M.setup(options)
-  vim.validate({ options = { options, "table", true } })
+  M._check(options)
   M.options = vim.tbl_deep_extend("force", vim.deepcopy(M.defaults), options or {})
-  for name in pairs(M.options) do
-    if M.defaults[name] == nil and name ~= "filetypes" then
-      error("warmline: option '" .. name .. "' is unknown")
-    end
-  end
   local group = vim.api.nvim_create_augroup("warmline", { clear = true })
   vim.api.nvim_create_autocmd("FileType", {
     group = group,
@@ -50,6 +44,17 @@ function M.setup(options)
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
     if vim.api.nvim_buf_is_loaded(buffer) then
       M.attach(buffer)
+    end
+  end
+end
+
+function M._check(options)
+  if options ~= nil and type(options) ~= "table" then
+    error("warmline: options: expected a table, got " .. type(options))
+  end
+  for name in pairs(options or {}) do
+    if M.defaults[name] == nil then
+      error("warmline: option '" .. name .. "' is unknown")
     end
   end
 end
@@ -141,11 +146,21 @@ function M.comment()
     M._ask_comment()
     return
   end
-  vim.api.nvim_create_autocmd("InsertEnter", {
-    once = true,
-    callback = function()
-      -- the cursor is moved once the mode has changed
-      vim.schedule(M._ask_comment)
+  if not vim.bo.modifiable then
+    vim.notify("Warmline: this text may not be changed", vim.log.levels.WARN)
+    return
+  end
+  local group = vim.api.nvim_create_augroup("warmline_comment", { clear = true })
+  -- where insert mode is not entered after all, nothing stays behind for another buffer
+  vim.api.nvim_create_autocmd({ "InsertEnter", "BufLeave" }, {
+    group = group,
+    buffer = vim.api.nvim_get_current_buf(),
+    callback = function(event)
+      vim.api.nvim_clear_autocmds({ group = group })
+      if event.event == "InsertEnter" then
+        -- the cursor is moved once the mode has changed
+        vim.schedule(M._ask_comment)
+      end
     end,
   })
   vim.cmd.startinsert({ bang = true })
@@ -159,13 +174,14 @@ end
 
 function M.statistics()
   M._ask("warmline/statistics", function(counts)
-    vim.notify("Warmline: " .. vim.inspect(counts))
+    vim.notify(require("warmline.statistics").page(counts))
   end)
 end
 
 function M.status()
   local status = M.last_status
-  vim.notify("Warmline: " .. (status and (status.state .. ". " .. (status.message or "")) or "not started"))
+  local said = status and vim.trim(status.state .. ". " .. (status.message or "")) or "not started"
+  vim.notify("Warmline: " .. said)
 end
 
 --- A short text for a status line.
@@ -193,6 +209,7 @@ end
 function M._ask_comment()
   local client = M.client()
   local place = client and vim.lsp.util.make_position_params(0, client.offset_encoding)
+  require("warmline.ghost").note()
   M._ask("warmline/commentFirst", function(text)
     if text == "" then
       vim.notify("Warmline: nothing to say here")
@@ -237,5 +254,4 @@ function M._follow_cursor(group)
   })
 end
 
-M.METHOD = METHOD
 return M

@@ -1,5 +1,7 @@
--- Keys in insert mode. A key whose action has nothing to do keeps its own meaning.
+-- Keys in insert mode. A key whose action has nothing to do keeps its own meaning, or what it was mapped to before.
 local M = {}
+
+local OURS = "Warmline: " -- begins the description of each mapping
 
 local function native_accept()
   return vim.lsp.inline_completion.get()
@@ -47,21 +49,61 @@ function M.map(keys)
   end
 end
 
+local earlier = {} -- by key: { keys, remaps }, what was mapped to it before
+local is_falling_back = {} -- by key, while what was mapped before is at work
+
 function M._map(key, name, action)
   local is_native = require("warmline").options.native
+  local needs_text = name:match("^accept") or name == "dismiss"
+  M._keep(key)
   vim.keymap.set("i", key, function()
-    local ghost = require("warmline.ghost")
-    local needs_text = name:match("^accept") or name == "dismiss"
+    -- an open menu has the key first: it is chosen from with it
+    if name == "accept" and vim.fn.pumvisible() == 1 then
+      return M._fall_back(key)
+    end
     if needs_text and not is_native then
-      if not ghost.is_shown() then
-        return key
+      if not require("warmline.ghost").is_shown() then
+        return M._fall_back(key)
       end
       -- text may not change while a key is looked up
       vim.schedule(action)
       return ""
     end
-    return action() and "" or key
-  end, { expr = true, replace_keycodes = true, desc = "Warmline: " .. name })
+    return action() and "" or M._fall_back(key)
+  end, { expr = true, replace_keycodes = true, desc = OURS .. name })
+end
+
+--- Keeps the user's mapping of a key, under a name of ours.
+function M._keep(key)
+  local raw = vim.api.nvim_replace_termcodes(key, true, true, true)
+  for _, found in ipairs(vim.api.nvim_get_keymap("i")) do
+    local is_key = found.lhsraw == raw or found.lhsrawalt == raw
+    -- ours is found where setup is called again
+    if is_key and not vim.startswith(found.desc or "", OURS) then
+      local lhs = "<Plug>(warmline-earlier-" .. key:gsub("[<>]", "") .. ")"
+      found.lhs, found.lhsrawalt = lhs, nil
+      found.lhsraw = vim.api.nvim_replace_termcodes(lhs, true, true, true)
+      vim.fn.mapset("i", false, found)
+      earlier[key] = { keys = found.lhsraw, remaps = found.noremap == 0 }
+    end
+  end
+end
+
+--- What a key does without us.
+function M._fall_back(key)
+  local mapping = earlier[key]
+  if not mapping or is_falling_back[key] then
+    return key
+  end
+  if mapping.remaps then
+    -- such a mapping often gives the key itself back, which leads here again
+    is_falling_back[key] = true
+    vim.schedule(function()
+      is_falling_back[key] = nil
+    end)
+  end
+  vim.api.nvim_feedkeys(mapping.keys, "mi", false)
+  return ""
 end
 
 return M
