@@ -69,7 +69,7 @@ vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	cp LICENSE editors/vscode/LICENSE
 	rm -rf editors/vscode/wheels
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir editors/vscode/wheels .
-	cd editors/vscode && npm install --no-audit --no-fund --loglevel=error && npm run package
+	cd editors/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run package
 
 bench-server: .venv/.runs ## start-up and answers of the language server
 	$(BIN)/python tests/bench/server.py

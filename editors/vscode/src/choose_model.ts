@@ -1,18 +1,22 @@
 import * as vscode from "vscode";
 import { detail, parseModels, percentOf, type Model } from "./models";
-import { run } from "./program";
+import { run, type Outcome } from "./program";
+import { change, settingsHere } from "./settings";
 
 const FOLDER = "$(folder) A folder with safetensors ...";
 const FETCH = "Fetch it";
 
+/** The command `warmline` and what it is run with. */
+export interface Program {
+  command: string;
+  env: NodeJS.ProcessEnv;
+}
+
 /** Asks for a model, fetches it where it is not here, and sets `warmline.model`. */
-export async function chooseModel(
-  command: string | undefined,
-  log: vscode.LogOutputChannel,
-): Promise<void> {
-  if (command === undefined) throw new Error("Warmline's server does not run; see its log");
-  const models = await listed(command);
-  const inForce = vscode.workspace.getConfiguration("warmline").get<string>("model");
+export async function chooseModel(program: Program, log: vscode.LogOutputChannel): Promise<void> {
+  const models = await listed(program);
+  if (!models) return;
+  const inForce = settingsHere().get<string>("model");
   const chosen = await vscode.window.showQuickPick(
     [
       ...models.map((model) => ({
@@ -29,15 +33,17 @@ export async function chooseModel(
     { title: "The model that completes" },
   );
   if (!chosen) return;
-  const name = chosen.model ? await here(command, chosen.model, log) : await folder();
-  if (name !== undefined) {
-    await vscode.workspace.getConfiguration("warmline").update("model", name, true);
-  }
+  const name = chosen.model ? await here(program, chosen.model, log) : await folder();
+  if (name !== undefined) await change("model", name);
 }
 
-async function listed(command: string): Promise<Model[]> {
-  const signal = new AbortController().signal;
-  const outcome = await run(command, ["models", "list", "--json"], { env: process.env, signal });
+/** The models that there are; undefined where the user does not wait for them. */
+async function listed(program: Program): Promise<Model[] | undefined> {
+  // Python takes a while to start
+  const outcome = await watched("Warmline: looking which models there are", (signal) =>
+    run(program.command, ["models", "list", "--json"], { env: program.env, signal }),
+  );
+  if (outcome.end === "cancelled") return undefined;
   const models = outcome.code === 0 ? parseModels(outcome.output) : undefined;
   if (!models) throw new Error(`Warmline told no models: ${outcome.output.slice(-500)}`);
   return models;
@@ -54,7 +60,7 @@ async function folder(): Promise<string | undefined> {
 
 /** A model's name once it is on this machine; undefined where the user does not want it. */
 async function here(
-  command: string,
+  { command, env }: Program,
   model: Model,
   log: vscode.LogOutputChannel,
 ): Promise<string | undefined> {
@@ -66,27 +72,32 @@ async function here(
     FETCH,
   );
   if (answer !== FETCH) return undefined;
-  const outcome = await vscode.window.withProgress(
-    {
-      location: vscode.ProgressLocation.Notification,
-      title: `Fetching ${model.model}`,
-      cancellable: true,
-    },
-    (progress, token) => {
-      const stop = new AbortController();
-      token.onCancellationRequested(() => {
-        stop.abort();
-      });
-      const onLine = (line: string): void => {
-        const percent = percentOf(line);
-        if (percent === undefined) log.info(line);
-        else progress.report({ message: `${percent} % of the file` });
-      };
-      const options = { env: process.env, signal: stop.signal, onLine };
-      return run(command, ["models", "pull", "--yes", model.model], options);
-    },
-  );
+  const outcome = await watched(`Fetching ${model.model}`, (signal, tell) => {
+    const onLine = (line: string): void => {
+      const percent = percentOf(line);
+      if (percent === undefined) log.info(line);
+      else tell(`${percent} % of the file`);
+    };
+    return run(command, ["models", "pull", "--yes", model.model], { env, signal, onLine });
+  });
   if (outcome.end === "cancelled") return undefined;
   if (outcome.code !== 0) throw new Error(outcome.output.trimEnd().split("\n").at(-1));
   return model.model;
+}
+
+/** Shows that a program runs, and ends it where the user cancels. */
+async function watched(
+  title: string,
+  work: (signal: AbortSignal, tell: (message: string) => void) => Promise<Outcome>,
+): Promise<Outcome> {
+  const location = vscode.ProgressLocation.Notification;
+  return vscode.window.withProgress({ location, title, cancellable: true }, (progress, token) => {
+    const stop = new AbortController();
+    token.onCancellationRequested(() => {
+      stop.abort();
+    });
+    return work(stop.signal, (message) => {
+      progress.report({ message });
+    });
+  });
 }

@@ -13,7 +13,8 @@ export function clientOptions(
   return {
     documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
     outputChannel: log,
-    initializationOptions: settings(vscode.workspace),
+    // asked at each start, also at one that follows a crash
+    initializationOptions: () => settings(vscode.workspace),
     middleware: {
       // ready is said once VS Code asks us: it does not ask again when a provider comes late
       handleRegisterCapability: async (params, next) => {

@@ -1,12 +1,16 @@
 import * as vscode from "vscode";
-import { chooseModel } from "./choose_model";
+import { chooseModel, type Program } from "./choose_model";
 import { commentFirst } from "./comment_first";
 import { showMenu } from "./menu";
 import type { RemoteToken } from "./remote_token";
 import { Reports } from "./reports";
 import type { Server } from "./server";
+import { change, changeEntry, settingsHere } from "./settings";
 import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
+import { statisticsPage, type Counts } from "./statistics_page";
+
+const WALKTHROUGH = "warmline.warmline#start";
 
 /** The commands of package.json. */
 export function commands(
@@ -14,49 +18,50 @@ export function commands(
   log: vscode.LogOutputChannel,
   snooze: Snooze,
   token: RemoteToken,
+  environment: () => Promise<NodeJS.ProcessEnv>,
 ): { dispose(): unknown }[] {
-  const configuration = (): vscode.WorkspaceConfiguration =>
-    vscode.workspace.getConfiguration("warmline");
   const register = vscode.commands.registerCommand;
   const reports = new Reports();
   return [
     reports,
-    register("warmline.menu", showMenu),
-    register("warmline.toggle", () =>
-      configuration().update("enable", !configuration().get("enable"), true),
-    ),
+    register("warmline.menu", () => showMenu(snooze)),
+    register("warmline.toggle", () => change("enable", !settingsHere().get("enable", true))),
     register("warmline.toggleLanguage", async () => {
       const language = vscode.window.activeTextEditor?.document.languageId;
       if (!language) return;
-      const languages = configuration().get<Record<string, boolean>>("languages", {});
-      const isOn = languages[language] === false;
-      await configuration().update("languages", { ...languages, [language]: isOn }, true);
+      const languages = settingsHere().get<Record<string, boolean>>("languages", {});
+      await changeEntry("languages", language, languages[language] === false);
     }),
     register("warmline.toggleMode", () => {
-      const isManual = configuration().get("mode") === "onRequest";
-      return configuration().update("mode", isManual ? "automatic" : "onRequest", true);
+      const isManual = settingsHere().get("mode") === "onRequest";
+      return change("mode", isManual ? "automatic" : "onRequest");
     }),
     register("warmline.snooze", () => {
-      snooze.start();
+      if (snooze.isOn) snooze.end();
+      else snooze.start();
     }),
     register("warmline.restart", () =>
       server.client?.isRunning() ? ask(server, "warmline/restart") : server.start(),
     ),
     register("warmline.makeEnvironment", () => server.remake()),
-    register("warmline.chooseModel", () => chooseModel(server.command, log)),
+    register("warmline.chooseModel", async () =>
+      chooseModel(await program(server, environment), log),
+    ),
     register("warmline.setRemoteToken", () => token.ask()),
+    register("warmline.walkthrough", () =>
+      vscode.commands.executeCommand("workbench.action.openWalkthrough", WALKTHROUGH, false),
+    ),
     register("warmline.showLog", () => {
       log.show();
     }),
     register("warmline.statistics", async () => {
-      const counts = await ask(server, "warmline/statistics");
-      const text = JSON.stringify(counts, undefined, 2);
-      await reports.show("Statistics of Warmline.json", text, vscode.ViewColumn.Active);
+      const page = statisticsPage(await ask<Counts>(server, "warmline/statistics"));
+      await reports.show("Statistics of Warmline.md", page, vscode.ViewColumn.Active);
     }),
     register("warmline.showContext", () => showContext(server, reports)),
     register("warmline.commentFirst", () => commentFirst(server)),
     register("warmline.copyDebugInformation", async () => {
-      const found = await ask(server, "warmline/debugInformation");
+      const found = await ask<Record<string, unknown>>(server, "warmline/debugInformation");
       await vscode.env.clipboard.writeText(
         JSON.stringify(
           { vscode: vscode.version, remote: vscode.env.remoteName, ...found },
@@ -71,9 +76,17 @@ export function commands(
   ];
 }
 
-async function ask({ client }: Server, method: string): Promise<Record<string, unknown>> {
+async function program(
+  { command }: Server,
+  environment: () => Promise<NodeJS.ProcessEnv>,
+): Promise<Program> {
+  if (command === undefined) throw new Error("Warmline's server does not run; see its log");
+  return { command, env: await environment() };
+}
+
+async function ask<Answer>({ client }: Server, method: string): Promise<Answer> {
   if (!client?.isRunning()) {
     throw new Error("Warmline's server does not run; see its log, and warmline.command");
   }
-  return client.sendRequest<Record<string, unknown>>(method, {});
+  return client.sendRequest<Answer>(method, {});
 }

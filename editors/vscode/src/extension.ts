@@ -3,11 +3,15 @@ import { commands } from "./commands";
 import { cursorNotices } from "./cursor";
 import { OwnEnvironment } from "./environment/offer";
 import { interpreterChanges } from "./interpreter";
+import { ourEnvironment } from "./network";
 import { RemoteToken } from "./remote_token";
 import { Server } from "./server";
 import { Snooze } from "./snooze";
 import { StatusItem } from "./status";
+import { surroundings } from "./surroundings";
 import { watchOthers } from "./watch_others";
+
+const SETTLED_MS = 1000;
 
 let server: Server | undefined;
 
@@ -15,24 +19,44 @@ let server: Server | undefined;
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel("Warmline", { log: true });
   const status = new StatusItem();
-  const snooze = new Snooze();
+  const snooze = new Snooze((until) => {
+    status.snoozed(until?.toLocaleTimeString([], { timeStyle: "short" }));
+  });
   const own = new OwnEnvironment(context, log);
   const token = new RemoteToken(context.secrets);
-  const ours = (server = new Server(own, log, status, snooze, token));
+  const network = (): Promise<NodeJS.ProcessEnv> => ourEnvironment(context.globalStorageUri);
+  const environment = async (): Promise<NodeJS.ProcessEnv> => ({
+    ...(await network()),
+    ...(await token.environment()),
+  });
+  const ears = { status, log, environment };
+  const complete = (): Promise<void> => ours.complete();
+  const ours: Server = new Server(surroundings(context, own, ears, snooze, complete));
+  server = ours;
   const follow = (): void => void ours.follow();
+  let settled: NodeJS.Timeout | undefined;
+  const warn = (error: unknown): void => {
+    log.warn(`the Python extension did not start: ${String(error)}`);
+  };
   context.subscriptions.push(
     log,
     status,
     snooze,
     own,
-    ...commands(ours, log, snooze, token),
+    ...commands(ours, log, snooze, token, network),
     token.onChange(() => void ours.again()),
-    ...cursorNotices(() => ours.client),
-    interpreterChanges(follow),
+    cursorNotices(() => ours.client),
+    interpreterChanges(follow, warn),
     watchOthers(context, status),
     vscode.workspace.onDidGrantWorkspaceTrust(follow),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration("warmline.command")) follow();
+      if (!event.affectsConfiguration("warmline.command")) return;
+      // what is typed comes piece by piece
+      clearTimeout(settled);
+      settled = setTimeout(follow, SETTLED_MS);
+    }),
+    new vscode.Disposable(() => {
+      clearTimeout(settled);
     }),
   );
   void ours.start();

@@ -6,6 +6,7 @@ const KNOWN = new Map(
     "continue.continue": "Continue",
     "ggml-org.llama-vscode": "llama.vscode",
     "github.copilot": "GitHub Copilot",
+    "github.copilot-chat": "GitHub Copilot",
     "google.geminicodeassist": "Gemini Code Assist",
     "rjmacarthy.twinny": "twinny",
     "sourcegraph.cody-ai": "Cody",
@@ -25,7 +26,8 @@ export function othersAmong(extensions: readonly Extension[]): string[] {
   const found = extensions
     .filter((extension) => extension.isActive)
     .map((extension) => KNOWN.get(extension.id.toLowerCase()));
-  return found.filter((name) => name !== undefined).sort();
+  // two extensions may be parts of one
+  return [...new Set(found.filter((name) => name !== undefined))].sort();
 }
 
 /** What the user is told of them. */

@@ -5,10 +5,14 @@ import * as path from "node:path";
 export interface Places {
   /** The setting `warmline.command`, as far as it may be trusted; empty where it is not set. */
   setting: string;
-  /** The interpreter that the workspace uses, as far as the workspace is trusted. */
-  interpreter: string | undefined;
+  /** Asked where the setting is empty: the interpreter that the workspace uses, as far as that is trusted. */
+  interpreter: () => Promise<string | undefined>;
   /** The environment variable PATH. */
   searchPath: string;
+  /** What `~` stands for. */
+  home: string;
+  /** What a relative setting starts from; undefined where no folder is open. */
+  folder: string | undefined;
   isWindows: boolean;
 }
 
@@ -17,20 +21,53 @@ export interface Found {
   from: "setting" | "interpreter" | "path";
 }
 
-/** Where the command `warmline` is: 1. the setting, 2. beside the workspace's interpreter, 3. on the PATH. */
-export function serverCommand(places: Places, exists = existsSync): Found | undefined {
-  if (places.setting) return { command: places.setting, from: "setting" };
-  const name = places.isWindows ? "warmline.exe" : "warmline";
-  if (places.interpreter) {
-    const beside = path.join(path.dirname(places.interpreter), name);
-    if (exists(beside)) return { command: beside, from: "interpreter" };
+/**
+ * Where the command `warmline` is: 1. the setting, 2. beside the workspace's interpreter, 3. on the PATH.
+ *
+ * Raises: Error, where the setting names what is not there.
+ */
+export async function serverCommand(
+  places: Places,
+  exists: (file: string) => boolean = existsSync,
+  isPassedOver: (command: string) => boolean = () => false,
+): Promise<Found | undefined> {
+  const { setting, searchPath, isWindows } = places;
+  const folders = searchPath.split(isWindows ? ";" : ":").filter(Boolean);
+  const isTaken = (file: string): boolean => exists(file) && !isPassedOver(file);
+  if (setting) {
+    const command = named(places, folders, exists);
+    if (!isPassedOver(command)) return { command, from: "setting" };
   }
-  const folders = places.searchPath.split(places.isWindows ? ";" : ":").filter(Boolean);
-  const found = folders.map((folder) => path.join(folder, name)).find((file) => exists(file));
+  const name = isWindows ? "warmline.exe" : "warmline";
+  const interpreter = await places.interpreter();
+  if (interpreter) {
+    const beside = path.join(path.dirname(interpreter), name);
+    if (isTaken(beside)) return { command: beside, from: "interpreter" };
+  }
+  const found = folders.map((folder) => path.join(folder, name)).find(isTaken);
   return found === undefined ? undefined : { command: found, from: "path" };
+}
+
+/** The program that the setting names: a path, or a name on the PATH. */
+function named(
+  { setting, home, folder, isWindows }: Places,
+  folders: readonly string[],
+  exists: (file: string) => boolean,
+): string {
+  const expanded = setting.replace(/^~(?=$|[/\\])/, home);
+  const isName = !/[/\\]/.test(expanded);
+  const starts = isName ? folders : [folder ?? ""];
+  const endings = isWindows ? ["", ".exe"] : [""];
+  const files = starts.flatMap((start) =>
+    endings.map((ending) => path.resolve(start, expanded + ending)),
+  );
+  const found = files.find((file) => exists(file));
+  if (found !== undefined) return found;
+  const what = isName ? `no ${setting} on the PATH` : `no file ${files[0] ?? expanded}`;
+  throw new Error(`The setting warmline.command is wrong: there is ${what}`);
 }
 
 /** What to say where there is no server. */
 export const NOT_FOUND =
-  "The command warmline was not found. Reload the window to have an environment made for it, run " +
-  "`pip install warmline` in the one that this workspace uses, or set warmline.command to the program.";
+  "The command warmline was not found. Make an environment for it from the menu, run `pip install warmline` in " +
+  "the one that this workspace uses, or set warmline.command to the program.";

@@ -1,10 +1,11 @@
-import * as vscode from "vscode";
-
 const SNOOZE_MS = 5 * 60_000;
 
 /** No completions for a while, in this window; no setting is changed. */
-export class Snooze implements vscode.Disposable {
+export class Snooze {
   private timer: NodeJS.Timeout | undefined;
+
+  /** `tell` hears until when, and undefined at the end. */
+  constructor(private readonly tell: (until: Date | undefined) => void) {}
 
   get isOn(): boolean {
     return this.timer !== undefined;
@@ -12,8 +13,15 @@ export class Snooze implements vscode.Disposable {
 
   start(): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => (this.timer = undefined), SNOOZE_MS);
-    void vscode.window.setStatusBarMessage("Warmline snoozes for five minutes", 4000);
+    this.timer = setTimeout(() => {
+      this.end();
+    }, SNOOZE_MS);
+    this.tell(new Date(Date.now() + SNOOZE_MS));
+  }
+
+  end(): void {
+    this.dispose();
+    this.tell(undefined);
   }
 
   dispose(): void {

@@ -1,28 +1,5 @@
 import * as vscode from "vscode";
-import { wordOnOthers } from "./others";
-
-/** What the server says in `warmline/status`. */
-export interface Status {
-  state: string;
-  message?: string;
-  model?: string;
-  percent?: number | null;
-  nTokens?: number | null;
-  nFresh?: number | null;
-  p50Ms?: number | null;
-  p95Ms?: number | null;
-  working?: boolean;
-  acceptedShare?: number | null;
-}
-
-const ICONS: Record<string, string> = {
-  starting: "$(loading~spin)",
-  loading: "$(loading~spin)",
-  "not installed": "$(warning)",
-  installing: "$(loading~spin)",
-  ready: "$(sparkle)",
-  error: "$(warning)",
-};
+import { itemText, tooltip, type Beside, type Status } from "./status_text";
 
 /** The item in the status bar. */
 export class StatusItem implements vscode.Disposable {
@@ -35,7 +12,7 @@ export class StatusItem implements vscode.Disposable {
   private last: Status = { state: "starting" };
   private isRegistered = false;
   private wasReady = false;
-  private otherNames: readonly string[] = [];
+  private beside: Beside = { others: [], snoozedUntil: undefined };
 
   constructor() {
     this.item.name = "Warmline";
@@ -51,8 +28,14 @@ export class StatusItem implements vscode.Disposable {
   }
 
   /** Notes which other extensions offer completions. */
-  others(names: readonly string[]): void {
-    this.otherNames = names;
+  others(others: readonly string[]): void {
+    this.beside = { ...this.beside, others };
+    this.show(this.last);
+  }
+
+  /** Notes until when there are no completions unasked. */
+  snoozed(snoozedUntil: string | undefined): void {
+    this.beside = { ...this.beside, snoozedUntil };
     this.show(this.last);
   }
 
@@ -60,10 +43,8 @@ export class StatusItem implements vscode.Disposable {
     this.last = sent;
     const isEarly = sent.state === "ready" && !this.isRegistered;
     const status = isEarly ? { ...sent, state: "starting" } : sent;
-    const percent = status.percent == null ? "" : ` ${status.percent} %`;
-    const quiet = status.state === "ready" ? "" : ` ${status.state}`;
-    this.item.text = `${icon(status)} Warmline${quiet}${percent}`;
-    this.item.tooltip = tooltip(status, this.otherNames);
+    this.item.text = itemText(status, this.beside);
+    this.item.tooltip = tooltip(status, this.beside);
     if (status.state === "ready" && !this.wasReady) {
       this.wasReady = true;
       // the walkthrough's first step is done
@@ -74,32 +55,4 @@ export class StatusItem implements vscode.Disposable {
   dispose(): void {
     this.item.dispose();
   }
-}
-
-function icon(status: Status): string {
-  if (status.state === "ready" && status.working) return "$(loading~spin)";
-  return ICONS[status.state] ?? "$(circle-slash)";
-}
-
-function tooltip(status: Status, others: readonly string[]): string {
-  const lines: string[] = [];
-  lines.push(
-    status.message === "" || status.message == null
-      ? `Warmline is ${status.state}`
-      : status.message,
-  );
-  if (status.model) lines.push(`Model: ${status.model}`);
-  if (status.nTokens != null) {
-    lines.push(`In context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
-  }
-  if (status.p50Ms != null) {
-    lines.push(
-      `Latency: half under ${Math.round(status.p50Ms)} ms, 95 % under ${Math.round(status.p95Ms ?? 0)} ms`,
-    );
-  }
-  if (status.acceptedShare != null) {
-    lines.push(`Accepted: ${Math.round(100 * status.acceptedShare)} %`);
-  }
-  if (others.length > 0) lines.push(wordOnOthers(others));
-  return lines.join("\n");
 }

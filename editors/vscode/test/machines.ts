@@ -9,7 +9,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import type { Machine, Wishes } from "../src/environment/make";
+import type { Machine, Wishes } from "../src/environment/machine";
+import { VENVS } from "../src/environment/making";
 import type { Sources } from "../src/environment/pip";
 import { run } from "../src/program";
 
@@ -18,8 +19,6 @@ export const SOURCES: Sources = {
   pipArguments: [],
   cpuIndex: "",
   wheelFolder: "",
-  proxy: "",
-  noProxy: [],
   isStrict: true,
 };
 
@@ -43,6 +42,7 @@ export class FakeMachine {
     run,
     env: { PATH: this.bin },
     isWindows: false,
+    isLinux: true,
     isDebian: true,
     freeBytes: () => Promise.resolve(1e12),
   };
@@ -109,8 +109,10 @@ case "$1 $2 $3" in
 esac
 `;
     writeFileSync(path.join(this.root, "inner"), inner);
-    const made = path.join(this.wishes.folder, "venv/bin/python");
-    if (existsSync(made)) writeFileSync(made, inner);
+    for (const venv of VENVS) {
+      const made = path.join(this.wishes.folder, venv, "bin/python");
+      if (existsSync(made)) writeFileSync(made, inner);
+    }
   }
 
   /** From now on what is installed does not run. */

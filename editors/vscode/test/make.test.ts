@@ -1,27 +1,32 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { Failure, type Kind } from "../src/environment/failure";
+import type { Report } from "../src/environment/machine";
 import {
   finishedCommand,
-  forget,
-  isCurrent,
   isUnfinished,
   makeEnvironment,
-  TORCH,
-  type Report,
+  missing,
+  sizeAhead,
+  tidy,
 } from "../src/environment/make";
+import { TORCH, type Task } from "../src/environment/making";
 import { readRecord, writeRecord } from "../src/environment/record";
 import { FakeMachine } from "./machines";
 
 const QUIET: Report = { step: () => undefined, log: () => undefined };
 const STILL = new AbortController().signal;
 
-function make(fake: FakeMachine, report = QUIET, signal = STILL): Promise<string> {
-  return makeEnvironment(fake.wishes, fake.machine, report, signal);
+function make(fake: FakeMachine, report = QUIET, signal = STILL, task?: Task): Promise<string> {
+  return makeEnvironment(fake.wishes, fake.machine, report, signal, task);
+}
+
+function anew(fake: FakeMachine, task: Task = "anew"): Promise<string> {
+  return make(fake, QUIET, STILL, task);
 }
 
 // above the largest id that Linux gives
@@ -65,12 +70,40 @@ test("another wheel is all that another version installs", async () => {
   const fake = FakeMachine.good();
   await make(fake);
   fake.calls();
-  assert.ok(await isCurrent(fake.wishes.folder, fake.wishes.wheels));
+  const { folder, wheels } = fake.wishes;
+  assert.equal(await missing(folder, wheels), "nothing");
   fake.wheel("second");
-  assert.ok(!(await isCurrent(fake.wishes.folder, fake.wishes.wheels)));
+  assert.equal(await missing(folder, wheels), "wheel");
   await make(fake);
   assert.equal(fake.calls().filter((call) => !call.endsWith(".whl")).length, 0);
-  assert.ok(await isCurrent(fake.wishes.folder, fake.wishes.wheels));
+  assert.equal(await missing(folder, wheels), "nothing");
+});
+
+test("another version of torch is installed, and tried", async () => {
+  const fake = FakeMachine.good();
+  await make(fake);
+  fake.calls();
+  const { folder, wheels } = fake.wishes;
+  const made = readRecord(folder);
+  assert.ok(made);
+  await writeRecord(folder, { ...made, pin: "torch==2.0.0" });
+  assert.equal(await missing(folder, wheels), "torch");
+  await make(fake);
+  assert.match(fake.calls()[0] ?? "", /torch==2\.13\.0$/);
+  assert.equal(await missing(folder, wheels), "nothing");
+});
+
+test("an update that fails leaves what worked", async () => {
+  const fake = FakeMachine.good();
+  const command = await make(fake);
+  fake.wheel("second");
+  fake.pip("exit 1");
+  await failure(make(fake));
+  assert.equal(finishedCommand(fake.wishes.folder, false), command);
+  assert.equal(await missing(fake.wishes.folder, fake.wishes.wheels), "wheel");
+  fake.break();
+  await failure(make(fake));
+  assert.equal(finishedCommand(fake.wishes.folder, false), undefined);
 });
 
 test("an interrupted run goes on where it was", async () => {
@@ -99,13 +132,44 @@ test("a window closed in the middle needs no new consent, a failure does", async
   assert.ok(!isUnfinished(fake.wishes.folder));
 });
 
-test("one that is forgotten is made from the start", async () => {
+test("one made anew takes the place of the other once it is finished", async () => {
   const fake = FakeMachine.good();
-  await make(fake);
+  const first = await make(fake);
   fake.calls();
-  await forget(fake.wishes.folder);
-  assert.equal(finishedCommand(fake.wishes.folder, false), undefined);
-  await make(fake);
+  const { folder } = fake.wishes;
+  fake.pip("exit 1");
+  await failure(anew(fake));
+  assert.equal(finishedCommand(folder, false), first);
+  assert.equal(fake.calls()[0], "venv");
+  fake.pip("");
+  const second = await anew(fake, "go on anew");
+  assert.notEqual(second, first);
+  assert.ok(!fake.calls().includes("venv"));
+  assert.equal(finishedCommand(folder, false), second);
+  assert.ok(existsSync(first), "another window may use it");
+  await tidy(folder);
+  assert.ok(!existsSync(first));
+  assert.equal(finishedCommand(folder, false), second);
+  assert.equal(await anew(fake), first);
+  assert.ok(fake.calls().includes("venv"));
+});
+
+test("anew begins from the start where nothing works", async () => {
+  const fake = FakeMachine.good();
+  fake.pip("exit 1");
+  await failure(make(fake));
+  fake.calls();
+  fake.pip("");
+  assert.equal(await anew(fake), path.join(fake.wishes.folder, "venv/bin/warmline"));
+  assert.equal(fake.calls()[0], "venv");
+});
+
+test("what is installed but does not run is made from the start", async () => {
+  const fake = FakeMachine.good();
+  fake.break();
+  assert.equal((await failure(make(fake))).kind, "broken");
+  fake.calls();
+  await failure(make(fake));
   assert.equal(fake.calls()[0], "venv");
 });
 
@@ -134,31 +198,42 @@ test("cancelling ends pip, and says that it can go on", async () => {
   assert.equal(readRecord(fake.wishes.folder)?.state, "cancelled");
 });
 
-test("two windows make one", async () => {
+test("two windows make one, and the second says that it waits", async () => {
   const fake = FakeMachine.good();
-  const [one, other] = await Promise.all([make(fake), make(fake)]);
+  const steps: string[] = [];
+  const report = { ...QUIET, step: (message: string) => steps.push(message) };
+  const [one, other] = await Promise.all([make(fake, report), make(fake, report)]);
   assert.equal(one, other);
   assert.equal(fake.calls().filter((call) => call === "venv").length, 1);
-});
-
-test("a window that died at it is not waited for", async () => {
-  const fake = FakeMachine.good();
-  await make(fake);
-  writeFileSync(path.join(fake.wishes.folder, "lock"), NOBODY);
-  await make(fake);
+  assert.equal(steps.filter((step) => step.includes("another window")).length, 1);
 });
 
 test("the pip that a killed window left behind is waited for", async () => {
   const fake = FakeMachine.good();
   await make(fake);
   const left = spawn("/bin/cat");
-  const lock = path.join(fake.wishes.folder, "lock");
-  writeFileSync(lock, `${NOBODY} ${String(left.pid)}`);
+  writeFileSync(path.join(fake.wishes.folder, "lock.2"), `${NOBODY} ${String(left.pid)}`);
   assert.equal((await failure(make(fake, QUIET, AbortSignal.abort()))).kind, "cancelled");
   // it was not begun, hence nothing is noted
   assert.equal(readRecord(fake.wishes.folder)?.state, "finished");
   left.stdin.end();
   await once(left, "exit");
+  await make(fake);
+});
+
+test("the room that is needed is that of what pip will fetch", async () => {
+  const fake = FakeMachine.good();
+  fake.machine.freeBytes = () => Promise.resolve(3e9);
+  assert.deepEqual(await sizeAhead(fake.wishes, fake.machine, STILL), {
+    size: "cuda",
+    isMoreThanNeeded: true,
+  });
+  assert.equal((await failure(make(fake))).kind, "disk full");
+  fake.wishes.sources = { ...fake.wishes.sources, cpuIndex: "https://mirror.test/cpu" };
+  assert.deepEqual(await sizeAhead(fake.wishes, fake.machine, STILL), {
+    size: "cpu",
+    isMoreThanNeeded: false,
+  });
   await make(fake);
 });
 

@@ -6,6 +6,7 @@ test("other providers are those that run, by whatever case their id has", () => 
   const extensions = [
     { id: "TabNine.tabnine-vscode", isActive: true },
     { id: "GitHub.copilot", isActive: true },
+    { id: "GitHub.copilot-chat", isActive: true },
     { id: "Continue.continue", isActive: false },
     { id: "warmline.warmline", isActive: true },
     { id: "constructor", isActive: true },

@@ -5,7 +5,9 @@ import {
   masked,
   pipEnvironment,
   progress,
+  sizeOf,
   torchBuild,
+  type Build,
   type Sources,
 } from "../src/environment/pip";
 import { candidates, findPython } from "../src/environment/python";
@@ -53,23 +55,26 @@ test("an old pip tells no bytes", () => {
   assert.equal(installArguments(SOURCES, [], undefined, "25.0").at(-1), "raw");
 });
 
-test("pip gets VS Code's proxy and none of what leads it elsewhere", () => {
-  const sources = { ...SOURCES, proxy: "http://proxy.test:3128", noProxy: ["a.test", "b.test"] };
-  const before = {
-    PATH: "/bin",
-    https_proxy: "http://old.test",
-    PIP_TARGET: "/x",
-    PIP_CERT: "/ca",
-  };
-  const env = pipEnvironment(before, sources, "/tmp/ours");
-  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) {
-    assert.equal(env[name], "http://proxy.test:3128");
-  }
-  assert.equal(env["NO_PROXY"], "a.test,b.test");
+test("pip gets none of what leads it elsewhere", () => {
+  const before = { PATH: "/bin", PIP_TARGET: "/x", PIP_CERT: "/ca" };
+  const env = pipEnvironment(before, "/tmp/ours");
   assert.equal(env["PIP_TARGET"], undefined);
   assert.equal(env["PIP_CERT"], "/ca");
+  assert.equal(env["TMPDIR"], "/tmp/ours");
   assert.equal(before.PIP_TARGET, "/x");
-  assert.equal(pipEnvironment(before, SOURCES, "/t")["https_proxy"], "http://old.test");
+});
+
+test("what is fetched is small where there is no other, and where the user says so", () => {
+  const size = (sources: Partial<Sources>, env = {}, build: Build = "cpu", isLinux = true): Build =>
+    sizeOf(build, { ...SOURCES, ...sources }, isLinux, env);
+  assert.equal(size({}), "cuda");
+  assert.equal(size({}, {}, "cuda", false), "cpu");
+  assert.equal(size({ cpuIndex: CPU }), "cpu");
+  assert.equal(size({ cpuIndex: CPU }, {}, "cuda"), "cuda");
+  assert.equal(size({ wheelFolder: "/wheels" }), "cpu");
+  assert.equal(size({ pipArguments: ["--index-url=https://mirror.test"] }), "cpu");
+  assert.equal(size({ pipArguments: ["--cert", "/ca.pem"] }), "cuda");
+  assert.equal(size({}, { PIP_INDEX_URL: "https://mirror.test" }), "cpu");
 });
 
 test("pip's lines tell of progress", () => {

@@ -39,7 +39,7 @@ export class Failure extends Error {
 export const CANCELLED = new Failure(
   "cancelled",
   "Making the environment was cancelled",
-  "What is done is kept; it goes on from there when you start it again.",
+  "What is done is kept, and another try goes on from there.",
 );
 
 const PIP_SETTINGS: Action = {

@@ -1,27 +1,33 @@
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { Failure, type Action } from "./failure";
 import {
-  finishedCommand,
-  forget,
-  isCurrent,
-  isUnfinished,
-  machine,
-  makeEnvironment,
-  type Report,
-  type Wishes,
-} from "./make";
+  CPU_INDEX,
+  isServed,
+  MAKE,
+  NEVER,
+  ONCE_SET,
+  question,
+  SMALLER,
+  type Ahead,
+} from "./consent";
+import { Failure, type Action } from "./failure";
+import { machine, type Machine, type Report, type Wishes } from "./machine";
+import { finishedCommand, isUnfinished, makeEnvironment, missing, sizeAhead, tidy } from "./make";
+import type { Task } from "./making";
+import { ourEnvironment } from "../network";
 import { run } from "../program";
+import type { Own } from "../server";
 
-const MAKE = "Make it";
 const AGAIN = "Try again";
 const LOG = "Show the log";
+const NEVER_ASKED = "warmline.neverAskForEnvironment";
 
 /** The environment that the extension makes for the server, with what the user is asked and told. */
-export class OwnEnvironment implements vscode.Disposable {
+export class OwnEnvironment implements Own, vscode.Disposable {
   private readonly closing = new AbortController();
   // asked once a window
   private isDeclined = false;
+  private isAsking = false;
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -38,31 +44,83 @@ export class OwnEnvironment implements vscode.Disposable {
     return finishedCommand(wishesOf(this.context).folder, process.platform === "win32");
   }
 
-  /** The command in it as this version of the extension wants it; undefined where the user declines or gives up. */
-  async command(begun: () => void): Promise<string | undefined> {
-    const { folder, wheels } = wishesOf(this.context);
+  async current(): Promise<string | undefined> {
     const finished = this.finished();
+    if (finished === undefined || (!this.isDeclined && (await this.missing()) !== "nothing")) {
+      return undefined;
+    }
+    void tidy(wishesOf(this.context).folder);
+    return finished;
+  }
+
+  async offer(begun: () => void, isNeeded: () => boolean): Promise<string | undefined> {
+    if (this.isAsking) return undefined;
+    const finished = this.finished();
+    const isUpdate = finished !== undefined;
     // a new extension brings a new wheel: consent was given, and only the wheel is put in
-    if (finished !== undefined && (await isCurrent(folder, wheels))) return finished;
-    if (this.isDeclined) return finished;
-    if (finished === undefined && !isUnfinished(folder)) {
-      this.isDeclined = !(await consents());
-      if (this.isDeclined) return undefined;
+    const isLarge = isUpdate
+      ? (await this.missing()) === "torch"
+      : !isUnfinished(wishesOf(this.context).folder);
+    if (isLarge) {
+      this.isDeclined ||= this.context.globalState.get(NEVER_ASKED, false);
+      if (this.isDeclined) return finished;
+      this.isAsking = true;
+      try {
+        if (!(await servedFile(this.closing.signal)) || !isNeeded()) return finished;
+        this.isDeclined = !(await this.agrees(isUpdate));
+      } finally {
+        this.isAsking = false;
+      }
+      if (this.isDeclined) return finished;
     }
     begun();
-    return (await this.make()) ?? finished;
+    return (await this.made("complete")) ?? finished;
   }
 
-  /** Makes it from the start. */
-  async remake(): Promise<void> {
-    await forget(wishesOf(this.context).folder);
-    await this.make();
+  async make(begun: () => void, isAnew: boolean): Promise<string | undefined> {
+    // the user asked for it, but maybe not for more than this machine needs
+    if (this.finished() === undefined && (await this.ahead()).isMoreThanNeeded) {
+      if (!(await this.agrees(false))) return undefined;
+    }
+    begun();
+    return this.made(isAnew ? "anew" : "complete");
   }
 
-  private async make(): Promise<string | undefined> {
+  private async missing(): Promise<"nothing" | "wheel" | "torch"> {
+    const { folder, wheels } = wishesOf(this.context);
+    try {
+      return await missing(folder, wheels);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      // a build without a wheel has nothing to install
+      return "nothing";
+    }
+  }
+
+  private async machine(): Promise<Machine> {
+    return machine(run, await ourEnvironment(this.context.globalStorageUri));
+  }
+
+  private async ahead(): Promise<Ahead> {
+    return sizeAhead(wishesOf(this.context), await this.machine(), this.closing.signal);
+  }
+
+  private async agrees(isUpdate: boolean): Promise<boolean> {
+    let { text, buttons } = question(await this.ahead(), isUpdate);
     for (;;) {
+      const answer = await vscode.window.showInformationMessage(text, ...buttons);
+      if (answer === NEVER) await this.context.globalState.update(NEVER_ASKED, true);
+      if (answer !== SMALLER) return answer === MAKE;
+      await vscode.commands.executeCommand("workbench.action.openSettings", CPU_INDEX);
+      ({ text, buttons } = ONCE_SET);
+    }
+  }
+
+  private async made(task: Task): Promise<string | undefined> {
+    for (let next = task; ; next = task === "complete" ? task : "go on anew") {
       try {
-        return await withProgress(wishesOf(this.context), this.log, this.closing);
+        const wishes = wishesOf(this.context);
+        return await withProgress(wishes, await this.machine(), this.log, this.closing, next);
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         this.log.error(error.message);
@@ -74,9 +132,32 @@ export class OwnEnvironment implements vscode.Disposable {
   }
 }
 
+/** Waits for an open file that would be completed; false where the window is closed before. */
+async function servedFile(signal: AbortSignal): Promise<boolean> {
+  const isOne = (document: vscode.TextDocument): boolean => {
+    const own = vscode.workspace.getConfiguration("warmline", document);
+    return (
+      ["file", "untitled"].includes(document.uri.scheme) &&
+      isServed(document.languageId, own.get("languages", {}), own.get("model", "small"))
+    );
+  };
+  if (vscode.workspace.textDocuments.some(isOne)) return true;
+  return new Promise((resolve) => {
+    const listening = vscode.workspace.onDidOpenTextDocument((document) => {
+      if (isOne(document)) end(true);
+    });
+    const end = (isThere: boolean): void => {
+      listening.dispose();
+      resolve(isThere);
+    };
+    signal.addEventListener("abort", () => {
+      end(false);
+    });
+  });
+}
+
 function wishesOf(context: vscode.ExtensionContext): Wishes {
   const own = vscode.workspace.getConfiguration("warmline");
-  const http = vscode.workspace.getConfiguration("http");
   return {
     folder: path.join(context.globalStorageUri.fsPath, "environment"),
     wheels: path.join(context.extensionPath, "wheels"),
@@ -86,26 +167,17 @@ function wishesOf(context: vscode.ExtensionContext): Wishes {
       pipArguments: own.get<string[]>("environment.pipArguments", []),
       cpuIndex: own.get("environment.cpuIndex", ""),
       wheelFolder: own.get("environment.wheelFolder", ""),
-      proxy: http.get("proxy", ""),
-      noProxy: http.get<string[]>("noProxy", []),
-      isStrict: http.get("proxyStrictSSL", true),
+      isStrict: vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true),
     },
   };
 }
 
-async function consents(): Promise<boolean> {
-  const answer = await vscode.window.showInformationMessage(
-    "Warmline needs a Python environment of its own. Make one in the extension's storage? " +
-      "It fetches torch, the largest part: some minutes, and 2 to 9 GB.",
-    MAKE,
-  );
-  return answer === MAKE;
-}
-
 async function withProgress(
   wishes: Wishes,
+  machine: Machine,
   log: vscode.LogOutputChannel,
   closing: AbortController,
+  task: Task,
 ): Promise<string> {
   const options = {
     location: vscode.ProgressLocation.Notification,
@@ -128,7 +200,7 @@ async function withProgress(
         log.info(line);
       },
     };
-    return makeEnvironment(wishes, machine(run), report, stop);
+    return makeEnvironment(wishes, machine, report, stop, task);
   });
 }
 

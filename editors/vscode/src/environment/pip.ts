@@ -9,10 +9,6 @@ export interface Sources {
   cpuIndex: string;
   /** `warmline.environment.wheelFolder`: nothing but this folder is used where it is set. */
   wheelFolder: string;
-  /** `http.proxy` */
-  proxy: string;
-  /** `http.noProxy` */
-  noProxy: readonly string[];
   /** `http.proxyStrictSSL` */
   isStrict: boolean;
 }
@@ -24,6 +20,20 @@ export async function torchBuild(run: Run, device: string, options: Options): Pr
   if (device === "cpu" || device === "cuda") return device;
   const outcome = await run("nvidia-smi", ["-L"], options);
   return outcome.code === 0 && /^GPU \d+:/m.test(outcome.output) ? "cuda" : "cpu";
+}
+
+/**
+ * How much is fetched and unpacked for a build: on Linux the package index has torch with CUDA and its libraries
+ * under the usual name, elsewhere only the small one.
+ */
+export function sizeOf(
+  build: Build,
+  sources: Sources,
+  isLinux: boolean,
+  env: NodeJS.ProcessEnv,
+): Build {
+  if (!isLinux) return "cpu";
+  return build === "cuda" || !isElsewhere(sources, env) ? "cuda" : "cpu";
 }
 
 /** What follows `python`, to install what is wanted. `build` is that of torch, where torch is wanted. */
@@ -42,12 +52,8 @@ export function installArguments(
   return [...args, ...wanted];
 }
 
-/** The environment that pip runs in: the user's, with VS Code's proxy, without what would lead it elsewhere. */
-export function pipEnvironment(
-  env: NodeJS.ProcessEnv,
-  sources: Sources,
-  temporary: string,
-): NodeJS.ProcessEnv {
+/** The environment that pip runs in: without what would lead it elsewhere. */
+export function pipEnvironment(env: NodeJS.ProcessEnv, temporary: string): NodeJS.ProcessEnv {
   const made: NodeJS.ProcessEnv = {
     ...env,
     PIP_NO_INPUT: "1",
@@ -60,15 +66,6 @@ export function pipEnvironment(
   for (const name of ["PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]) {
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a copy that is ours
     delete made[name];
-  }
-  if (sources.proxy !== "") {
-    for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
-      made[name] = sources.proxy;
-      made[name.toLowerCase()] = sources.proxy;
-    }
-    if (sources.noProxy.length > 0) {
-      made["NO_PROXY"] = made["no_proxy"] = sources.noProxy.join(",");
-    }
   }
   return made;
 }
@@ -93,6 +90,14 @@ export function progress(line: string): { share?: number; message?: string } | u
 /** A line for the log, without the name and password of an address. */
 export function masked(line: string): string {
   return line.replace(/(\w+:\/\/)[^/@\s]+@/g, "$1****@");
+}
+
+/** Whether packages come from where the user says, of which we know nothing. */
+function isElsewhere(sources: Sources, env: NodeJS.ProcessEnv): boolean {
+  if (sources.cpuIndex !== "" || sources.wheelFolder !== "") return true;
+  const places =
+    /^(-i|-f|--(extra-)?index-url|--find-links|--no-index|PIP_((EXTRA_)?INDEX_URL|FIND_LINKS))/;
+  return [...sources.pipArguments, ...Object.keys(env)].some((name) => places.test(name));
 }
 
 /** Where the user turned strictness off, the hosts they named themselves; never the default index. */

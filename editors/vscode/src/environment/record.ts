@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { mkdir, open, readFile, rename, unlink, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, rename, unlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import type { Build } from "./pip";
 
@@ -7,19 +7,33 @@ import type { Build } from "./pip";
 export interface Made {
   /** `unfinished` is also what an interrupted run leaves. */
   state: "unfinished" | "failed" | "cancelled" | "finished";
+  /** Name of the folder that the environment is in. */
+  venv: string;
   /** Version of the Python that the environment is made of; empty before that. */
   python: string;
   torch: Build | "";
+  /** The version of torch, as pip was told it; empty before that. */
+  pin: string;
   /** Digest of the wheel that is installed; empty before that. */
   wheel: string;
 }
 
-export const NOTHING: Made = { state: "unfinished", python: "", torch: "", wheel: "" };
+/** Of which environment: the one that is used, or the one that is to follow it. */
+export type Which = "record" | "next";
+
+export const NOTHING: Made = {
+  state: "unfinished",
+  venv: "venv",
+  python: "",
+  torch: "",
+  pin: "",
+  wheel: "",
+};
 
 /** What is recorded in a folder; undefined where nothing was begun, or where it cannot be read. */
-export function readRecord(folder: string): Made | undefined {
+export function readRecord(folder: string, which: Which = "record"): Made | undefined {
   try {
-    const found: unknown = JSON.parse(readFileSync(path.join(folder, "record.json"), "utf8"));
+    const found: unknown = JSON.parse(readFileSync(fileOf(folder, which), "utf8"));
     return isRecord(found) ? found : undefined;
   } catch {
     return undefined;
@@ -27,61 +41,25 @@ export function readRecord(folder: string): Made | undefined {
 }
 
 /** All of it or nothing is written. */
-export async function writeRecord(folder: string, record: Made): Promise<void> {
+export async function writeRecord(folder: string, record: Made, which?: Which): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const file = path.join(folder, "record.json");
+  const file = fileOf(folder, which ?? "record");
   await writeFile(`${file}.new`, JSON.stringify(record));
   await rename(`${file}.new`, file);
 }
 
-/**
- * Does something while no other window does it: waits for one that is at it.
- *
- * The work names the programs it starts: where a window is killed they go on, and are waited for too.
- */
-export async function alone<T>(
-  folder: string,
-  signal: AbortSignal,
-  everyMs: number,
-  work: (started: (pid: number) => void) => Promise<T>,
-): Promise<T> {
-  await mkdir(folder, { recursive: true });
-  const lock = path.join(folder, "lock");
-  while (!(await take(lock))) {
-    signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-  try {
-    return await work((pid) => {
-      writeFileSync(lock, `${process.pid} ${pid}`);
-    });
-  } finally {
-    await unlink(lock);
-  }
+/** The one that was to follow is the one that is used from now on. */
+export async function follow(folder: string): Promise<void> {
+  await rename(fileOf(folder, "next"), fileOf(folder, "record"));
 }
 
-async function take(lock: string): Promise<boolean> {
-  try {
-    const file = await open(lock, "wx");
-    await file.writeFile(String(process.pid));
-    await file.close();
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
-  const owners = (await readFile(lock, "utf8").catch(() => "")).split(" ").map(Number);
-  // empty: it is being written
-  if (owners[0] !== 0 && !owners.some(isAlive)) await unlink(lock).catch(() => undefined);
-  return false;
+/** Forgets the one that was to follow. */
+export async function forgetNext(folder: string): Promise<void> {
+  await unlink(fileOf(folder, "next")).catch(() => undefined);
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+function fileOf(folder: string, which: Which): string {
+  return path.join(folder, `${which}.json`);
 }
 
 function isRecord(found: unknown): found is Made {

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { itemText, tooltip, type Beside, type Status } from "../src/status_text";
+
+const ALONE: Beside = { others: [], snoozedUntil: undefined };
+
+function item(expected: string, status: Status, beside = ALONE): void {
+  test(`the item says: ${expected}`, () => {
+    assert.equal(itemText(status, beside), expected);
+  });
+}
+
+item("$(sparkle) Warmline", { state: "ready", working: false });
+item("$(loading~spin) Warmline", { state: "ready", working: true });
+item("$(loading~spin) Warmline loading 40 %", { state: "loading", percent: 40 });
+item("$(loading~spin) Warmline loading", { state: "loading", percent: null });
+item("$(loading~spin) Warmline reading settings", { state: "settings" });
+item("$(circle-slash) Warmline file too large", { state: "too large" });
+item("$(circle-slash) Warmline file excluded", { state: "excluded" });
+item("$(circle-slash) Warmline not text", { state: "binary" });
+item("$(circle-slash) Warmline language not known", { state: "language" });
+item("$(circle-slash) Warmline off", { state: "off" });
+item("$(warning) Warmline error", { state: "error" });
+item("$(circle-slash) Warmline unheard of", { state: "unheard of" });
+const snoozed = { ...ALONE, snoozedUntil: "12:05" };
+item("$(bell-slash) Warmline snoozed", { state: "ready", working: true }, snoozed);
+item("$(warning) Warmline error", { state: "error" }, snoozed);
+
+test("the tooltip tells what the server says, else the state in words", () => {
+  const off = { state: "off", message: "Completions are off for this language" };
+  assert.equal(tooltip(off, ALONE), "Completions are off for this language");
+  assert.equal(tooltip({ state: "ready", message: "" }, ALONE), "Warmline is ready");
+  assert.equal(tooltip({ state: "unheard of" }, ALONE), "Warmline: unheard of");
+});
+
+test("loading is told with how much is done", () => {
+  const loading = { state: "loading", percent: 40 };
+  assert.equal(tooltip(loading, ALONE), "The model is being loaded (40 %)");
+  const fetching = { ...loading, message: "fetching" };
+  assert.equal(tooltip(fetching, ALONE), "The model is being fetched (40 %)");
+});
+
+test("numbers, a snooze and other extensions have lines of their own", () => {
+  const status = {
+    state: "ready",
+    model: "small",
+    nTokens: 120,
+    nFresh: 7,
+    p50Ms: 12.4,
+    p95Ms: 80.6,
+    acceptedShare: 0.256,
+  };
+  assert.deepEqual(tooltip(status, { others: ["Tabby"], snoozedUntil: "12:05" }).split("\n"), [
+    "Warmline is ready",
+    "Snoozed until 12:05; the menu ends it",
+    "Model: small",
+    "In context: 120 tokens, 7 of them fresh",
+    "Latency: half under 12 ms, 95 % under 81 ms",
+    "Accepted: 26 %",
+    "Tabby offers inline completions too. The editor shows one at a time, so one may hide the other.",
+  ]);
+});
