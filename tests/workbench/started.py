@@ -38,14 +38,17 @@ class Started:
 
 
 @contextmanager
-def started(folder: Path, files: dict[str, str], **settings: Any) -> Iterator[Started]:
+def started(
+    folder: Path, files: dict[str, str], *, is_trusted: bool = True, **settings: Any
+) -> Iterator[Started]:
     """A VS Code on a workspace of these files, with settings of the extension beside the usual."""
     (folder / "server").mkdir()
     trace = Trace(folder / "server", ROOT / ".venv/bin/python")
     # what is tested is how text comes and goes, not how likely it is
     usual = {"command": str(trace.command), "idleExitMinutes": 0.1, "showUnsure": True}
     in_force = {f"warmline.{name}": value for name, value in (usual | settings).items()}
-    code = CodeServer(folder / "code", ROOT / "editors/vscode/warmline.vsix", in_force)
+    vsix = ROOT / "editors/vscode/warmline.vsix"
+    code = CodeServer(folder / "code", vsix, in_force, is_trusted=is_trusted)
     for name, text in files.items():
         path = code.workspace / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,17 @@ from workbench import Workbench
 
 COMMENT_FIRST = "Warmline: Write a comment, then the code"
 SHOW_CONTEXT = "Warmline: Show what the model sees"
+SHOW_STATISTICS = "Warmline: Show statistics"
+ENTRIES = (
+    "Turn off for python",
+    "Complete only when I ask",
+    "Choose a model",
+    "Restart the engine",
+    "Show statistics",
+    "Copy debug information",
+    "Make the extension's environment anew",
+    "Open the walkthrough",
+)
 STORE = """import json
 
 
@@ -30,6 +41,7 @@ class Store:
 FILES = {
     "store.py": STORE,
     "shapes.py": "def area(side):\n    return side * side\n",
+    "snoozed.py": "from shapes import area\n\n\nx = ",
     "use.py": "from shapes import area\n\n\nx = ",
     # a workspace may not name an engine that gets its text
     ".vscode/settings.json": '{"warmline.remoteEngine": "127.0.0.1:1"}\n',
@@ -89,6 +101,50 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
     # it is no text of the user's, whom nobody asks to save it
     assert workbench.page.locator('.tab[data-resource-name="What the model sees.md"]').count() == 1
     assert workbench.page.locator(".tab.dirty:not([data-resource-name='use.py'])").count() == 0
+
+
+def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) -> None:
+    workbench.show("store.py")
+    workbench.command(SHOW_STATISTICS)
+    tab = '.tab.active[data-resource-name="Statistics of Warmline.md"]'
+    workbench.page.wait_for_selector(tab)
+    lines = workbench.page.locator(".editor-instance .view-lines").first
+    lines.get_by_text("What became of completions").wait_for()
+    before = lines.inner_text()
+    assert "Accepted, of those shown" in before.replace("\u00a0", " ")
+    assert "acceptedShare" not in before
+    lines.click()
+    workbench.type("x")
+    assert lines.inner_text() == before
+    assert workbench.page.locator(f"{tab}.dirty").count() == 0
+    workbench.press("Escape")
+
+
+def test_the_menu_has_its_entries_and_a_snooze_is_seen_and_ended(
+    workbench: Workbench, vscode: Started
+) -> None:
+    workbench.show("snoozed.py")
+    workbench.wait_for_status("Warmline")
+    workbench.open_menu()
+    keep_picture(workbench, "menu")
+    for label in ENTRIES:
+        assert workbench.entry(label).count() == 1, label
+    workbench.entry("Snooze for five minutes").click()
+    workbench.wait_for_status("Warmline snoozed")
+    n_asked = vscode.trace.count("engine.complete")
+    workbench.press("Control+End")
+    workbench.type("a")
+    workbench.save("snoozed.py")
+    assert not workbench.has_ghost()
+    assert vscode.trace.count("engine.complete") == n_asked
+    workbench.open_menu()
+    workbench.entry("End the snooze").click()
+    workbench.wait_for_status("Warmline")
+    workbench.page.locator(".editor-instance .view-lines").first.click()
+    workbench.press("Control+End")
+    workbench.type("r")
+    assert workbench.ghost()
+    workbench.press("Escape")
 
 
 def test_a_workspace_may_not_name_an_engine(workbench: Workbench, vscode: Started) -> None:

@@ -156,7 +156,7 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
     toggle = "Warmline: Turn completions on or off for this language"
     workbench.show("off.py")
     workbench.command(toggle)
-    workbench.wait_for_status("Warmline language")
+    workbench.wait_for_status("Warmline off")
     n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("zebra_area = mea")
@@ -172,7 +172,7 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
 
 def test_env_asks_nothing(workbench: Workbench, trace: Trace) -> None:
     workbench.show(".env")
-    workbench.wait_for_status("Warmline excluded")
+    workbench.wait_for_status("Warmline file excluded")
     n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("SECRET=2")

@@ -31,6 +31,9 @@ QUIET: dict[str, Any] = {
     "editor.minimap.enabled": False,
     "editor.fontFamily": "DejaVu Sans Mono",
     "workbench.startupEditor": "none",
+    # nobody is asked; a workspace is trusted by command, where trust is on at all
+    "security.workspace.trust.startupPrompt": "never",
+    "security.workspace.trust.banner": "never",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "chat.disableAIFeatures": True,
     "telemetry.telemetryLevel": "off",
@@ -75,9 +78,11 @@ KEEP_GHOSTS = """(read) => {
 
 
 class CodeServer:
-    """VS Code's server half with an extension and a workspace of its own."""
+    """VS Code's server half with an extension and a workspace of its own, which may have to be trusted first."""
 
-    def __init__(self, root: Path, vsix: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, root: Path, vsix: Path, settings: dict[str, Any], *, is_trusted: bool = True
+    ) -> None:
         for folder in ("data/User", "data/Machine", "extensions", "workspace", "home", "run"):
             (root / folder).mkdir(parents=True)
         with socket.socket() as probe:
@@ -104,10 +109,9 @@ class CodeServer:
         }
         self._run("--install-extension", str(vsix), "--force")
         self._log = (root / "log").open("w")
+        trusted = ["--disable-workspace-trust"] if is_trusted else []
         self._process = subprocess.Popen(
-            self._command(
-                "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust"
-            ),
+            self._command("--disable-telemetry", "--disable-update-check", *trusted),
             env=self._environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -215,7 +219,7 @@ class Workbench:
 
     def answer(self, button: str) -> None:
         """Presses a button of a notification."""
-        self.page.locator(f'.notifications-toasts a.monaco-button:has-text("{button}")').click()
+        self.page.locator(f'.notifications-toasts a.monaco-button:text-is("{button}")').click()
 
     def command(self, title: str) -> None:
         """Runs a command by its title."""
@@ -223,6 +227,23 @@ class Workbench:
         self.page.locator(".quick-input-widget input").first.fill(f">{title}")
         self.page.locator(".quick-input-list .monaco-list-row").first.wait_for()
         self.press("Enter")
+
+    def open_menu(self) -> None:
+        """Presses the extension's item in the status bar."""
+        self.page.locator('.statusbar-item:has-text("Warmline") a').first.click()
+        self.page.wait_for_selector('.quick-input-titlebar:has-text("Warmline")')
+
+    def entry(self, label: str) -> Any:
+        """The one entry of an open menu with this label; a long menu has only what is in sight."""
+        self.page.locator(".quick-input-widget input").first.fill(label)
+        found = self.page.locator(f'.quick-input-list .monaco-list-row[aria-label*="{label}"]')
+        found.wait_for()
+        return found
+
+    def trust(self) -> None:
+        """Trusts the workspace."""
+        self.command("Workspaces: Manage Workspace Trust")
+        self.page.locator('.workspace-trust-editor a.monaco-button:text-is("Trust")').click()
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text, delay=25)
@@ -281,6 +302,11 @@ class Workbench:
             f'.tab.active:not(.dirty)[data-resource-name="{file}"]', timeout=WITHIN_S * 1000
         )
         return path.read_text()
+
+    def leave(self) -> None:
+        """Closes the window as a person does: VS Code hears of it."""
+        self.page.goto("about:blank")
+        self.close()
 
     def close(self) -> None:
         self.page.close()

@@ -1,0 +1,43 @@
+"""A workspace that nobody trusts yet names no program and no model: VS Code keeps its settings from us."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import browsing, keep_picture, started
+from traced import wait_until
+from workbench import Workbench
+
+LINE = "zebra_area = measure_zebra(width, height)\n"
+
+
+def test_a_workspace_names_a_command_only_once_it_is_trusted(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    theirs = tmp_path / "theirs"
+    theirs.write_text(f"#!/bin/sh\ntouch '{ran}'\nexit 1\n")
+    theirs.chmod(0o755)
+    named = {"warmline.command": str(theirs), "warmline.model": str(tmp_path / "no-model")}
+    files = {"first.py": LINE * 4, ".vscode/settings.json": json.dumps(named)}
+    with (
+        started(tmp_path, files, is_trusted=False) as vscode,
+        sync_playwright() as playwright,
+        browsing(playwright, tmp_path) as context,
+    ):
+        bench = Workbench(context, vscode.code)
+        # the user's own command, and a model that there is
+        bench.open("first.py")
+        bench.press("Control+End")
+        bench.type("zebra_area = mea")
+        assert bench.ghost().strip()
+        bench.press("Escape")
+        keep_picture(bench, "untrusted")
+        assert not ran.exists()
+        bench.trust()
+        wait_until(ran.exists)
+        bench.wait_for_status("Warmline error")
+        keep_picture(bench, "trusted")
