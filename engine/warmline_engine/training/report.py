@@ -139,9 +139,12 @@ def _is_continued(place: Place) -> bool:
 
 
 def _grown_from(place: Place) -> str:
-    """The smaller model that the run began with, as its checkpoint says; empty where there was none."""
+    """The smaller model that the run began with, as its checkpoint or the card says; empty where there was none."""
     path = checkpoints.newest(place.run)
-    return checkpoints.read_counters(path).grown_from if path else ""
+    by_run = checkpoints.read_counters(path).grown_from if path else ""
+    card = place.folder / "card.toml"
+    by_card = tomllib.loads(card.read_text()).get("grown_from", "") if card.exists() else ""
+    return by_run or by_card
 
 
 def measure(place: Place, extent: Extent) -> Measured:

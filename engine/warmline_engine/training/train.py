@@ -184,7 +184,11 @@ def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints
         raise ValueError(f"{folder.name} has another tokenizer than this corpus; run `make corpus`")
     weights, shape = checkpoint.read_weights(folder), shape_of(folder)
     card = tomllib.loads((folder / "card.toml").read_text())
-    counters = checkpoints.Counters(n_tokens=card.get("tokens_seen", 0), is_continued=True)
+    counters = checkpoints.Counters(
+        n_tokens=card.get("tokens_seen", 0),
+        is_continued=True,
+        grown_from=card.get("grown_from", ""),
+    )
     if shape != model.shape:
         weights = grown(weights, shape, model.shape)
         counters = checkpoints.Counters(grown_from=folder.name)

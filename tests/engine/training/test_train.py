@@ -178,10 +178,11 @@ def test_a_run_begins_from_an_exported_model(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
     train.export(run, work / "out", None)
-    (work / "out/card.toml").write_text("tokens_seen = 384\n")
+    (work / "out/card.toml").write_text('tokens_seen = 384\ngrown_from = "tinier"\n')
     for path in (work / "tiny").iterdir():
         path.unlink()
     again = train.open_run(work / "tiny.toml", work, work / "out")
+    assert again.counters.grown_from == "tinier"
     assert again.counters.n_tokens == 384
     assert again.counters.is_continued
     for name, weight in again.model.weights.items():
