@@ -62,7 +62,14 @@ export class WarmlineClient implements Client {
   }
 
   async start(): Promise<string | undefined> {
-    await this.client.start();
+    try {
+      await this.client.start();
+    } catch (error) {
+      // what could not be written to it says less
+      const { exitCode } = this.child ?? {};
+      if (exitCode == null || exitCode < 0) throw error;
+      throw new Error(`${this.command} ended with ${exitCode} at its start; the log may say why`);
+    }
     return this.client.initializeResult?.serverInfo?.version;
   }
 
@@ -129,16 +136,19 @@ export class WarmlineClient implements Client {
     const { status } = this.ears;
     if (state === State.Running) {
       this.wasRunning = true;
+      this.client.isQuiet = false;
       return;
     }
+    // who waits for the start is told more
+    if (!this.wasRunning && state !== State.Starting) return;
     status.registered(false);
     status.show(state === State.Starting ? { state: "starting" } : GONE);
   }
 }
 
-/** One that shows nothing of an end that we asked for. */
+/** One that shows nothing of a first start, which is told of by us, nor of an end that we asked for. */
 class QuietClient extends LanguageClient {
-  isQuiet = false;
+  isQuiet = true;
 
   override error(message: string, data?: unknown, shown: boolean | "force" = true): void {
     super.error(message, data, this.isQuiet ? false : shown);
