@@ -68,7 +68,8 @@ export class WarmlineClient implements Client {
       // what could not be written to it says less
       const { exitCode } = this.child ?? {};
       if (exitCode == null || exitCode < 0) throw error;
-      throw new Error(`${this.command} ended with ${exitCode} at its start; the log may say why`);
+      const message = `${this.command} ended with ${exitCode} at its start; the log may say why`;
+      throw new Error(message, { cause: error });
     }
     return this.client.initializeResult?.serverInfo?.version;
   }
