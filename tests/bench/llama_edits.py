@@ -27,6 +27,8 @@ from warmline_engine import bench, loaded_model
 LAYOUTS = {"prefix first": [], "suffix first": ["--spm-infill"]}
 REUSED = 256  # tokens a piece must have to be moved in llama.cpp's cache
 READY_S = 120
+KINDS = ("type at the cursor", "jump and type", "insert a line elsewhere", f"paste {bench.PASTED_LINES} lines",
+         "jump of the cursor")  # fmt: skip
 
 
 class LlamaServer:
@@ -93,7 +95,7 @@ def llama_server(program: Path, weights: Path, more: list[str]) -> Iterator[Llam
 def measured(
     edits: bench.Bench, kind: str, n_places: int, server: LlamaServer | None
 ) -> dict[str, Any]:
-    """Medians over places, ours without a server and the server's with one, of the same edits by the same seed."""
+    """Medians over places: ours without a server, the server's with one."""
     times, encoded = list[float](), list[int]()
     make, session = edits.kinds()[kind], edits.session
     for _ in range(n_places):
@@ -119,7 +121,7 @@ def main() -> None:
     parser.add_argument("--server", type=Path, default=Path(".work/llama/bin/llama-server"))
     parser.add_argument("--gguf", default="Q4_0.gguf", help="in the model's folder")
     parser.add_argument("--tokens", type=int, default=2000)
-    parser.add_argument("--places", type=int, default=8)
+    parser.add_argument("--places", type=int, default=4)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     weights = options.model / options.gguf
@@ -130,17 +132,18 @@ def main() -> None:
     source = (Path(sysconfig.get_path("stdlib")) / "argparse.py").read_text()
     text = bench.text_of(model, source, options.tokens)
 
-    def edits() -> bench.Bench:
-        return bench.Bench(model, text, seed=0)
+    def measure(server: LlamaServer | None = None) -> dict[str, dict[str, Any]]:
+        # from the same seed and in the same order, so that all make the same edits
+        edits = bench.Bench(model, text, seed=0)
+        return {kind: measured(edits, kind, options.places, server) for kind in KINDS}
 
-    ours = edits()
+    ours = bench.Bench(model, text, seed=0)
     n_tokens, cold_ms = ours.session.n_tokens, ours.cold_ms()
-    kinds = list(ours.kinds())
-    rows = {kind: {"warmline": measured(edits(), kind, options.places, None)} for kind in kinds}
+    by_system = {"warmline": measure()}
     for layout, more in LAYOUTS.items():
         with llama_server(options.server, weights, more) as server:
-            for kind in kinds:
-                rows[kind][layout] = measured(edits(), kind, options.places, server)
+            by_system[layout] = measure(server)
+    rows = {kind: {name: found[kind] for name, found in by_system.items()} for kind in KINDS}
     print(f"{n_tokens} tokens, a cold read {cold_ms:.0f} ms")
     for kind, row in rows.items():
         mine = row["warmline"]["ms"]
