@@ -128,11 +128,9 @@ class Bench:
 
     _offered = "result = self.value(index)"
 
-    def _prepare(self, kind: str) -> None:
-        """What comes before the clock starts: the text as it was, and an offer to accept."""
+    def _choose_place(self, kind: str) -> None:
+        """Puts the cursor somewhere, with all that is read there, and an offer to accept."""
         session = self.session
-        if session.text != self._original:
-            session.edit(0, len(session.text), self._original)
         place = self._place()
         session.move_cursor(place)
         self._settle_cheaply()
@@ -175,14 +173,14 @@ class Bench:
         )
 
     def prepare(self, kind: str) -> None:
-        """Takes the last edit back by the reverse edit, as a person's undo does."""
+        """What comes before the clock starts: the last edit taken back, as a person's undo does, and another place."""
         session, original = self.session, self._original
         text = session.text
         if text != original:
             head = _common(text, original)
             tail = _common(text[head:][::-1], original[head:][::-1])
             session.edit(head, len(text) - tail, original[head : len(original) - tail])
-        self._prepare(kind)
+        self._choose_place(kind)
 
     def _quality(
         self, kind: str, make: Callable[[], int], n_quality: int
@@ -194,7 +192,7 @@ class Bench:
             self.prepare(kind)
             self._settle()
             if kind == "accept":
-                self._prepare(kind)
+                self._choose_place(kind)
             served = self.session.logits_at(make()).log_softmax(-1)
             cold = self.cold()[0].log_softmax(-1)
             agree += int(served.argmax() == cold.argmax())

@@ -80,6 +80,8 @@ class Completion:
         # the last token of the context has seen what is bound, and so does what follows it
         self._second_row = SecondRow(len(self.sequence) - 1)
         self.contrast: ContrastRule | None = None
+        self.place: SyntaxAt | None = None
+        self.shows_broken = True
         self._partner: Completion | None = None
         self._rule: SwitchRule | None = None
         self.n_by_base = 0  # tokens that the base model chose of all that were generated
@@ -109,20 +111,18 @@ class Completion:
         n_answers: int,
         n_searched: int = 0,
         sampling: SamplingRule | None = None,
-        place: SyntaxAt | None = None,
-        shows_broken: bool = True,
     ) -> list[Decoded]:
         """The greedy completion, or the likeliest of the lines that leave it; then others, the likeliest a token first.
 
         At most n_answers, each of another text. The sequence afterwards carries the tokens of the first. With
-        `sampling` the others are drawn at random. With a place the first fits into the syntax there, if it can; else
-        it is empty unless `shows_broken`.
+        `sampling` the others are drawn at random. The first fits into the syntax at `place`, if it can; else it is
+        empty unless `shows_broken`.
         """
         if sampling is not None:
-            return self._sampled(stopping, limits, n_answers, sampling, place, shows_broken)
+            return self._sampled(stopping, limits, n_answers, sampling)
         # how long a block goes on is chance: of two, the shorter would be the likelier
         n_wanted = max(n_answers - 1, 0 if stopping.is_block else n_searched)
-        best, leaving = self._first(stopping, limits, n_wanted, place, shows_broken)
+        best, leaving = self._first(stopping, limits, n_wanted)
         is_searched = n_searched > 0 and not stopping.is_block and best.stop in ENDED
         if best.stop == "cancelled" or (n_answers == 1 and not is_searched):
             return [best]
@@ -135,7 +135,7 @@ class Completion:
                 continue  # it only becomes less likely
             least = bar if n_answers == 1 else limits.least_logprob
             found = self.decode(stopping, replace(limits, least_logprob=least), begun)
-            fitting = _fitting(found, place)
+            fitting = self._fitting(found)
             found = fitting or found
             is_likelier = found.stop in ENDED and found.text.strip() and found.logprob > bar
             if is_searched and fitting and is_likelier:
@@ -146,18 +146,13 @@ class Completion:
         return _distinct(best, others)[:n_answers]
 
     def _first(
-        self,
-        stopping: Stopping,
-        limits: Limits,
-        n_wanted: int,
-        place: SyntaxAt | None,
-        shows_broken: bool,
+        self, stopping: Stopping, limits: Limits, n_wanted: int
     ) -> tuple[Decoded, list[Begun]]:
         """The greedy completion as far as it fits; where it does not, the first of some that leave it and do.
 
         With it n_wanted ways to leave the greedy one.
         """
-        n_mending = N_MENDING if place else 0
+        n_mending = N_MENDING if self.place else 0
         most = max(n_wanted, n_mending)
         branches = Branches(most) if most else None
         greedy = self.decode(stopping, limits, branches=branches)
@@ -165,7 +160,7 @@ class Completion:
             return greedy, []
         ends, spell = self.model.layout.ends, self.model.tokenizer.decode
         leaving = branches.best(n_wanted, greedy.tokens, ends, spell) if n_wanted else []
-        fitting = _fitting(greedy, place)
+        fitting = self._fitting(greedy)
         if fitting or greedy.stop in CUT:
             return fitting or greedy, leaving
         carried = list(self.voice.taken)
@@ -173,22 +168,23 @@ class Completion:
             if limits.is_late() or limits.is_cancelled():
                 break
             found = self.decode(stopping, limits, begun)
-            fitting = None if found.stop in CUT else _fitting(found, place)
+            fitting = None if found.stop in CUT else self._fitting(found)
             if fitting and fitting.text.strip():
                 return fitting, leaving
         self.voice.carry(carried)
-        return greedy if shows_broken else replace(greedy, text="", stop="syntax"), leaving
+        return greedy if self.shows_broken else replace(greedy, text="", stop="syntax"), leaving
+
+    def _fitting(self, answer: Decoded) -> Decoded | None:
+        """As much of an answer as fits into the syntax, None where nothing does."""
+        if self.place is None or not answer.text.strip():
+            return answer
+        text = self.place.fitting(answer.text)
+        return replace(answer, text=text) if text else None
 
     def _sampled(
-        self,
-        stopping: Stopping,
-        limits: Limits,
-        n_answers: int,
-        rule: SamplingRule,
-        place: SyntaxAt | None,
-        shows_broken: bool,
+        self, stopping: Stopping, limits: Limits, n_answers: int, rule: SamplingRule
     ) -> list[Decoded]:
-        best, _ = self._first(stopping, limits, 0, place, shows_broken)
+        best, _ = self._first(stopping, limits, 0)
         carried, found = list(self.voice.taken), [best]
         free = replace(limits, least_logprob=float("-inf"))  # the unlikely was asked for
         for seed in range(2 * (n_answers - 1)):  # some texts are drawn more than once
@@ -273,14 +269,6 @@ class Completion:
     def close(self) -> None:
         """Leaves the sequence with the tokens of the first answer only."""
         self.voice.close()
-
-
-def _fitting(answer: Decoded, place: SyntaxAt | None) -> Decoded | None:
-    """As much of an answer as fits into the syntax, None where nothing does."""
-    if place is None or not answer.text.strip():
-        return answer
-    text = place.fitting(answer.text)
-    return replace(answer, text=text) if text else None
 
 
 def _distinct(best: Decoded, others: list[Decoded]) -> list[Decoded]:

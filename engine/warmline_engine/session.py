@@ -288,12 +288,10 @@ class Session:
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             n_answers = max(1, ask.n_alternatives)
-            place = ask.place
-            if place is None and self.syntax:
-                place = self.syntax.at(self.cursor, ask.assumed)
-            items = completion.answers(
-                stopping, limits, n_answers, ask.n_searched, ask.sampling, place, ask.shows_unsure
-            )
+            completion.place, completion.shows_broken = ask.place, ask.shows_unsure
+            if completion.place is None and self.syntax:
+                completion.place = SyntaxAt(self.syntax, self.cursor, ask.assumed)
+            items = completion.answers(stopping, limits, n_answers, ask.n_searched, ask.sampling)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(
             items,

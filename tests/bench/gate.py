@@ -28,12 +28,10 @@ from warmline_engine.evaluation import cross_file
 from warmline_engine.evaluation.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_engine.evaluation.scoring import CHUNK, read_all, score
 from warmline_engine.evaluation.statistics import ratio_interval
-from warmline_engine.evaluation.workspace import N_CONTEXT, NEAR, indexed, served
-from warmline_engine.librarian import MOST_CHARACTERS, MOST_FOUND
+from warmline_engine.evaluation.workspace import N_CONTEXT, NEAR, found_for, indexed, served
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.retrieval.index import Index
 from warmline_engine.retrieval.query import Query, query
-from warmline_engine.retrieval.rank import ranked
 from warmline_engine.window import Window, choose_stretch
 
 WAYS = ("none", "bound", "fresh", "near")  # the cheapest first
@@ -110,13 +108,7 @@ def _look(index: Index, path: str, text: str, cursor: int) -> tuple[Query, tuple
     """As the librarian looks."""
     start, end = choose_stretch(text, cursor, N_CONTEXT)
     asked = query(path, "python", text, cursor)
-    found = ranked(
-        index,
-        asked,
-        text[start:end],
-        limit=MOST_FOUND,
-        most_characters=MOST_CHARACTERS,
-    )
+    found = found_for(index, asked, text[start:end])
     return asked, tuple(one.text for one in reversed(found))
 
 

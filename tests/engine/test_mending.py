@@ -133,7 +133,7 @@ def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> No
         assert (session.syntax is not None) == bool(language)
         for start, end, added in ((offset, offset, "é"), (offset, offset + 1, "")):
             if session.syntax:
-                session.syntax.at(offset)  # there is a tree that has to follow
+                SyntaxAt(session.syntax, offset).fits("")  # there is a tree that has to follow
             session.edit(start, end, added)
         finish(session)
         (item,) = session.complete(ask(offset, max_tokens=14, multi_line=False)).items
@@ -143,8 +143,9 @@ def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> No
     for offset in range(40, len(WHOLE), 29):
         item, session = edited(offset, "python")
         greedy, _ = edited(offset, "")
-        place = session.syntax and session.syntax.at(offset)
-        if not place or greedy.stop in CUT or not greedy.text.strip():
+        assert session.syntax is not None
+        place = SyntaxAt(session.syntax, offset)
+        if not place.tells or greedy.stop in CUT or not greedy.text.strip():
             continue
         n_broken += not place.fits(greedy.text)
         assert place.fits(item.text) or is_same(item, greedy)

@@ -21,8 +21,8 @@ from warmline_engine.decoding.recall import Recall
 from warmline_engine.librarian import MOST_CHARACTERS, MOST_FOUND
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.retrieval.index import UNSAVED, Index
-from warmline_engine.retrieval.query import query
-from warmline_engine.retrieval.rank import ranked
+from warmline_engine.retrieval.query import Query, query
+from warmline_engine.retrieval.rank import Found, ranked
 from warmline_engine.window import Window, choose_stretch
 
 from . import cross_file
@@ -72,13 +72,7 @@ def tasks_of(
         cursor, whole = len(task.code), files[path]
         text = task.code + whole[cursor + len(task.truth) :]
         start, end = choose_stretch(text, cursor, N_CONTEXT)
-        finds = ranked(
-            index,
-            query(path, "python", text, cursor),
-            text[start:end],
-            limit=MOST_FOUND,
-            most_characters=MOST_CHARACTERS,
-        )
+        finds = found_for(index, query(path, "python", text, cursor), text[start:end])
         pieces = tuple((one.why, one.text) for one in reversed(finds))
         key = task.key.replace("cross/", "workspace/", 1)
         cut = text[start:end]
@@ -86,6 +80,11 @@ def tasks_of(
             WorkspaceTask(key, package, task.setting, pieces, cut, cursor - start, task.truth)
         )
     return found
+
+
+def found_for(index: Index, asked: Query, visible: str) -> list[Found]:
+    """What the librarian would find, the best first."""
+    return ranked(index, asked, visible, limit=MOST_FOUND, most_characters=MOST_CHARACTERS)
 
 
 def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from warmline_engine.errors import CheckpointError, ConfigError
 
-from .compact import Rescored, compact
+from .compact import Compact, Rescored, compact
 from .config import ModelConfig
 from .linear import Linear, measured_few_rows
 from .memory import give_back
@@ -207,19 +207,18 @@ class Formats:
     is_few_alone: bool
 
     def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        return self._linear(weight, bias, self.few)
+        return self._linear(weight, bias, compact(weight, self.few) if self.few else None)
 
     def head(self, weight: Tensor, is_tied: bool) -> Linear:
         """Never in 4 bits alone: on trained models that loses nine times what it loses in all layers."""
         is_kept = is_tied or not self.is_few_alone
-        if self.few == "int4" and is_kept and weight.numel() >= LARGE_HEAD:
-            copy = Rescored.of(weight)
-            if copy:
-                return Linear(None if self.is_few_alone else weight, None, copy)
-        return self._linear(weight, None, self.few and "int8")
+        is_rescored = self.few == "int4" and is_kept and weight.numel() >= LARGE_HEAD
+        copy = Rescored.of(weight) if is_rescored else None
+        if copy is None and self.few:
+            copy = compact(weight, "int8")
+        return self._linear(weight, None, copy)
 
-    def _linear(self, weight: Tensor, bias: Tensor | None, few: str) -> Linear:
-        copy = compact(weight, few) if few else None
+    def _linear(self, weight: Tensor, bias: Tensor | None, copy: Compact | None) -> Linear:
         return Linear(None if copy and self.is_few_alone else weight, bias, copy)
 
 

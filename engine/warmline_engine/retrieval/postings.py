@@ -11,10 +11,10 @@ from .words import words
 MOST_POSTINGS = 4_000  # chunks that a query looks at: its commonest words are left out above that
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
 MOST_OF_A_WORD = 3  # how often a word of a query counts at most
-FIRST_COUNTED, COUNTED_TIMES = (
-    128,
-    4,
-)  # chunks that have a word are counted so far, and then so many times further
+FIRST_COUNTED = (
+    128  # chunks that have a word are counted so far, where that is enough to leave it out
+)
+COUNTED_TIMES = 4  # else so many times further
 
 
 def add(connection: sqlite3.Connection, chunk: int | None, names: str, text: str) -> None:

@@ -23,7 +23,7 @@ from warmline_engine.evaluation.measures import edit_similarity, is_exact
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Ask, Session
-from warmline_engine.syntax.tree import Syntax
+from warmline_engine.syntax.tree import Syntax, SyntaxAt
 
 from .fit_recall import is_for_fitting
 from .ngram import ORDER, NGram
@@ -234,7 +234,7 @@ class Judge:
         session = Session(self.model, around, start - a, 8192)
         limit = 24 + 2 * len(self.model.tokenizer.encode(truth).ids)
         syntax = Syntax.of("python", text[:start] + text[end:])
-        place = syntax.at(start) if syntax else None
+        place = syntax and SyntaxAt(syntax, start)
         ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False, place=place)
         item = session.complete(ask).items[0]
         offered = item.text

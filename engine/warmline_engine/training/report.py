@@ -76,7 +76,7 @@ def write_card(place: Place, extent: Extent) -> None:
     measured = measure(place, extent)
     log = place.run / "log.jsonl"
     records = last_branch(read_lines(log)) if log.exists() else []
-    card = _card_of_run(place, records) if records else _card_again(place)
+    card = card_of(place, records)
     if records:  # else the curve stays that was drawn when the run was there
         (folder / "curve.svg").write_text(curve.draw(records))
     (folder / "NOTICE").write_text((work / "corpus/NOTICE").read_text())
@@ -92,30 +92,23 @@ def write_card(place: Place, extent: Extent) -> None:
     print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")
 
 
-def _card_of_run(place: Place, records: list[dict[str, Any]]) -> Card:
+def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
+    """What is known without measuring: by the run, and by the card that is there, whose run may be gone."""
     folder = place.folder
+    path = folder / "card.toml"
+    said = tomllib.loads(path.read_text()) if path.exists() else {}
+    newest = checkpoints.newest(place.run) if records else None
+    counters = checkpoints.read_counters(newest) if newest else checkpoints.Counters()
+    teachers = [record["teacher"] for record in records if "teacher" in record]
     return Card(
         folder.name,
-        records[-1]["tokens"],
-        _is_continued(place),
+        records[-1]["tokens"] if records else said["tokens_seen"],
+        # of weights whose tokens were not all counted, whoever says so
+        counters.is_continued or said.get("is_continued", False),
         sum(path.stat().st_size for path in weight_files(folder)),
         read_card(folder).layout,
-        _grown_from(place),
-        next((record["teacher"] for record in reversed(records) if "teacher" in record), ""),
-    )
-
-
-def _card_again(place: Place) -> Card:
-    """What the card says that is there: of a model whose run is gone, and that is judged again."""
-    said = tomllib.loads((place.folder / "card.toml").read_text())
-    return Card(
-        place.folder.name,
-        said["tokens_seen"],
-        said["is_continued"],
-        sum(path.stat().st_size for path in weight_files(place.folder)),
-        said["layout"],
-        said.get("grown_from", ""),
-        said.get("teacher", ""),
+        counters.grown_from or said.get("grown_from", ""),
+        teachers[-1] if teachers else said.get("teacher", ""),
     )
 
 
@@ -127,24 +120,6 @@ def last_branch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             kept.pop()
         kept.append(record)
     return kept
-
-
-def _is_continued(place: Place) -> bool:
-    """Whether the run began with weights whose tokens were not all counted: the card or its checkpoint says so."""
-    card = place.folder / "card.toml"
-    if card.exists() and tomllib.loads(card.read_text()).get("is_continued", False):
-        return True
-    path = checkpoints.newest(place.run)
-    return path is not None and checkpoints.read_counters(path).is_continued
-
-
-def _grown_from(place: Place) -> str:
-    """The smaller model that the run began with, as its checkpoint or the card says; empty where there was none."""
-    path = checkpoints.newest(place.run)
-    by_run = checkpoints.read_counters(path).grown_from if path else ""
-    card = place.folder / "card.toml"
-    by_card = tomllib.loads(card.read_text()).get("grown_from", "") if card.exists() else ""
-    return by_run or by_card
 
 
 def measure(place: Place, extent: Extent) -> Measured:

@@ -46,6 +46,7 @@ class Teacher:
     Source: Hinton et al. 2015, "Distilling the knowledge in a neural network", at temperature 1.
     """
 
+    name: str
     shape: Shape
     weights: Tensors
     share: float

@@ -57,7 +57,6 @@ class Run:
     folder: Path
     is_stopping: bool = False
     teacher: Teacher | None = None
-    teacher_name: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -118,7 +117,7 @@ class Run:
     def log(self, **fields: object) -> None:
         record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
         if self.teacher:
-            record["teacher"] = self.teacher_name
+            record["teacher"] = self.teacher.name
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
         print(
@@ -206,8 +205,8 @@ def take_teacher(run: Run, folder: Path) -> None:
     if (folder / "tokenizer.json").read_bytes() != ours.read_bytes():
         raise ValueError(f"{folder.name} reads other tokens, so nothing can be learnt from it")
     weights = {k: w.to(run.device) for k, w in checkpoint.read_weights(folder).items()}
-    run.teacher = Teacher(shape_of(folder), weights, run.config.get("teacher_share", TEACHER_SHARE))
-    run.teacher_name = folder.name
+    share = run.config.get("teacher_share", TEACHER_SHARE)
+    run.teacher = Teacher(folder.name, shape_of(folder), weights, share)
 
 
 def shape_of(folder: Path) -> Shape:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from warmline_engine.syntax import tree as tree_module
 from warmline_engine.syntax.grammars import new_parser
-from warmline_engine.syntax.tree import MOST_BYTES, N_LATE, Syntax, parse
+from warmline_engine.syntax.tree import MOST_BYTES, N_LATE, Syntax, SyntaxAt, parse
 
 FILE = textwrap.dedent(
     """\
@@ -68,16 +68,15 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         line = text.rfind("\n", 0, cursor) + 1
         rest = text.find("\n", cursor)
         without = text[:line] + (text[rest:] if rest >= 0 else "")
-        found = syntax.at(cursor, "")
-        assert (found is not None) == is_whole(without)
+        found = SyntaxAt(syntax, cursor)
         offered = data.draw(PIECES)
-        if found is not None:
-            tried = [offered, *CLOSED.get(offered, [])]
-            rest = text[cursor:].partition("\n")[0]
-            shared = [n for n in range(1, len(offered) + 1) if rest.startswith(offered[-n:])]
-            tried += [offered[: -max(shared)]] if shared and offered not in CLOSED else []
-            expected = any(is_whole(text[:cursor] + one + text[cursor:]) for one in tried)
-            assert found.fits(offered) == expected
+        tried = [offered, *CLOSED.get(offered, [])]
+        following = text[cursor:].partition("\n")[0]
+        shared = [n for n in range(1, len(offered) + 1) if following.startswith(offered[-n:])]
+        tried += [offered[: -max(shared)]] if shared and offered not in CLOSED else []
+        expected = any(is_whole(text[:cursor] + one + text[cursor:]) for one in tried)
+        assert found.fits(offered) == expected
+        assert found.tells == is_whole(without)
 
 
 AT = FILE.index("    return 0")
@@ -94,28 +93,24 @@ AT = FILE.index("    return 0")
         ("    if x:", "    if x:"),  # its block is still to be written
         ("    x = [f(", "    x = [f("),  # what stands in it, likewise
         ('    x = "', ""),
-        ("  \n", ""),
     ],
 )
 def test_as_much_is_left_as_fits(offered: str, fitting: str) -> None:
     text = FILE[:AT] + "\n" + FILE[AT:]
-    found = syntax_of(text).at(AT)
-    assert found is not None
+    found = SyntaxAt(syntax_of(text), AT)
     assert found.fitting(offered) == fitting
 
 
 def test_what_is_assumed_stands_before_it() -> None:
     text = FILE[:AT] + "\n" + FILE[AT:]
-    found = syntax_of(text).at(AT, "    x = f(")
-    assert found is not None
+    found = SyntaxAt(syntax_of(text), AT, "    x = f(")
     assert found.fitting("1)") == "1)"
     assert not found.fits("1")
 
 
 def test_what_the_rest_of_the_line_says_may_be_offered_again() -> None:
     text = FILE[:AT] + "    x = f()\n" + FILE[AT:]
-    found = syntax_of(text).at(AT + len("    x = f("))
-    assert found is not None
+    found = SyntaxAt(syntax_of(text), AT + len("    x = f("))
     assert found.fitting("1, g(2))") == "1, g(2))"
     assert not found.fits("1, g(2)))")
     assert found.fits("1")
@@ -125,10 +120,11 @@ def test_the_line_at_the_cursor_may_be_broken_but_no_other() -> None:
     begun = "    x = size("
     text = FILE[:AT] + begun + "\n" + FILE[AT:]
     cursor = AT + len(begun)
-    found = syntax_of(text).at(cursor)
-    assert found is not None
+    found = SyntaxAt(syntax_of(text), cursor)
     assert found.fits('"a")')
-    assert syntax_of("y = (\n" + text).at(cursor + 6) is None
+    elsewhere = SyntaxAt(syntax_of("y = (\n" + text), cursor + 6)
+    assert not elsewhere.fits("1")
+    assert elsewhere.fitting("1") == "1", "whose fault it is cannot be told"
 
 
 @pytest.mark.parametrize("language", ["javascript", "javascriptreact", "typescript", "java", "c"])
@@ -136,8 +132,8 @@ def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
     text = "int f() {\n\n}\n" if language in "java c" else "function f() {\n\n}\n"
     text = f"class A {{ {text} }}" if language == "java" else text
     syntax = Syntax.of(language, text)
-    found = syntax and syntax.at(text.index("\n") + 1)
-    assert found
+    assert syntax is not None
+    found = SyntaxAt(syntax, text.index("\n") + 1)
     assert found.fits("  if (x) {")
     assert found.fits("  f(x);")
     assert not found.fits("  if (x) }")
@@ -147,18 +143,20 @@ def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
 def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = syntax_of(FILE)
-    assert found.at(AT) is not None
+    broken = "    x = f(\n)("
+    assert SyntaxAt(syntax_of(FILE), AT).fitting(broken) == ""
     monkeypatch.setattr(tree_module, "MOST_S", -1.0)
     long = FILE * 40  # it is asked about the time now and then only
     late = syntax_of(long)
-    assert [late.at(0) for _ in range(N_LATE)] == [None] * N_LATE
+    for _ in range(N_LATE):
+        assert SyntaxAt(late, AT).fitting(broken) == broken
     monkeypatch.setattr(tree_module, "MOST_S", 10.0)
-    assert late.at(0) is None
-    assert syntax_of(long).at(0) is not None, "another document is none the worse"
-    assert parse(late._parser, FILE) is not None, "nor is the parser"
+    assert SyntaxAt(late, AT).fitting(broken) == broken
+    assert SyntaxAt(syntax_of(long), AT).fitting(broken) == "", "another document is as before"
+    assert parse(late._parser, FILE) is not None, "the parser, too"
 
 
 def test_no_grammar_and_huge_texts_tell_nothing() -> None:
     assert Syntax.of("klingon", FILE) is None
-    assert syntax_of("x = 1\n" * (MOST_BYTES // 6 + 1)).at(0) is None
+    huge = syntax_of("x = 1\n" * (MOST_BYTES // 6 + 1))
+    assert SyntaxAt(huge, 0).fitting("(") == "("

@@ -124,10 +124,10 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     size = (folder / "model.safetensors").stat().st_size
     card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big")
     (folder / "card.toml").write_text(card_toml(card))
-    assert report._card_again(report.Place(folder, tmp_path)) == card
+    assert report.card_of(report.Place(folder, tmp_path), []) == card
     alone = replace(card, grown_from="", teacher="")
     (folder / "card.toml").write_text(card_toml(alone))
-    assert report._card_again(report.Place(folder, tmp_path)) == alone
+    assert report.card_of(report.Place(folder, tmp_path), []) == alone
 
 
 def test_losses_by_position_are_those_of_cold_reads(

@@ -106,7 +106,7 @@ def test_a_teacher_is_learnt_from(
     tokens, targets = _batch(3, 140)
     positions = torch.arange(140)
     weights = {name: weight.detach() for name, weight in teacher.weights.items()}
-    taught_by = Teacher(wide, weights, share)
+    taught_by = Teacher("wide", wide, weights, share)
     plain, _ = _plain(model, tokens, targets, positions)
     if n_processes == 1:  # a worker has the types that the module has; bf16 rounds there
         for module in (decoder, steps):
