@@ -248,9 +248,14 @@ class Session:
         return True
 
     def refresh_some(self, limit: int) -> bool:
-        """Makes some more tokens fresh; whether there was work. Generated tokens stay as they are."""
+        """Makes some more tokens fresh; whether there was work. Generated tokens stay as they are.
+
+        First the syntax is followed, which the next completion would have to do.
+        """
         if not self.has_cursor or self.n_pending:
             return False
+        if self.syntax and self.syntax.follow():
+            return True
         return self._full.sequence.refresh(limit, before=self._full.n_own_tokens) > 0
 
     def complete(

@@ -14,6 +14,7 @@ from warmline_engine.completion import CUT
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import Session
+from warmline_engine.syntax import tree
 from warmline_engine.syntax.tree import SyntaxAt
 
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
@@ -123,6 +124,22 @@ def test_what_fits_of_an_answer_is_offered(model: LoadedModel) -> None:
         session.edit(offset, offset, found.text)
         session.check()
     assert n_cut > 0
+
+
+def test_the_syntax_is_followed_when_nothing_else_is_to_do(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(model, WHOLE, 40, 4096, language="python")
+    assert session.syntax is not None
+    parsed: list[int] = []
+    real = tree.parse
+    monkeypatch.setattr(tree, "parse", lambda *a: parsed.append(len(a[1])) or real(*a))
+    finish(session)
+    while session.refresh_some(512):
+        pass
+    assert parsed == [len(WHOLE)]
+    assert SyntaxAt(session.syntax, 40).fits("")
+    assert parsed == [len(WHOLE)] * 2, "with what is offered; the text itself was parsed before"
 
 
 def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> None:
