@@ -3,6 +3,9 @@
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
 """
 
+# pyright: reportPrivateImportUsage=false
+# operations on lists have no other name; PyTorch's own optimizers are made of them
+
 from __future__ import annotations
 
 import torch
@@ -40,19 +43,20 @@ class Optimizer:
             self._adam(name, step, scale * other_rate)
 
     def _muon(self, names: list[str], rate: float) -> None:
-        updates: list[Tensor] = []
-        for name in names:
-            gradient, momentum = self._weights[name].grad, self.state[f"momentum/{name}"]
-            assert gradient is not None, name
-            momentum.lerp_(gradient, 0.05)
-            updates.append(gradient.lerp(momentum, 0.95))
-            self._weights[name].grad = None
+        weights: list[Tensor] = [self._weights[name] for name in names]
+        momenta = [self.state[f"momentum/{name}"] for name in names]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        assert len(gradients) == len(names), names
+        # lists at once: a GPU does each of these operations faster than it is asked for
+        torch._foreach_lerp_(momenta, gradients, 0.05)
+        updates = torch._foreach_lerp(gradients, momenta, 0.95)
         n_rows, n_columns = updates[0].shape
-        turned = _orthogonal(torch.stack(updates))
+        turned = _orthogonal(torch.stack(updates)).unbind(0)
         gain = max(1.0, n_rows / n_columns) ** 0.5
-        for name, update in zip(names, turned, strict=True):
-            weight = self._weights[name]
-            weight.mul_(1 - rate * 0.05).add_(update, alpha=-rate * gain)
+        torch._foreach_mul_(weights, 1 - rate * 0.05)
+        torch._foreach_add_(weights, turned, alpha=-rate * gain)
+        for weight in weights:
+            weight.grad = None
 
     def _adam(self, name: str, step: int, rate: float) -> None:
         weight = self._weights[name]

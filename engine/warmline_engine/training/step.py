@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -155,9 +156,13 @@ class Pieces:
     ) -> None:
         self._shape, self._weights, self._piece = shape, weights, piece
         self._type = working_type(weights[EMBEDDING].device)
-        self._layers: Callable[..., Tensor] = (
-            torch.compile(_layers, dynamic=False) if is_compiled else _layers
-        )
+        self._layers: Callable[..., Tensor] = _layers
+        if is_compiled and weights[EMBEDDING].is_cuda:
+            # one layer: compiling all would take half a minute a shape from a time that is lent, to save calls which
+            # a GPU does not wait for
+            self._layers = partial(_layers, layer=torch.compile(_layer, dynamic=False))
+        elif is_compiled:
+            self._layers = torch.compile(_layers, dynamic=False)
         self._head = torch.compile(_head, dynamic=False) if is_compiled else _head
         # made at once on the device of the weights: a compiled function takes them as they are
         self._turns = _turns(shape, weights[EMBEDDING].device)
@@ -274,6 +279,27 @@ def _turns(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
     return angles.cos().to(device), angles.sin().to(device)
 
 
+def _layer(
+    x: Tensor,
+    qkv: Tensor,
+    out: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    before: Tensor,
+    behind: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    shape: Shape,
+) -> Tensor:
+    size = shape.head_size
+    n_query, n_key = shape.n_heads * size, shape.n_kv_heads * size
+    joined = F.linear(norm(x, before), qkv)
+    q, k, v = (part.unflatten(-1, (-1, size)) for part in joined.split((n_query, n_key, n_key), -1))
+    x = x + F.linear(_attend(turn(q, cos, sin), turn(k, cos, sin), v), out)
+    gate, up = F.linear(norm(x, behind), gate_up).chunk(2, -1)
+    return x + F.linear(F.silu(gate) * up, down)
+
+
 def _layers(
     x: Tensor,
     qkv: Tensor,
@@ -286,21 +312,12 @@ def _layers(
     cos: Tensor,
     sin: Tensor,
     shape: Shape,
+    layer: Callable[..., Tensor] = _layer,
 ) -> Tensor:
     """Embeddings to normalised outputs. Shapes: x [B, T, width] → the same; weights [layers, ...]."""
-    size = shape.head_size
-    n_query, n_key = shape.n_heads * size, shape.n_kv_heads * size
     stacks = (qkv, out, gate_up, down, before, behind)
-    for w_qkv, w_out, w_gate_up, w_down, n_before, n_behind in zip(
-        *(stack.unbind(0) for stack in stacks), strict=True
-    ):
-        joined = F.linear(norm(x, n_before), w_qkv)
-        q, k, v = (
-            part.unflatten(-1, (-1, size)) for part in joined.split((n_query, n_key, n_key), -1)
-        )
-        x = x + F.linear(_attend(turn(q, cos, sin), turn(k, cos, sin), v), w_out)
-        gate, up = F.linear(norm(x, n_behind), w_gate_up).chunk(2, -1)
-        x = x + F.linear(F.silu(gate) * up, w_down)
+    for weights in zip(*(stack.unbind(0) for stack in stacks), strict=True):
+        x = layer(x, *weights, cos, sin, shape)
     return norm(x, last)
 
 

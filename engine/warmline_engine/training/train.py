@@ -37,12 +37,12 @@ from .decoder import SHAPE_KEYS, Decoder, Shape
 from .grow import grown
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
-from .samples import IGNORED, Documents, Samples
+from .samples import IGNORED, Documents, Samples, SamplesAhead
 from .step import Step, Teacher
 
 MOST_EPOCHS = 3.5  # in the trunk: no file is seen more than four times, decay included
 TEACHER_SHARE = 0.5  # of what is learnt
-GPU_PIECE = 16384  # tokens at once on a GPU
+GPU_PIECE = 65536  # tokens at once on a GPU
 
 
 @dataclass
@@ -81,7 +81,10 @@ class Run:
     def samples(self, sequence: int, seed: int) -> Samples:
         """What is trained on at one sequence length."""
         share = self.config.get("suffix_first", 0.3)
-        return Samples(self.documents, self.tokenizer, sequence, seed, share)
+        samples = Samples(self.documents, self.tokenizer, sequence, seed, share)
+        if self.device.type != "cuda":
+            return samples
+        return SamplesAhead(samples, max(1, len(os.sched_getaffinity(0)) - 1))
 
     @property
     def storage(self) -> Scheme | None:

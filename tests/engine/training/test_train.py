@@ -20,7 +20,7 @@ from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.quantization import Scheme, rounded
 from warmline_engine.training import checkpoints, corpus, ngram, samples, tokenizer, train
-from warmline_engine.training.samples import Documents, Samples, cut_middle
+from warmline_engine.training.samples import Documents, Samples, SamplesAhead, cut_middle
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -239,6 +239,18 @@ def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     assert not bool((targets == pad).any())
     assert tokens.shape == (4, 64)
     assert bool((targets == samples.IGNORED).any())
+
+
+def test_batches_made_ahead_are_the_same(work: Path) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    plain = Samples(own.documents, own.tokenizer, 64, 3)
+    ahead = SamplesAhead(plain, 2)
+    epoch = plain.n_per_epoch // 4
+    # into the next epoch, another place, another size
+    for number, size in [*((k, 4) for k in range(epoch + 3)), (1, 4), (2, 4), (3, 2)]:
+        for a, b in zip(ahead.batch(number, size), plain.batch(number, size), strict=True):
+            assert torch.equal(a, b)
+    assert torch.equal(ahead.positions(3, 900), plain.positions(3, 900))
 
 
 def test_long_sequences_hold_short_windows_too(work: Path) -> None:
