@@ -1,24 +1,39 @@
 """The kernels in Triton, with the signatures of their twins in `reference`.
 
-A key is turned as it is loaded, by how far it stands from where it was rotated for; so nothing is
-derived anew when a thousand keys shift. Unverified until `make gpu-check` has run on a GPU; in
-Triton's interpreter they are tested against the twins.
+Rows of a tile are queries and the heads that share a kv head, so that keys and values are read once for all
+of them. The slots are split among programs, since one query has too few rows to fill a GPU; a second kernel
+combines what the splits found. A key is turned as it is loaded, by how far it stands from where it was
+rotated for; so nothing is derived anew when a thousand keys shift. Unverified until `make gpu-check` has run
+on a GPU; in Triton's interpreter they are tested against the twins.
 """
 
-# pyright: reportArgumentType=false, reportCallIssue=false
-# a kernel's constexpr parameters are given plain numbers, which triton's types do not say
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# pyright: reportPossiblyUnboundVariable=false
+# a kernel's constexpr parameters are given plain numbers, which triton's types do not say, nor that a
+# reduction of one tensor is one; and what is loaded under a constexpr is used under the same
 
 from __future__ import annotations
+
+import functools
+import math
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .view import View
+from .view import UNSEEN, View
 
 BLOCK_SLOTS = 64
-LEAST = -1.0e30  # below any score; finite, so that a block without a seen key makes no NaN
+MOST_ROWS = 64  # of a tile
+MOST_SPLITS = 64  # the second kernel holds all splits of a row at once
+ROTATED_SLOTS = 32  # of a program
+PROGRAMS_A_PROCESSOR = 2  # what one waits for, another computes
+PROCESSORS = 132  # of an H100; for the interpreter
+LEAST_SCORE = tl.constexpr(
+    -1.0e30
+)  # below any score; finite, so that a block without a seen key makes no NaN
+UNSEEN_AT = tl.constexpr(UNSEEN)  # a kernel reads no plain global
 
 
 @triton.jit
@@ -28,18 +43,22 @@ def _turned(low, high, offsets, frequencies):
     return low * cos - high * sin, high * cos + low * sin
 
 
-@triton.jit
+# sizes that differ from step to step: a kernel compiled for a multiple of 16 would be compiled again
+@triton.jit(do_not_specialize=["n_rows", "n_slots", "n_splits", "split_slots"])
 def _attention(  # noqa: PLR0915 - one kernel is one function
-    queries, keys, values, out,
-    query_positions, key_positions, rotated_at, frequencies, key_spans, seen_spans,
-    n_slots, scale, factor, window,
-    queries_t, queries_h, keys_h, keys_s, values_h, values_s, out_t, out_h,
+    queries, keys, values, greatests, totals, sums,
+    query_positions, cosines, sines, key_positions, rotated_at, frequencies, key_spans, seen_spans,
+    n_rows, n_slots, n_splits, split_slots, scale, window,
+    queries_t, queries_h, keys_h, keys_s, values_h, values_s,
     shared: tl.constexpr, half: tl.constexpr, head_size: tl.constexpr,
-    HALF: tl.constexpr, REST: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
-    HAS_SPANS: tl.constexpr, HAS_WINDOW: tl.constexpr,
+    ROWS: tl.constexpr, HALF: tl.constexpr, REST: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
+    HAS_REST: tl.constexpr, HAS_SPANS: tl.constexpr, HAS_WINDOW: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    t, head = tl.program_id(0), tl.program_id(1)
-    kv_head = head // shared
+    tile, split, kv_head = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    kind = keys.dtype.element_ty
+    rows = tile * ROWS + tl.arange(0, ROWS)
+    is_row = rows < n_rows
+    t = (rows // shared).to(tl.int64)
     pairs = tl.arange(0, HALF)  # [HALF] of the rotated dimensions
     is_pair = pairs < half
     others = tl.arange(0, REST)  # [REST] of the dimensions that are not rotated
@@ -47,68 +66,114 @@ def _attention(  # noqa: PLR0915 - one kernel is one function
     dims = tl.arange(0, SIZE)
     is_dim = dims < head_size
 
-    query = queries + t * queries_t + head * queries_h
-    q_low = tl.load(query + pairs, mask=is_pair, other=0.0).to(tl.float32)
-    q_high = tl.load(query + half + pairs, mask=is_pair, other=0.0).to(tl.float32)
-    q_rest = tl.load(query + 2 * half + others, mask=is_other, other=0.0).to(tl.float32)
-    frequency = tl.load(frequencies + pairs, mask=is_pair, other=0.0)
-    position = tl.load(query_positions + t)
-    angle = position.to(tl.float32) * frequency
-    cos, sin = tl.cos(angle) * factor, tl.sin(angle) * factor
+    query = queries + (t * queries_t + (kv_head * shared + rows % shared) * queries_h)[:, None]
+    row_pairs = is_row[:, None] & is_pair[None, :]
+    q_low = tl.load(query + pairs[None, :], mask=row_pairs, other=0.0).to(tl.float32)
+    q_high = tl.load(query + half + pairs[None, :], mask=row_pairs, other=0.0).to(tl.float32)
+    at = t[:, None] * half + pairs[None, :]
+    cos = tl.load(cosines + at, mask=row_pairs, other=0.0)
+    sin = tl.load(sines + at, mask=row_pairs, other=0.0)
     q_low, q_high = q_low * cos - q_high * sin, q_high * cos + q_low * sin
+    q_low, q_high = q_low.to(kind).to(FACTOR), q_high.to(kind).to(FACTOR)
+    if HAS_REST:
+        row_others = is_row[:, None] & is_other[None, :]
+        q_rest = tl.load(query + 2 * half + others[None, :], mask=row_others, other=0.0).to(FACTOR)
+    frequency = tl.load(frequencies + pairs, mask=is_pair, other=0.0)
+    position = tl.load(query_positions + t, mask=is_row, other=0).to(tl.int32)
+    if HAS_SPANS:
+        allowed = tl.load(seen_spans + t, mask=is_row, other=0)
 
-    greatest = tl.full((1,), LEAST, tl.float32)
-    total = tl.zeros((1,), tl.float32)
-    gathered = tl.zeros((SIZE,), tl.float32)
-    for start in range(0, n_slots, BLOCK):
+    greatest = tl.full((ROWS,), LEAST_SCORE, tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    gathered = tl.zeros((ROWS, SIZE), tl.float32)
+    first = split * split_slots
+    last = tl.minimum(first + split_slots, n_slots)
+    for start in range(first, last, BLOCK):
         slots = start + tl.arange(0, BLOCK)
-        is_slot = slots < n_slots
-        key_position = tl.load(key_positions + slots, mask=is_slot, other=1 << 30)
-        turned_at = tl.load(rotated_at + slots, mask=is_slot, other=0)
-        seen = is_slot & (key_position <= position)
+        is_slot = slots < last
+        # keys and values are loaded whether they are seen or not: to wait for the positions takes longer
+        key = keys + kv_head * keys_h + (slots.to(tl.int64) * keys_s)[:, None]
+        slot_pairs = is_slot[:, None] & is_pair[None, :]
+        low = tl.load(key + pairs[None, :], mask=slot_pairs, other=0.0)
+        high = tl.load(key + half + pairs[None, :], mask=slot_pairs, other=0.0)
+        key_position = tl.load(key_positions + slots, mask=is_slot, other=UNSEEN_AT).to(tl.int32)
+        turned_at = tl.load(rotated_at + slots, mask=is_slot, other=0).to(tl.int32)
+        offsets = tl.where(key_position < UNSEEN_AT, key_position - turned_at, 0)
+        # sines cost more than the products, and mostly no key has moved
+        if tl.max(tl.abs(offsets), 0) > 0:
+            turned_low, turned_high = _turned(
+                low.to(tl.float32), high.to(tl.float32), offsets, frequency
+            )
+            low, high = turned_low.to(kind), turned_high.to(kind)
+        scores = tl.dot(q_low, tl.trans(low.to(FACTOR)), input_precision="ieee")
+        scores = tl.dot(q_high, tl.trans(high.to(FACTOR)), acc=scores, input_precision="ieee")
+        if HAS_REST:
+            slot_others = is_slot[:, None] & is_other[None, :]
+            rest = tl.load(key + 2 * half + others[None, :], mask=slot_others, other=0.0)
+            scores = tl.dot(q_rest, tl.trans(rest.to(FACTOR)), acc=scores, input_precision="ieee")
+        seen = key_position[None, :] <= position[:, None]
         if HAS_WINDOW:
-            seen = seen & (position - key_position < window)
+            seen = seen & (position[:, None] - key_position[None, :] < window)
         if HAS_SPANS:
             span = tl.load(key_spans + slots, mask=is_slot, other=0)
-            allowed = tl.load(seen_spans + t)
-            seen = seen & (((allowed >> span) & 1) == 1)
-        row = keys + kv_head * keys_h + slots[:, None] * keys_s
-        here = seen[:, None]
-        low = tl.load(row + pairs[None, :], mask=here & is_pair[None, :], other=0.0)
-        high = tl.load(row + half + pairs[None, :], mask=here & is_pair[None, :], other=0.0)
-        low, high = _turned(
-            low.to(tl.float32), high.to(tl.float32), key_position - turned_at, frequency
+            seen = seen & (((allowed[:, None] >> span[None, :]) & 1) == 1)
+        scores = tl.where(seen, scores * scale, LEAST_SCORE)
+        new_greatest = tl.maximum(greatest, tl.max(scores, 1))
+        weights = tl.where(seen, tl.exp2(scores - new_greatest[:, None]), 0.0)
+        shrink = tl.exp2(greatest - new_greatest)
+        total = total * shrink + tl.sum(weights, 1)
+        value = (
+            values + kv_head * values_h + (slots.to(tl.int64) * values_s)[:, None] + dims[None, :]
         )
-        rest = tl.load(row + 2 * half + others[None, :], mask=here & is_other[None, :], other=0.0)
-        scores = tl.sum(low * q_low[None, :], 1) + tl.sum(high * q_high[None, :], 1)
-        scores += tl.sum(rest.to(tl.float32) * q_rest[None, :], 1)
-        scores = tl.where(seen, scores * scale, LEAST)
-        new_greatest = tl.maximum(greatest, tl.max(scores, 0))
-        weights = tl.where(seen, tl.exp(scores - new_greatest), 0.0)
-        shrink = tl.exp(greatest - new_greatest)
-        value = values + kv_head * values_h + slots[:, None] * values_s + dims[None, :]
-        v = tl.load(value, mask=here & is_dim[None, :], other=0.0).to(tl.float32)
-        gathered = gathered * shrink + tl.sum(weights[:, None] * v, 0)
-        total = total * shrink + tl.sum(weights, 0)
+        v = tl.load(value, mask=is_slot[:, None] & is_dim[None, :], other=0.0)
+        gathered = tl.dot(
+            weights.to(kind).to(FACTOR), v.to(FACTOR), acc=gathered * shrink[:, None],
+            input_precision="ieee",
+        )  # fmt: skip
         greatest = new_greatest
-    gathered = tl.where(total > 0, gathered / tl.where(total > 0, total, 1.0), 0.0)
-    place = out + t * out_t + head * out_h + dims
-    tl.store(place, gathered.to(out.dtype.element_ty), mask=is_dim)
+    place = (kv_head * n_rows + rows) * n_splits + split
+    tl.store(greatests + place, greatest, mask=is_row)
+    tl.store(totals + place, total, mask=is_row)
+    tl.store(sums + place[:, None] * SIZE + dims[None, :], gathered, mask=is_row[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows", "n_splits"])
+def _combine(
+    greatests, totals, sums, out, n_rows, n_splits, out_t, out_h,
+    shared: tl.constexpr, head_size: tl.constexpr, SIZE: tl.constexpr, SPLITS: tl.constexpr,
+):  # fmt: skip
+    row, kv_head = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    splits, dims = tl.arange(0, SPLITS), tl.arange(0, SIZE)
+    is_split = splits < n_splits
+    place = (kv_head * n_rows + row) * n_splits + splits
+    greatest = tl.load(greatests + place, mask=is_split, other=LEAST_SCORE)
+    total = tl.load(totals + place, mask=is_split, other=0.0)
+    found = tl.load(sums + place[:, None] * SIZE + dims[None, :], mask=is_split[:, None], other=0.0)
+    share = tl.exp2(greatest - tl.max(greatest, 0))
+    all_of_it = tl.sum(total * share, 0)
+    gathered = tl.sum(found * share[:, None], 0) / tl.where(all_of_it > 0, all_of_it, 1.0)
+    head = kv_head * shared + row % shared
+    target = out + (row // shared).to(tl.int64) * out_t + head * out_h + dims
+    tl.store(target, gathered.to(out.dtype.element_ty), mask=dims < head_size)
+
+
+@triton.jit(do_not_specialize=["n_slots"])
 def _rotate(
     unrotated, rotated, slots, cosines, sines,
     unrotated_l, unrotated_h, unrotated_s, rotated_l, rotated_h, rotated_s,
-    n_kv_heads, half: tl.constexpr, head_size: tl.constexpr, HALF: tl.constexpr, REST: tl.constexpr,
+    n_slots, n_kv_heads, half: tl.constexpr, head_size: tl.constexpr,
+    HALF: tl.constexpr, REST: tl.constexpr, BLOCK: tl.constexpr, HAS_REST: tl.constexpr,
 ):  # fmt: skip
-    k, which = tl.program_id(0), tl.program_id(1)
+    which = tl.program_id(1).to(tl.int64)
     layer, head = which // n_kv_heads, which % n_kv_heads
-    slot = tl.load(slots + k)
-    pairs, others = tl.arange(0, HALF), tl.arange(0, REST)
-    is_pair, is_other = pairs < half, others < head_size - 2 * half
-    cos = tl.load(cosines + k * half + pairs, mask=is_pair, other=0.0)
-    sin = tl.load(sines + k * half + pairs, mask=is_pair, other=0.0)
+    k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_slot = k < n_slots
+    slot = tl.load(slots + k, mask=is_slot, other=0).to(tl.int64)[:, None]
+    pairs, others = tl.arange(0, HALF)[None, :], tl.arange(0, REST)[None, :]
+    is_pair = is_slot[:, None] & (pairs < half)
+    at = k.to(tl.int64)[:, None] * half + pairs
+    cos = tl.load(cosines + at, mask=is_pair, other=0.0)
+    sin = tl.load(sines + at, mask=is_pair, other=0.0)
     source = unrotated + layer * unrotated_l + head * unrotated_h + slot * unrotated_s
     target = rotated + layer * rotated_l + head * rotated_h + slot * rotated_s
     low = tl.load(source + pairs, mask=is_pair, other=0.0).to(tl.float32)
@@ -116,14 +181,16 @@ def _rotate(
     kind = rotated.dtype.element_ty
     tl.store(target + pairs, (low * cos - high * sin).to(kind), mask=is_pair)
     tl.store(target + half + pairs, (high * cos + low * sin).to(kind), mask=is_pair)
-    rest = tl.load(source + 2 * half + others, mask=is_other, other=0.0)
-    tl.store(target + 2 * half + others, rest, mask=is_other)
+    if HAS_REST:
+        is_other = is_slot[:, None] & (others < head_size - 2 * half)
+        rest = tl.load(source + 2 * half + others, mask=is_other, other=0.0)
+        tl.store(target + 2 * half + others, rest, mask=is_other)
 
 
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
 ) -> Tensor:
-    """As `reference.attention`.
+    """As `reference.attention`. What lies in a slot that nobody sees must be finite.
 
     Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
     """
@@ -135,22 +202,68 @@ def attention(
     keys = keys if keys.stride(2) == 1 else keys.contiguous()
     values = values if values.stride(2) == 1 else values.contiguous()
     out = torch.empty_like(queries, memory_format=torch.contiguous_format)
+    if n_queries == 0:
+        return out
+    shared = n_heads // n_kv_heads
+    n_rows = n_queries * shared
+    tile_rows = min(MOST_ROWS, _padded(n_rows))
+    n_tiles = triton.cdiv(n_rows, tile_rows)
+    n_splits, split_slots = _split(n_slots, n_tiles * n_kv_heads, _n_processors(queries.device))
+    size = _padded(head_size)
+    found = torch.empty(
+        n_kv_heads * n_rows * n_splits * (size + 2), dtype=torch.float32, device=queries.device
+    )
+    sums, greatests, totals = found.split(
+        [n_kv_heads * n_rows * n_splits * part for part in (size, 1, 1)]
+    )
+    cos, sin = view.own_angles
     has_spans = view.key_spans is not None and view.seen_spans is not None
     nothing = view.key_positions
-    _attention[(n_queries, n_heads)](
-        queries, keys, values, out,
-        view.query_positions, view.key_positions, view.rotated_at, view.inverse_frequencies,
+    _attention[(n_tiles, n_splits, n_kv_heads)](
+        queries, keys, values, greatests, totals, sums,
+        view.query_positions, cos, sin, view.key_positions, view.rotated_at, view.inverse_frequencies,
         view.key_spans if has_spans else nothing, view.seen_spans if has_spans else nothing,
-        n_slots, view.scale, view.attention_factor, window or 0,
+        n_rows, n_slots, n_splits, split_slots, view.scale * math.log2(math.e), window or 0,
         queries.stride(0), queries.stride(1), keys.stride(0), keys.stride(1),
-        values.stride(0), values.stride(1), out.stride(0), out.stride(1),
-        shared=n_heads // n_kv_heads, half=half, head_size=head_size,
-        HALF=triton.next_power_of_2(half),
-        REST=triton.next_power_of_2(max(1, head_size - 2 * half)),
-        SIZE=triton.next_power_of_2(head_size), BLOCK=BLOCK_SLOTS,
-        HAS_SPANS=has_spans, HAS_WINDOW=window is not None,
+        values.stride(0), values.stride(1),
+        shared=shared, half=half, head_size=head_size,
+        ROWS=tile_rows, HALF=_padded(half), REST=_padded(head_size - 2 * half), SIZE=size,
+        BLOCK=BLOCK_SLOTS, HAS_REST=2 * half < head_size, HAS_SPANS=has_spans,
+        HAS_WINDOW=window is not None, FACTOR=_factor(keys), num_warps=4,
+        num_stages=1 if keys.dtype == torch.float32 else 3,
+    )  # fmt: skip
+    _combine[(n_rows, n_kv_heads)](
+        greatests, totals, sums, out, n_rows, n_splits, out.stride(0), out.stride(1),
+        shared=shared, head_size=head_size, SIZE=size, SPLITS=triton.next_power_of_2(n_splits),
     )  # fmt: skip
     return out
+
+
+def _padded(n: int) -> int:
+    """What a side of a product must be: a power of two, and 16 at least."""
+    return max(16, triton.next_power_of_2(n))
+
+
+def _split(n_slots: int, n_tiles: int, n_processors: int) -> tuple[int, int]:
+    """Into how many splits the slots go, so that all processors have work; and the slots of each."""
+    n_blocks = triton.cdiv(n_slots, BLOCK_SLOTS)
+    wanted = triton.cdiv(n_processors * PROGRAMS_A_PROCESSOR, n_tiles)
+    blocks = triton.cdiv(n_blocks, max(1, min(wanted, MOST_SPLITS, n_blocks)))
+    return max(1, triton.cdiv(n_blocks, max(1, blocks))), blocks * BLOCK_SLOTS
+
+
+@functools.cache
+def _n_processors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return PROCESSORS
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def _factor(numbers: Tensor) -> tl.dtype:
+    """What products are made of. The interpreter makes none of bf16, but of what was rounded to it."""
+    if numbers.dtype == torch.float32 or numbers.device.type == "cpu":
+        return tl.float32
+    return tl.bfloat16 if numbers.dtype == torch.bfloat16 else tl.float16
 
 
 def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: Tensor) -> None:
@@ -163,9 +276,9 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
         return
     n_layers, n_kv_heads, _, head_size = unrotated.shape
     half = cos.shape[-1]
-    _rotate[(len(slots), n_layers * n_kv_heads)](
+    _rotate[(triton.cdiv(len(slots), ROTATED_SLOTS), n_layers * n_kv_heads)](
         unrotated, rotated, slots, cos.contiguous(), sin.contiguous(),
         *unrotated.stride()[:3], *rotated.stride()[:3],
-        n_kv_heads, half=half, head_size=head_size, HALF=triton.next_power_of_2(half),
-        REST=triton.next_power_of_2(max(1, head_size - 2 * half)),
+        len(slots), n_kv_heads, half=half, head_size=head_size, HALF=_padded(half),
+        REST=_padded(head_size - 2 * half), BLOCK=ROTATED_SLOTS, HAS_REST=2 * half < head_size,
     )  # fmt: skip

@@ -71,6 +71,11 @@ class View:
         turned = self.query_positions[None, :] - self.distinct_offsets[:, None]
         return cos_sin(turned[:, :, None], self.inverse_frequencies, self.attention_factor)
 
+    @cached_property
+    def own_angles(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines that turn the queries where no key has moved. Shape: [T, R/2]."""
+        return cos_sin(self.query_positions, self.inverse_frequencies, self.attention_factor)
+
     def mask(self, window: int | None) -> Tensor | None:
         """Which keys each query sees, or None where each sees all. Shape: [T, S] bool."""
         if window not in self._masks:
