@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -131,13 +132,22 @@ def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> li
     return rows
 
 
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--commit", default="", help="what is recorded where git cannot tell")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU here: nothing was checked (--device cpu times the torch twins)")
-    gate = subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False)
+    several = ["-n", "auto"] if importlib.util.find_spec("xdist") else []
+    tests = [sys.executable, "-m", "pytest", "-q", *several, *GATE]
+    gate = subprocess.run(tests, cwd=ROOT, check=False)
     if gate.returncode:
         raise SystemExit("the kernels' tests failed: no times")
     device = torch.device(options.device)
@@ -147,16 +157,9 @@ def main() -> None:
     from warmline_kernels import triton_kernels
 
     rows = measure(triton_kernels, device, torch.bfloat16)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     record = {
         "device": torch.cuda.get_device_name(),
-        "commit": commit.stdout.strip(),
+        "commit": options.commit or _commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rows": [asdict(row) for row in rows],
     }
