@@ -26,6 +26,7 @@ from .view import UNSEEN, View
 
 BLOCK_SLOTS = 64
 MOST_ROWS = 64  # of a tile
+MOST_EXACT_ROWS = 16  # in float32, whose products no tensor core makes: registers would not suffice
 MOST_SPLITS = 64  # the second kernel holds all splits of a row at once
 ROTATED_SLOTS = 32  # of a program
 PROGRAMS_A_PROCESSOR = 2  # what one waits for, another computes
@@ -206,7 +207,8 @@ def attention(
         return out
     shared = n_heads // n_kv_heads
     n_rows = n_queries * shared
-    tile_rows = min(MOST_ROWS, _padded(n_rows))
+    is_exact = keys.dtype == torch.float32
+    tile_rows = min(MOST_EXACT_ROWS if is_exact else MOST_ROWS, _padded(n_rows))
     n_tiles = triton.cdiv(n_rows, tile_rows)
     n_splits, split_slots = _split(n_slots, n_tiles * n_kv_heads, _n_processors(queries.device))
     size = _padded(head_size)
@@ -229,8 +231,10 @@ def attention(
         shared=shared, half=half, head_size=head_size,
         ROWS=tile_rows, HALF=_padded(half), REST=_padded(head_size - 2 * half), SIZE=size,
         BLOCK=BLOCK_SLOTS, HAS_REST=2 * half < head_size, HAS_SPANS=has_spans,
-        HAS_WINDOW=window is not None, FACTOR=_factor(keys), num_warps=4,
-        num_stages=1 if keys.dtype == torch.float32 else 3,
+        HAS_WINDOW=window is not None, FACTOR=_factor(keys),
+        # a large tile does not fit into the registers of 4
+        num_warps=4 if tile_rows * size <= MOST_ROWS * 64 and not is_exact else 8,
+        num_stages=1 if is_exact else 3,
     )  # fmt: skip
     _combine[(n_rows, n_kv_heads)](
         greatests, totals, sums, out, n_rows, n_splits, out.stride(0), out.stride(1),

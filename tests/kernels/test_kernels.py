@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # float32 sums in another order; bf16 keeps 8 bits, and the twin rounds its weights where Triton does not
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
+RULES = (EVERY_SPAN, 0b101, 0b110)  # of the queries, in turn
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +82,7 @@ def make(
         attention_factor=1.25,
         scale=head_size**-0.5,
         key_spans=torch.randint(0, 3, (n_slots,), generator=random).to(DEVICE) if spans else None,
-        seen_spans=torch.tensor([EVERY_SPAN, 0b101, 0b110][:n_queries]).to(DEVICE)
-        if spans
-        else None,
+        seen_spans=torch.tensor(RULES).repeat(n_queries)[:n_queries].to(DEVICE) if spans else None,
     )
     return Case(queries.to(DEVICE, dtype), keys.to(DEVICE, dtype), values.to(DEVICE, dtype), view)
 
@@ -169,13 +169,68 @@ def test_attention_in_bf16_is_near_that_in_double_precision(
     )
 
 
+# shapes of a model: a tile of few rows or several of many, and many slots
+LARGE_CASES = {
+    "1000 slots": {"n_queries": 1, "n_slots": 1000, "n_offsets": 2},
+    "decoding": {
+        "n_queries": 1,
+        "n_slots": 1000,
+        "heads": (14, 2),
+        "head_size": 64,
+        "rotary_size": 64,
+    },
+    "a draft": {"n_queries": 9, "n_slots": 300, "heads": (14, 2), "n_offsets": 2, "spans": True},
+    "reading": {
+        "n_queries": 20,
+        "n_slots": 150,
+        "heads": (14, 2),
+        "head_size": 32,
+        "rotary_size": 32,
+    },
+    "reading by a rule": {
+        "n_queries": 33,
+        "n_slots": 130,
+        "heads": (6, 2),
+        "n_offsets": 3,
+        "spans": True,
+    },
+    "a large head": {
+        "n_queries": 17,
+        "n_slots": 65,
+        "heads": (8, 2),
+        "head_size": 128,
+        "rotary_size": 128,
+    },
+    "half rotary": {
+        "n_queries": 5,
+        "n_slots": 150,
+        "head_size": 64,
+        "rotary_size": 32,
+        "n_offsets": 2,
+    },
+}
+
+
+def allow_processors(n_processors: int, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The Triton kernels as they run on so many: with one, a split has many blocks, with 132 each has one."""
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    monkeypatch.setattr(triton_kernels, "_n_processors", lambda _: n_processors)
+    return triton_kernels
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
 @pytest.mark.parametrize("window", [None, 9])
-@pytest.mark.parametrize("name", [*CASES, "1000 slots"])
-def test_triton_attention_is_the_twin(name: str, window: int | None, dtype: torch.dtype) -> None:
-    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
-    options = CASES.get(name, {"n_queries": 1, "n_slots": 1000, "n_offsets": 2})
-    case = make(**options, dtype=dtype)
+@pytest.mark.parametrize("n_processors", [1, 132])
+@pytest.mark.parametrize("name", [*CASES, *LARGE_CASES])
+def test_triton_attention_is_the_twin(
+    name: str,
+    n_processors: int,
+    window: int | None,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    triton_kernels = allow_processors(n_processors, monkeypatch)
+    case = make(**{**CASES, **LARGE_CASES}[name], dtype=dtype)
     arguments = (case.queries, case.keys, case.values, case.view, window)
     torch.testing.assert_close(
         triton_kernels.attention(*arguments).float(),
@@ -183,6 +238,54 @@ def test_triton_attention_is_the_twin(name: str, window: int | None, dtype: torc
         atol=TOLERANCE[dtype],
         rtol=TOLERANCE[dtype],
     )
+
+
+@pytest.mark.parametrize("n_slots", [0, 1, 63, 64, 65, 1000, 4096, 4097, 16000, 100_001])
+@pytest.mark.parametrize("n_tiles", [1, 2, 56, 1000])
+@pytest.mark.parametrize("n_processors", [1, 3, 132])
+def test_splits_hold_all_slots_and_none_is_empty(
+    n_slots: int, n_tiles: int, n_processors: int
+) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    n_splits, split_slots = triton_kernels._split(n_slots, n_tiles, n_processors)
+    assert 1 <= n_splits <= triton_kernels.MOST_SPLITS
+    assert split_slots % triton_kernels.BLOCK_SLOTS == 0
+    assert n_slots <= n_splits * split_slots
+    assert n_slots == 0 or (n_splits - 1) * split_slots < n_slots
+
+
+@pytest.mark.parametrize("n_processors", [1, 132])
+@pytest.mark.parametrize("moved", [64, 65, 127])
+def test_one_moved_key_in_a_block_is_turned(
+    moved: int, n_processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other keys stand where they were rotated for, in its block and in the others."""
+    triton_kernels = allow_processors(n_processors, monkeypatch)
+    case = make(n_queries=5, n_slots=200)
+    at = case.view.rotated_at.clone()
+    at[moved] -= 3000
+    positions = case.view.key_positions.clone()
+    positions[moved] = 0
+    view = dataclasses.replace(case.view, key_positions=positions, rotated_at=at)
+    case.values[:, moved] = 1.0  # not what poisons the slots that nobody sees
+    found = triton_kernels.attention(case.queries, case.keys, case.values, view)
+    expected = reference.attention(case.queries, case.keys, case.values, view)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_processors", [1, 132])
+@pytest.mark.parametrize("seen", [slice(0, 1), slice(100, 101), slice(128, 192)])
+def test_blocks_and_splits_that_nobody_sees_add_nothing(
+    seen: slice, n_processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triton_kernels = allow_processors(n_processors, monkeypatch)
+    case = make(n_queries=20, n_slots=330)
+    positions = torch.full((330,), UNSEEN, device=DEVICE)
+    positions[seen] = torch.arange(seen.stop - seen.start, device=DEVICE)
+    view = dataclasses.replace(case.view, key_positions=positions)
+    found = triton_kernels.attention(case.queries, case.keys, case.values, view)
+    expected = reference.attention(case.queries, case.keys, case.values, view)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_slots", [1, 63, 65])
