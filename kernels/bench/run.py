@@ -2,7 +2,8 @@
 
 `python kernels/bench/run.py` runs the kernels' tests first and prints nothing over a failed test. On a
 GPU the Triton kernels run, and device, commit and date are recorded where the engine looks for them before it
-uses them; `--device cpu` times the torch twins, which are what runs on a CPU.
+uses them; `--device cpu` times the torch twins, which are what runs on a CPU. A GPU's times are its own, with
+nothing in its cache: the launches, which the CPU makes, hide behind other work.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Row:
 
     kernel: str
     milliseconds: float
+    twin_milliseconds: float
     bandwidth: float
     share: float
 
@@ -48,6 +50,7 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._other = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
 
     def milliseconds(self, work: Callable[[], object]) -> float:
         times = [self._once(work) for _ in range(N_WARM_UP + N_RUNS)]
@@ -56,6 +59,8 @@ class Clock:
     def _once(self, work: Callable[[], object]) -> float:
         if self._device.type == "cuda":
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            for _ in range(4):  # keeps the GPU busy until all is launched, and empties its cache
+                self._other.zero_()
             begin.record()
             work()
             end.record()
@@ -95,12 +100,14 @@ def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> li
     print(f"copy: {copied:.0f} GB/s", flush=True)
     rows: list[Row] = []
 
-    def add(name: str, n_bytes: int, work: Callable[[], object]) -> None:
-        milliseconds = clock.milliseconds(work)
+    def add(name: str, n_bytes: int, work: Callable[[ModuleType], object]) -> None:
+        milliseconds = clock.milliseconds(lambda: work(kernels))
+        twin = milliseconds if kernels is reference else clock.milliseconds(lambda: work(reference))
         bandwidth = n_bytes / milliseconds / 1e6
-        rows.append(Row(name, milliseconds, bandwidth, bandwidth / copied))
+        rows.append(Row(name, milliseconds, twin, bandwidth, bandwidth / copied))
         print(
-            f"{name:44} {milliseconds:9.3f} ms {bandwidth:8.1f} GB/s {bandwidth / copied:6.1%} of copy",
+            f"{name:44} {milliseconds:9.3f} ms, the twin {twin:9.3f} ms"
+            f" {bandwidth:8.1f} GB/s {bandwidth / copied:6.1%} of copy",
             flush=True,
         )
 
@@ -113,7 +120,7 @@ def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> li
             queries = torch.randn(n_queries, N_HEADS, HEAD_SIZE, device=device).to(dtype)
             view = make_view(n_queries, n_slots, n_offsets, device)
 
-            def attend() -> object:
+            def attend(kernels: ModuleType) -> object:
                 return kernels.attention(queries, keys, values, view)  # noqa: B023 - timed at once
 
             name = f"attention, {n_queries} queries, {n_slots} slots, {n_offsets} offsets"
@@ -125,27 +132,42 @@ def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> li
         frequencies = (1e6 ** (-torch.arange(0, HEAD_SIZE, 2) / HEAD_SIZE)).to(device)
         cos, sin = cos_sin(torch.arange(n_slots, device=device), frequencies, 1.0)
 
-        def rotate() -> None:
+        def rotate(kernels: ModuleType) -> None:
             kernels.rotate(stored, rotated, slots, cos, sin)  # noqa: B023 - timed at once
 
         add(f"rotate, {n_slots} slots, {N_LAYERS} layers", 2 * stored.nbytes, rotate)
     return rows
 
 
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return said.stdout.strip()
+def checked_out() -> str:
+    """The commit of this checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"git does not tell the commit: give --commit ({error})") from None
+    return found.stdout.strip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--commit", default="", help="what is recorded where git cannot tell")
+    parser.add_argument("--commit", help="what is recorded; git is asked without")
+    parser.add_argument(
+        "--places", type=int, default=500, help="of edits measured last; 0 measures none"
+    )
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no GPU here: nothing was checked (--device cpu times the torch twins)")
-    several = ["-n", "auto"] if importlib.util.find_spec("xdist") else []
+    # asked first: where git cannot tell, nothing should have run in vain
+    commit = (options.commit or checked_out()) if options.device == "cuda" else ""
+    # side by side where that is installed; a plug-in that would warn about it is left out
+    several = ["-n", "auto", "-p", "no:benchmark"] if importlib.util.find_spec("xdist") else []
     tests = [sys.executable, "-m", "pytest", "-q", *several, *GATE]
     gate = subprocess.run(tests, cwd=ROOT, check=False)
     if gate.returncode:
@@ -159,15 +181,18 @@ def main() -> None:
     rows = measure(triton_kernels, device, torch.bfloat16)
     record = {
         "device": torch.cuda.get_device_name(),
-        "commit": options.commit or _commit(),
+        "commit": commit,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rows": [asdict(row) for row in rows],
     }
     VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
+    if options.places == 0:
+        return
     out = ROOT / "tests/bench/results/edits-gpu.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     bench = [sys.executable, "-m", "warmline_engine.bench", "edits", "--device", "cuda"]
-    subprocess.run([*bench, "--out", str(out)], cwd=ROOT, check=True)
+    bench += ["--places", str(options.places), "--out", str(out)]
+    subprocess.run(bench, cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
