@@ -19,14 +19,15 @@ from .judge import BUCKETS, MARGIN, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
-GOAL_LINE = {"small": 10, "base": 20}
+GOAL_LINE = {"small": 10, "base": 25}  # base: 20 where no GPU trained it
 
 
 @dataclass(frozen=True)
 class Card:
     """What the card knows without measuring. A continued run's tokens are a lower bound.
 
-    `grown_from` is the smaller model that the run began with, `teacher` the one it learnt from, if any.
+    `grown_from` is the smaller model that the run began with, `teacher` the one it learnt from, if any; `device` the
+    GPU that trained it, if one did.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Card:
     layout: str
     grown_from: str = ""
     teacher: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,7 @@ def card_toml(card: Card) -> str:
         f'layout = "{card.layout}"\n'
         + (f'grown_from = "{card.grown_from}"\n' if card.grown_from else "")
         + (f'teacher = "{card.teacher}"\n' if card.teacher else "")
+        + (f'device = "{card.device}"\n' if card.device else "")
     )
 
 
@@ -102,17 +105,28 @@ that recall was fitted on are left out. The windows and holes are drawn by fixed
 
 ## How to reproduce
 
-    make corpus              # fetches what training/corpus.toml pins, filters it, makes the tokenizer
-    make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint
-    .venv/bin/python -m warmline_engine.training.train training/{card.name}.toml decay \\
-        --minutes 25 --out engine/warmline_engine/models/{card.name}
-    make report MODEL={card.name}
+{_how(card)}
 
 ## Twenty completions
 
 The first twenty whole-line holes of the measurement above, none left out.
 
 {chr(10).join(_example(filled) for filled in measured.fills["line"][:20])}"""
+
+
+def _how(card: Card) -> str:
+    config, out = f"training/{card.name}.toml", f"engine/warmline_engine/models/{card.name}"
+    teacher = f" --teacher {card.teacher}" if card.teacher else ""
+    train = f".venv/bin/python -m warmline_engine.training.train {config}"
+    if card.device:
+        steps = [f"{train} whole --minutes 6{teacher} \\", f"    --out {out}"]
+    else:
+        steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
+                 f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
+    corpus = (
+        "make corpus   # fetches what training/corpus.toml pins, filters it, makes the tokenizer"
+    )
+    return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
 
 
 def _storage(folder: Path) -> str:
@@ -131,6 +145,8 @@ def _tokens_seen(card: Card) -> str:
         seen = f"It has learnt from what `{card.teacher}` expects, beside the text. {seen}"
     if card.grown_from:
         seen = f"It began with what `{card.grown_from}` had learnt, whose tokens are not counted here. {seen}"
+    if card.device:
+        seen += f" on one {card.device}"
     if not card.is_continued:
         return seen + "."
     return (

@@ -183,8 +183,8 @@ def _decode(content: bytes) -> str | None:
         return None
 
 
-def package_files(package: Package, folder: Path) -> tuple[list[SourceFile], str]:
-    """A package's usable files and its part of NOTICE.
+def package_files(package: Package, folder: Path) -> tuple[list[SourceFile], list[str]]:
+    """A package's usable files and its licence texts.
 
     Raises: ValueError, when the download is not what was pinned or its sources no longer agree.
     """
@@ -197,8 +197,18 @@ def package_files(package: Package, folder: Path) -> tuple[list[SourceFile], str
     origin = f"{package.name}-{package.version}"
     decoded = [(name, _decode(content)) for name, content in sources if not _is_vendored(name)]
     files = [SourceFile(origin, name, text) for name, text in decoded if text is not None]
-    notice = f"{'=' * 80}\n{origin} ({expression})\n\n" + "\n\n".join(dict.fromkeys(texts))
-    return files, notice
+    return files, texts
+
+
+def notice_of(texts_of: dict[str, list[str]]) -> str:
+    """Each licence text once, below all whose text it is: hundreds of packages carry the same ones."""
+    owners: dict[str, list[str]] = {}
+    for title, texts in texts_of.items():
+        for text in dict.fromkeys(text.strip() for text in texts):
+            owners.setdefault(text, []).append(title)
+    return "\n\n".join(
+        f"{'=' * 80}\n" + "\n".join(titles) + f"\n\n{text}" for text, titles in owners.items()
+    )
 
 
 def build(training: Path, work: Path) -> None:
@@ -212,24 +222,24 @@ def build(training: Path, work: Path) -> None:
         "heldout": list(stdlib_files(heldout_modules, want_heldout=True)),
         "train": list(stdlib_files(heldout_modules, want_heldout=False)),
     }
-    notices: list[str] = []
+    psf = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
+    texts_of = {
+        f"Python {PYTHON} standard library (PSF-2.0)": [
+            psf.read_text() if psf.exists() else "PSF-2.0"
+        ]
+    }
     for package in packages:
         print(f"reading {package.name} {package.version}", flush=True)
-        files, notice = package_files(package, work / "wheels")
+        files, texts = package_files(package, work / "wheels")
         groups[package.role] += files
         if package.role == "train":
-            notices.append(notice)
+            texts_of[f"{package.name}-{package.version} ({package.licence})"] = texts
     forbidden: set[int] = set()
     for file in groups["heldout"]:
         forbidden |= filters.shingles(file.text)
     counts = {name: _write(work / f"{name}.jsonl", files, set() if name == "heldout" else forbidden)
               for name, files in groups.items()}  # fmt: skip
-    psf = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
-    python_licence = psf.read_text() if psf.exists() else "PSF-2.0"
-    (work / "NOTICE").write_text(
-        f"{'=' * 80}\nPython {PYTHON} standard library (PSF-2.0)\n\n{python_licence}\n\n"
-        + "\n\n".join(notices)
-    )
+    (work / "NOTICE").write_text(notice_of(texts_of) + "\n")
     write_hashes(work)
     for name, (n_files, n_characters) in counts.items():
         print(f"{name}: {n_files} files, {n_characters / 1e6:.1f} million characters")

@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--middles", type=int, default=1500)
     options = parser.parse_args()
-    model = load(options.name, "cpu", "float32")
+    model = load(options.name, "cpu")
     with (options.work / "corpus/heldout.jsonl").open() as lines:
         records = [json.loads(line) for line in lines]
     texts = {

@@ -247,8 +247,8 @@ class Judge:
 
 @cache
 def judge_of(folder: Path, heldout: Path, for_fitting: bool = False) -> Judge:
-    """The judge of a model in float32 on a half of the held-out files; one for each process."""
-    return Judge(load(str(folder), "cpu", "float32"), read_heldout(heldout, for_fitting))
+    """The judge of a model, as the engine serves it, on a half of the held-out files; one for each process."""
+    return Judge(load(str(folder), "cpu"), read_heldout(heldout, for_fitting))
 
 
 def fill_one(folder: Path, heldout: Path, for_fitting: bool, hole: Hole) -> Filled:

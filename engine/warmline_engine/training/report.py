@@ -99,7 +99,7 @@ def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
     said = tomllib.loads(path.read_text()) if path.exists() else {}
     newest = checkpoints.newest(place.run) if records else None
     counters = checkpoints.read_counters(newest) if newest else checkpoints.Counters()
-    teachers = [record["teacher"] for record in records if "teacher" in record]
+    newest_record = records[-1] if records else said
     return Card(
         folder.name,
         records[-1]["tokens"] if records else said["tokens_seen"],
@@ -108,7 +108,8 @@ def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
         sum(path.stat().st_size for path in weight_files(folder)),
         read_card(folder).layout,
         counters.grown_from or said.get("grown_from", ""),
-        teachers[-1] if teachers else said.get("teacher", ""),
+        newest_record.get("teacher", ""),
+        newest_record.get("device", ""),
     )
 
 
@@ -127,7 +128,7 @@ def measure(place: Place, extent: Extent) -> Measured:
     files = read_heldout(place.heldout)
     windows = choose_windows(files, extent.n_windows)
     holes = [hole for kind in KINDS for hole in choose_holes(files, kind, extent.n_holes)]
-    model = load(str(place.folder), "cpu", "float32")
+    model = load(str(place.folder), "cpu")
     long = long_files(files, model, extent.n_long_files)
     context = multiprocessing.get_context("spawn")
     n_processes = len(os.sched_getaffinity(0))

@@ -119,6 +119,8 @@ class Run:
 
     def log(self, **fields: object) -> None:
         record = {"step": self.counters.step, "tokens": self.counters.n_tokens, **fields}
+        if self.device.type == "cuda":
+            record["device"] = torch.cuda.get_device_name(self.device)
         if self.teacher:
             record["teacher"] = self.teacher.name
         with (self.folder / "log.jsonl").open("a") as log:

@@ -100,6 +100,13 @@ def test_notice_names_who_was_trained_on(built: dict[str, dict[str, str]]) -> No
     assert "Copyright held" not in notice
 
 
+def test_a_licence_text_stands_once_below_all_whose_it_is() -> None:
+    notice = corpus.notice_of({"a-1 (MIT)": ["free\n"], "b-2 (MIT)": ["free", "thanks"]})
+    assert notice.count("free") == 1
+    assert "a-1 (MIT)\nb-2 (MIT)\n\nfree" in notice
+    assert "b-2 (MIT)\n\nthanks" in notice
+
+
 def test_a_download_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     pin = wheel(tmp_path, "good", {"good/decoder.py": GOOD})
     (path,) = (tmp_path / "wheels/good").iterdir()
