@@ -29,6 +29,7 @@ test("an update says that it is one", () => {
 test("a file is served by the settings, else by what the model knows", () => {
   assert.ok(isServed("python", {}, "small"));
   assert.ok(!isServed("rust", {}, "small"));
+  assert.ok(!isServed("rust", {}, "base"));
   assert.ok(isServed("rust", {}, "/models/large"));
   assert.ok(!isServed("python", { python: false }, "/models/large"));
   assert.ok(isServed("rust", { rust: true }, "small"));

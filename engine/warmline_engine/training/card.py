@@ -19,6 +19,7 @@ from .judge import BUCKETS, MARGIN, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
+GPU_MINUTES = {"small": 2, "base": 5}  # that the models that ship were trained for
 GOAL_LINE = {"small": 10, "base": 25}  # base: 20 where no GPU trained it
 
 
@@ -119,7 +120,8 @@ def _how(card: Card) -> str:
     teacher = f" --teacher {card.teacher}" if card.teacher else ""
     train = f".venv/bin/python -m warmline_engine.training.train {config}"
     if card.device:
-        steps = [f"{train} whole --minutes 6{teacher} \\", f"    --out {out}"]
+        minutes = GPU_MINUTES.get(card.name, GPU_MINUTES["base"])
+        steps = [f"{train} whole --minutes {minutes}{teacher} \\", f"    --out {out}"]
     else:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
@@ -145,10 +147,8 @@ def _tokens_seen(card: Card) -> str:
         seen = f"It has learnt from what `{card.teacher}` expects, beside the text. {seen}"
     if card.grown_from:
         seen = f"It began with what `{card.grown_from}` had learnt, whose tokens are not counted here. {seen}"
-    if card.device:
-        seen += f" on one {card.device}"
     if not card.is_continued:
-        return seen + "."
+        return seen + "." + (f" It was trained on one {card.device}." if card.device else "")
     return (
         seen
         + " at least: the run whose log is here began with the weights of an earlier run whose\n"

@@ -122,10 +122,10 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     folder = tmp_path / "small"
     shutil.copytree(model_folder, folder)
     size = (folder / "model.safetensors").stat().st_size
-    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big")
+    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
     (folder / "card.toml").write_text(card_toml(card))
     assert report.card_of(report.Place(folder, tmp_path), []) == card
-    alone = replace(card, grown_from="", teacher="")
+    alone = replace(card, grown_from="", teacher="", device="")
     (folder / "card.toml").write_text(card_toml(alone))
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
 
@@ -265,10 +265,16 @@ def test_a_card_says_what_was_measured(
         np.array([[600.0] * 6, [600.0] * 4 + [1000.0, 800.0]]), 2, 30, 1.5, 0.25, 400,
     )  # fmt: skip
     grown_from = "" if is_continued else "tiny"
-    card = Card("small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from, "big")
+    device = "" if is_continued else "GPU X"
+    card = Card(
+        "small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from, "big", device
+    )
     text = card_text(card, replace(model, least_probability=0.1), model_folder, measured)
     assert ("lower bound" in text) == is_continued
     assert ("what `tiny` had learnt" in text) == bool(grown_from)
+    assert (
+        ("trained on one GPU X" in text) == ("small.toml whole --minutes" in text) == bool(device)
+    )
     assert "what `big` expects" in text
     assert "is_continued = " + str(is_continued).lower() in card_toml(card)
     for words in (

@@ -48,6 +48,6 @@ export function isServed(
   languages: Readonly<Record<string, boolean>>,
   model: string,
 ): boolean {
-  // the model that comes with Warmline knows Python only
-  return languages[language] ?? (model !== "small" || language === "python");
+  // the models that come with Warmline know Python only
+  return languages[language] ?? (!["small", "base"].includes(model) || language === "python");
 }
