@@ -37,13 +37,15 @@ def dense(
 ) -> tuple[Tensor, Tensor]:
     """Logits of the last tokens, and the unrotated keys of the tokens, in one pass. Shapes: [n, V], [L, T, Hk, D]."""
     n_bound, everything = sum(map(len, chunks)), [*itertools.chain(*chunks), *tokens]
-    at = torch.cat((torch.arange(end - n_bound, end), torch.arange(len(tokens))))
-    span = torch.tensor([k + 1 for k, c in enumerate(chunks) for _ in c] + [0] * len(tokens))
+    on = model.device
+    at = torch.tensor([*range(end - n_bound, end), *range(len(tokens))], device=on)
+    spans = [k + 1 for k, c in enumerate(chunks) for _ in c] + [0] * len(tokens)
+    span = torch.tensor(spans, device=on)
     seen = span[:, None] == span[None, :]
     seen[len(everything) - n_seeing :] = True
     seen &= at[:, None] >= at[None, :]
     rope = model.config.rope
-    cos, sin = cos_sin(at, rope.inverse_frequencies, rope.attention_factor)
+    cos, sin = cos_sin(at, rope.inverse_frequencies.to(on), rope.attention_factor)
     keys: list[Tensor] = []
 
     def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ def dense(
         )
         return out[0].transpose(0, 1)
 
-    logits = model.forward(torch.tensor(everything), attend, slice(-n_seeing, None))
+    logits = model.forward(torch.tensor(everything, device=on), attend, slice(-n_seeing, None))
     return logits, torch.stack(keys)
 
 
