@@ -40,7 +40,8 @@ types: .venv/.tests
 
 corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
 	$(BIN)/python -m warmline_engine.training.corpus build
-	$(BIN)/python -m warmline_engine.training.tokenizer .work/corpus .work/tokenizer
+	mkdir -p .work/tokenizer
+	cp engine/warmline_engine/models/small/tokenizer*.json .work/tokenizer
 
 MODEL ?= small
 train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINUTES=m to the end within that time

@@ -129,7 +129,7 @@ def ways_of(session: PairedSession, trust: Trust) -> dict[str, Callable[[Ask], A
 def measure(options: argparse.Namespace) -> tuple[list[Row], int]:
     """The rows and how many places they are of."""
     torch.set_num_threads(options.threads)
-    base, small = (load(name, "cpu", "float32", 2048) for name in (options.base, options.small))
+    base, small = (load(name, "cpu", "auto", 2048) for name in (options.base, options.small))
     pair = paired(base, small)
     tasks = plan.workspace_tasks(pairs(read_pins(PINS), FOLDER), options.limit, options.seed)
     done: dict[str, list[Completed]] = {}
@@ -177,7 +177,7 @@ def table(rows: list[Row], n_places: int, options: argparse.Namespace) -> str:
         f"# Decoding with {options.base} and {options.small}: {n_places} lines, other files bound",
         "",
         f"`python -m tests.bench.decoding --base {options.base} --small {options.small} --limit {options.limit}`, "
-        f"{platform.processor() or platform.machine()}, {options.threads} thread(s), float32.",
+        f"{platform.processor() or platform.machine()}, {options.threads} thread(s), weights as they are served.",
         "",
         "| way | exact % | similarity | tokens by base % | ms | ms a token | as base alone % |",
         "|---|---|---|---|---|---|---|",
@@ -208,7 +208,7 @@ def picture(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="training/checkpoints/base")
+    parser.add_argument("--base", default="base")
     parser.add_argument("--small", default="small")
     parser.add_argument("--limit", type=int, default=300, help="places")
     parser.add_argument("--minutes", type=float, default=60.0, help="ends with the place at hand")

@@ -103,7 +103,7 @@ def measured(folder: Path, path: Path, n_pieces: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["small", "training/checkpoints/base"])
+    parser.add_argument("--models", nargs="+", default=["small", "base"])
     parser.add_argument("--heldout", type=Path, default=Path(".work/corpus/heldout.jsonl"))
     parser.add_argument("--pieces", type=int, default=100)
     parser.add_argument("--out", type=Path)

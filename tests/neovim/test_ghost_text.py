@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.neovim.session import BIN, ROOT, neovim, wait
+from tests.neovim.session import BIN, neovim, wait
 
 TEXT = """import json
 
@@ -213,7 +213,7 @@ def test_each_buffer_has_the_other_files_of_its_project(nvim: Any, tmp_path: Pat
 
 
 PAIR = {
-    "model": str(ROOT / "training/checkpoints/base"),
+    "model": "base",
     "smallModel": "small",
     "switching": "deadline",
     "switchWithinMs": 10,

@@ -9,13 +9,13 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 from started import CLASS, browsing, keep_picture, started
-from traced import ROOT, wait_until
+from traced import wait_until
 from workbench import Workbench
 
 
 def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> None:
     pair = {
-        "model": str(ROOT / "training/checkpoints/base"),
+        "model": "base",
         "smallModel": "small",
         "switching": "deadline",
         "switchWithinMs": 10,

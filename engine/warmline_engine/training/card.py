@@ -126,7 +126,7 @@ def _how(card: Card) -> str:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
     corpus = (
-        "make corpus   # fetches what training/corpus.toml pins, filters it, makes the tokenizer"
+        "make corpus   # fetches what training/corpus.toml pins, filters it"
     )
     return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
 
