@@ -90,10 +90,10 @@ def load(
     folder = locate(model, partial(tell, "fetching") if progress else None)
     on = _device(device)
     loading = partial(tell, "loading")
-    few = _few(dtype, low_memory)
+    card = read_card(folder)
+    few = _few(dtype, low_memory, card)
     transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, few, low_memory)
     tokenizer = Tokenizer.load(folder)
-    card = read_card(folder)
     layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
     config = transformer.config
     if config.n_vocabulary < tokenizer.n_vocabulary:
@@ -125,10 +125,10 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _few(dtype: str, low_memory: bool) -> str:
+def _few(dtype: str, low_memory: bool, card: Card) -> str:
     """The format for few rows."""
     if dtype == "auto":
-        return "" if low_memory else AUTO_FEW
+        return "" if low_memory else card.few or AUTO_FEW
     return dtype if dtype in FORMATS else ""
 
 

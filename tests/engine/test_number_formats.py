@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from warmline_engine import loaded_model
 from warmline_engine.model import random_checkpoint
-from warmline_engine.model.compact import Int8
+from warmline_engine.model.compact import Int4, Int8
 from warmline_engine.model.sources import EMBEDDED
 
 SHAPE = {
@@ -44,3 +45,14 @@ def test_few_weights_are_exact_and_many_are_small(
     found = model.transformer
     assert found.dtype == (torch.bfloat16 if has_many else torch.float32)
     assert isinstance(found.head.few, Int8) == has_many
+
+
+@pytest.mark.parametrize(("few", "kind"), [("", Int8), ("int4", Int4)])
+def test_a_card_may_name_the_format_that_decodes(
+    few: str, kind: type, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded_model, "FEW_WEIGHTS", 0)
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model/card.toml").write_text(f'few = "{few}"')
+    model = loaded_model.load(str(tmp_path / "model"), "cpu")
+    assert isinstance(model.transformer.parts()[0].few, kind)

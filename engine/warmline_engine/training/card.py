@@ -28,7 +28,7 @@ class Card:
     """What the card knows without measuring. A continued run's tokens are a lower bound.
 
     `grown_from` is the smaller model that the run began with, `teacher` the one it learnt from, if any; `device` the
-    GPU that trained it, if one did.
+    GPU that trained it, if one did. `few` is the format that it decodes in, where one was chosen by measuring.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Card:
     grown_from: str = ""
     teacher: str = ""
     device: str = ""
+    few: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ def card_toml(card: Card) -> str:
         + (f'grown_from = "{card.grown_from}"\n' if card.grown_from else "")
         + (f'teacher = "{card.teacher}"\n' if card.teacher else "")
         + (f'device = "{card.device}"\n' if card.device else "")
+        + (f'few = "{card.few}"\n' if card.few else "")
     )
 
 
@@ -125,9 +127,7 @@ def _how(card: Card) -> str:
     else:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
-    corpus = (
-        "make corpus   # fetches what training/corpus.toml pins, filters it"
-    )
+    corpus = "make corpus   # fetches what training/corpus.toml pins, filters it"
     return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
 
 

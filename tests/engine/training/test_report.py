@@ -122,10 +122,10 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     folder = tmp_path / "small"
     shutil.copytree(model_folder, folder)
     size = (folder / "model.safetensors").stat().st_size
-    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
+    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X", "int4")
     (folder / "card.toml").write_text(card_toml(card))
     assert report.card_of(report.Place(folder, tmp_path), []) == card
-    alone = replace(card, grown_from="", teacher="", device="")
+    alone = replace(card, grown_from="", teacher="", device="", few="")
     (folder / "card.toml").write_text(card_toml(alone))
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
 
