@@ -111,7 +111,7 @@ bench-formats: .venv/.tests ## what weights in fewer bits cost in quality
 	$(BIN)/python tests/bench/formats.py --out tests/bench/results/formats.json
 
 bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
-	$(BIN)/python -m warmline_engine.bench edits --out tests/bench/results/edits-small.json
+	$(BIN)/python -m warmline_engine.bench edits --model small --out tests/bench/results/edits-small.json
 	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --tokens 2000 \
 	    --out tests/bench/results/edits-0.5b.json
 	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --tokens 8000 \

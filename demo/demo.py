@@ -184,7 +184,7 @@ class Show:
         self._editor = editor
         # as many threads as the engine takes, so that the two are compared fairly
         torch.set_num_threads(editor.threads or max(1, (os.cpu_count() or 2) - 1))
-        self._model = loaded_model.load("small", "cpu")
+        self._model = loaded_model.load("base", "cpu")
         self.rows: list[tuple[str, ...]] = []
         self._title = ""
 
@@ -273,7 +273,7 @@ def standing_of(path: Path, text: str) -> str:
             return "held out of training"
     if packages & {part.lower().replace("_", "-") for part in path.parts}:
         return "held out of training (by the name of its package)"
-    seen = locate("small") / "seen.txt"
+    seen = locate("base") / "seen.txt"
     digest = hashlib.sha256(mask(text).encode()).hexdigest()[:12]
     if seen.exists() and digest in seen.read_text().split():
         return "seen in training"

@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument(
         "--file", type=Path, default=default, help="text to edit; argparse.py without"
     )
-    parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
+    parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8", "int4")

@@ -307,7 +307,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
         f"there ({token_path()})",
     )  # fmt: skip
-    parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
+    parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
         "--small-model", default="", help="one of the same family that works with it"
     )

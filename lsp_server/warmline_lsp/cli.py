@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
     complete.add_argument(
-        "--model", default="small", help="embedded name, folder or Hugging Face id"
+        "--model", default="base", help="embedded name, folder or Hugging Face id"
     )
     complete.add_argument(
         "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"

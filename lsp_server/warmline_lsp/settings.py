@@ -39,8 +39,9 @@ SETTINGS = (
             "Files in which completions are off; what they say may still help in other files. Matched as "
             "`excludedGlobs` are.", is_of_folder=True),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
-    Setting("model", "small", "An embedded model, a folder with safetensors, or a Hugging Face id.", restarts=True,
-            is_restricted=True),
+    Setting("model", "base",
+            "An embedded model (`base`, or `small` for a slow machine), a folder with safetensors, or a Hugging Face id.",
+            restarts=True, is_restricted=True),
     Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
             restarts=True, is_restricted=True),
     Setting("switching", "off",
@@ -109,7 +110,7 @@ class Settings:
     languages: dict[str, bool] = field(default_factory=dict[str, bool])
     disabled_globs: tuple[str, ...] = ()
     mode: str = "automatic"
-    model: str = "small"
+    model: str = "base"
     small_model: str = ""
     switching: str = "off"
     switch_above: float = 1.0

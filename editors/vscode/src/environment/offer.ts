@@ -138,7 +138,7 @@ async function servedFile(signal: AbortSignal): Promise<boolean> {
     const own = vscode.workspace.getConfiguration("warmline", document);
     return (
       ["file", "untitled"].includes(document.uri.scheme) &&
-      isServed(document.languageId, own.get("languages", {}), own.get("model", "small"))
+      isServed(document.languageId, own.get("languages", {}), own.get("model", "base"))
     );
   };
   if (vscode.workspace.textDocuments.some(isOne)) return true;
