@@ -264,7 +264,7 @@ class Show:
 
 
 def standing_of(path: Path, text: str) -> str:
-    """Whether the small model has seen a file."""
+    """Whether the model has seen a file."""
     packages, modules = read_heldout(ROOT / "training/heldout.txt")
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     if path.is_relative_to(stdlib):

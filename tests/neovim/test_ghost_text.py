@@ -231,12 +231,12 @@ def test_a_better_completion_takes_the_place_of_the_first(nvim: Any) -> None:
         "  again(told)\n"
         "end\n"
     )
-    nvim.input("Go        w")
+    nvim.input("Go        s")
     first = wait(lambda: nvim.exec_lua("return first_text"))
     better = wait(lambda: (text := ghost(nvim)) != first and text)
     assert drawn(nvim) == better
     nvim.input("<Tab>")
-    wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(TEXT + "        w" + better))
+    wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(TEXT + "        s" + better))
 
 
 COMMENTED = """import json

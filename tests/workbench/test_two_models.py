@@ -29,7 +29,7 @@ def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> Non
         bench.open("store.py")
         bench.press("Control+End")
         bench.keep_ghosts()
-        bench.type("        w")
+        bench.type("        s")
         wait_until(lambda: trace.count("better") == 1)
         # VS Code asks once more, and the server has the answer at hand
         wait_until(lambda: trace.count("answer", "offer") == 1)
@@ -39,4 +39,4 @@ def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> Non
         assert first != better
         bench.press("Tab")
         bench.press("Escape")
-        assert bench.save("store.py").startswith(CLASS + "        w" + better)
+        assert bench.save("store.py").startswith(CLASS + "        s" + better)
