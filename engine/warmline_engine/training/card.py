@@ -78,7 +78,7 @@ def card_text(card: Card, model: LoadedModel, folder: Path, measured: Measured) 
 
 Python only. {n_parameters / 1e6:.2f} million parameters: {config.n_layers} layers, width {config.width},
 {config.n_vocabulary} tokens, {config.max_context} positions. Its file has {card.n_bytes / 1e6:.2f} MB;
-{_storage(folder)}
+{storage_text(folder, card.few)}
 
 {_tokens_seen(card)}
 
@@ -131,13 +131,16 @@ def _how(card: Card) -> str:
     return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
 
 
-def _storage(folder: Path) -> str:
+def storage_text(folder: Path, few: str) -> str:
     said = json.loads((folder / "config.json").read_text()).get("quantization_config")
     if said is None:
         return "weights are stored in bf16."
+    served = (
+        f", and served: a few tokens at once, as in decoding, with weights in {few}" if few else ""
+    )
     return (
         f"weights are stored in {said['bits']} bits with a scale for each {said['group_size']} of them,\n"
-        "and all numbers below are of the model as it is stored."
+        + f"and all numbers below are of the model as it is stored{served}."
     )
 
 

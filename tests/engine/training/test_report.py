@@ -20,7 +20,7 @@ from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model import random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.training import copying, curve, golden, judge, report, tokenizer
-from warmline_engine.training.card import Card, Measured, card_text, card_toml
+from warmline_engine.training.card import Card, Measured, card_text, card_toml, storage_text
 from warmline_engine.training.judge import Filled, Heldout, Hole, Judge
 from warmline_engine.training.ngram import ORDER, NGram
 
@@ -128,6 +128,17 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     alone = replace(card, grown_from="", teacher="", device="", few="")
     (folder / "card.toml").write_text(card_toml(alone))
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
+
+
+def test_a_card_says_how_its_model_is_stored_and_served(tmp_path: Path) -> None:
+    said: dict[str, object] = {}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert storage_text(tmp_path, "int4") == "weights are stored in bf16."
+    said["quantization_config"] = {"bits": 8, "group_size": 32}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert "in 8 bits" in storage_text(tmp_path, "")
+    assert "served" not in storage_text(tmp_path, "")
+    assert "weights in int4" in storage_text(tmp_path, "int4")
 
 
 def test_losses_by_position_are_those_of_cold_reads(
