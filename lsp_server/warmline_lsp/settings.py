@@ -40,7 +40,7 @@ SETTINGS = (
             "`excludedGlobs` are.", is_of_folder=True),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
     Setting("model", "base",
-            "An embedded model (`base`, or `small` for a slow machine), a folder with safetensors, or a Hugging Face id.",
+            "An embedded model (`base`; `small` for a slow machine), a folder with safetensors, or a Hugging Face id.",
             restarts=True, is_restricted=True),
     Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
             restarts=True, is_restricted=True),
