@@ -15,7 +15,8 @@ FILE ?=
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
-.venv/.runs: .venv/.torch pyproject.toml
+KERNELS = $(wildcard kernels/warmline_kernels/native/*.[ch]) kernels/warmline_kernels/native/build.py
+.venv/.runs: .venv/.torch pyproject.toml $(KERNELS)
 	@echo "installing Warmline ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@

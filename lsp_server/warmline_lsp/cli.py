@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from warmline_engine.places import cache_folder
+from warmline_kernels.native.processors import for_this_machine
 
 from . import places
 from .errors import ServerError
@@ -189,6 +190,12 @@ def _doctor() -> int:
     else:
         missing.append("install Warmline anew: its models are gone")
         print("  MISSING embedded models")
+    kernels = for_this_machine()
+    print(
+        f"  ok      CPU kernels: {kernels.stem}"
+        if kernels
+        else "  ok      CPU kernels: none for this machine; torch's own are used, which are slower"
+    )
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     print("folders:")
     for title, folder in (

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.choose import kernels_for
+from warmline_kernels.native.decoder import Step
 from warmline_kernels.reference import turn
 from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
@@ -358,7 +359,12 @@ class Sequence:
             key_spans=key_spans,
             seen_spans=seen_spans,
         )
+        source = self._bound_tokens if positions[0] < 0 else self.tokens
+        tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
         cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
+        if self._model.takes_at_once(len(positions)):
+            step = Step((rows.unrotated, rows.rotated, rows.values), slots, view, (cos, sin))
+            return self._model.forward_at_once(tokens, step, n_logits)
         target = _as_slice_or_index(slots, device)
         windows, attention = self._model.config.windows, self._kernels.attention
         keys, values = rows.layers(n_used)
@@ -370,8 +376,6 @@ class Sequence:
             values[layer][:, target] = v.transpose(0, 1)
             return attention(q, keys[layer], values[layer], view, windows[layer])
 
-        source = self._bound_tokens if positions[0] < 0 else self.tokens
-        tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
         logits_for = slice(len(positions) - n_logits, None) if n_logits else None
         return self._model.forward(tokens, attend, logits_for)
 

@@ -1,12 +1,17 @@
-"""Copies of weights in 8 or 4 bits, laid out for torch's own products of few rows with them."""
+"""Copies of weights in 8 or 4 bits, laid out for our own products of few rows, or torch's where those are missing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from warmline_kernels.native import blocks
+from warmline_kernels.native.blocks import Blocks
+from warmline_kernels.native.library import Library, library
 
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
 GROUP = 32  # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
@@ -22,10 +27,13 @@ N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
 class Compact(Protocol):
     """Weights in few bits."""
 
+    @property
+    def bits(self) -> int: ...
+
     def product(self, x: Tensor) -> Tensor:
         """x Wᵀ. Each row's result is the same to the bit, however many rows there are.
 
-        Shapes: x [n, in] bf16 → [n, out] bf16.
+        Shapes: x [n, in] → [n, out], of x's dtype.
         """
         ...
 
@@ -50,16 +58,17 @@ class Int8:
             return None
         codes = torch.empty(weight.shape, dtype=torch.int8)
         scales = torch.empty(len(weight), dtype=torch.float32)
-        n_rows = max(1, N_AT_ONCE // weight.shape[1])
-        for start in range(0, len(weight), n_rows):
-            some = weight[start : start + n_rows].float()
-            scale = (some.abs().amax(1) / 127).clamp(min=1e-12)
-            scales[start : start + n_rows] = scale
-            codes[start : start + n_rows] = (some / scale[:, None]).round_().to(torch.int8)
+        for part in _parts(weight, 1):
+            codes[part], scales[part] = nearest(weight[part].float())
         return cls(codes, scales.to(weight.dtype))
 
     def product(self, x: Tensor) -> Tensor:
-        return torch.ops.aten._weight_int8pack_mm(x.contiguous(), self.codes, self.scales)
+        rows = x.to(self.scales.dtype).contiguous()
+        return torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scales).to(x.dtype)
+
+    @property
+    def bits(self) -> int:
+        return 8
 
     @property
     def n_weights(self) -> int:
@@ -89,20 +98,21 @@ class Int4:
             return None
         codes = torch.empty(n_out, n_in // 2, dtype=torch.uint8)
         scales_and_zeros = torch.empty(n_in // GROUP, n_out, 2, dtype=torch.bfloat16)
-        # torch orders the codes of up to 64 outputs together
-        n_rows = max(1, N_AT_ONCE // n_in // 64) * 64
-        for start in range(0, n_out, n_rows):
-            end = min(n_out, start + n_rows)
-            some, scales, zeros = fitted(weight[start:end].float())
-            codes[start:end] = torch.ops.aten._convert_weight_to_int4pack_for_cpu(some, 2)
-            scales_and_zeros[:, start:end, 0] = scales.T
-            scales_and_zeros[:, start:end, 1] = zeros.T
+        for part in _parts(weight, 64):  # torch orders the codes of up to 64 outputs together
+            some, scales, zeros = fitted(weight[part].float())
+            codes[part] = torch.ops.aten._convert_weight_to_int4pack_for_cpu(some, 2)
+            scales_and_zeros[:, part, 0] = scales.T
+            scales_and_zeros[:, part, 1] = zeros.T
         return cls(codes, scales_and_zeros)
 
     def product(self, x: Tensor) -> Tensor:
-        return torch.ops.aten._weight_int4pack_mm_for_cpu(
-            x.contiguous(), self.codes, GROUP, self.scales_and_zeros
-        )
+        rows = x.to(self.scales_and_zeros.dtype).contiguous()
+        product = torch.ops.aten._weight_int4pack_mm_for_cpu
+        return product(rows, self.codes, GROUP, self.scales_and_zeros).to(x.dtype)
+
+    @property
+    def bits(self) -> int:
+        return 4
 
     @property
     def n_weights(self) -> int:
@@ -120,14 +130,18 @@ class Rescored:
     Shapes: rough and weight [out, in].
     """
 
-    rough: Int4
+    rough: Compact
     weight: Tensor
 
     @classmethod
     def of(cls, weight: Tensor) -> Rescored | None:
-        """None where torch has no product of 4 bits for this machine and shape."""
-        rough = Int4.of(weight)
-        return rough and cls(rough, weight)
+        """None where there is no product of 4 bits for this machine and shape."""
+        rough = _compact(weight, 4)
+        return None if rough is None else cls(rough, weight)
+
+    @property
+    def bits(self) -> int:
+        return self.rough.bits
 
     def product(self, x: Tensor) -> Tensor:
         found = self.rough.product(x)
@@ -144,6 +158,12 @@ class Rescored:
     def n_bytes(self) -> int:
         """Beside the weights as they are."""
         return self.rough.n_bytes
+
+
+def nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes in -127..127, and a scale for each output. Shapes: weight [out, in] float32 → [out, in] int8, [out]."""
+    scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
 def fitted(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,9 +211,44 @@ def _is_served(weight: Tensor, product: str) -> bool:
     return is_known and weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
 
 
-FORMATS: dict[str, type[Int8 | Int4]] = {"int8": Int8, "int4": Int4}
+def _parts(weight: Tensor, multiple: int) -> Iterator[slice]:
+    """The outputs in parts of N_AT_ONCE weights; each part but the last is a multiple."""
+    n_out, n_in = weight.shape
+    n_rows = max(1, N_AT_ONCE // n_in // multiple) * multiple
+    for start in range(0, n_out, n_rows):
+        yield slice(start, min(n_out, start + n_rows))
+
+
+def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
+    """The weights for our own products; None where they do not serve this shape."""
+    n_out, n_in = weight.shape
+    is_served = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+    if not is_served or n_out % blocks.BLOCK or n_in % blocks.GROUP:
+        return None
+    size = blocks.n_bytes_of_block(n_in, bits)
+    made = torch.empty(n_out // blocks.BLOCK, size, dtype=torch.uint8)
+    for part in _parts(weight, blocks.BLOCK):
+        some = weight[part].float()
+        at = slice(part.start // blocks.BLOCK, part.stop // blocks.BLOCK)
+        made[at] = (
+            blocks.blocks_of_4_bits(*fitted(some))
+            if bits == 4
+            else blocks.blocks_of_8_bits(*nearest(some))
+        )
+    return Blocks(kernels, made, n_in, bits)
+
+
+def _compact(weight: Tensor, bits: int) -> Compact | None:
+    kernels = library()
+    ours = None if kernels is None else blocks_of(weight, bits, kernels)
+    if ours is not None:
+        return ours
+    return Int4.of(weight) if bits == 4 else Int8.of(weight)
+
+
+FORMATS = {"int8": 8, "int4": 4}  # bits
 
 
 def compact(weight: Tensor, name: str) -> Compact | None:
     """Weights in the format of this name, in 8 bits where 4 are not served for this shape, None where neither is."""
-    return FORMATS[name].of(weight) or Int8.of(weight)
+    return _compact(weight, FORMATS[name]) or _compact(weight, 8)

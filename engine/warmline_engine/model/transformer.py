@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from warmline_kernels.native.decoder import MOST_ROWS, Step
+
 from .config import ModelConfig
+from .few_rows import decoder_for
 from .linear import Linear
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -51,6 +54,9 @@ class Transformer:
         self._layers = layers
         self._norm = norm
         self.head = head  # [V, width]
+        self._decoder = decoder_for(config, layers, norm)
+        few_rows = min((part.few_rows for part in self.parts()), default=0)
+        self._n_at_once = min(few_rows, MOST_ROWS) if self._decoder else 0
 
     @property
     def dtype(self) -> torch.dtype:
@@ -92,6 +98,26 @@ class Transformer:
         ]
         return Transformer(self.config, self._embedding, layers, self._norm, part(self.head))
 
+    def takes_at_once(self, n_rows: int) -> bool:
+        """Whether so many rows can go through the layers in one call."""
+        return n_rows <= self._n_at_once
+
+    @torch.inference_mode()
+    def forward_at_once(self, tokens: Tensor, step: Step, n_logits: int) -> Tensor:
+        """As `forward`, in one call of the kernels, which write keys and values and attend to them.
+
+        Shapes: tokens [T] int64 → the logits of the last n_logits [n_logits, V] float32.
+        """
+        assert self._decoder is not None
+        x = F.embedding(tokens, self._embedding).float()
+        if self.config.embedding_multiplier != 1.0:
+            x *= self.config.embedding_multiplier
+        self._decoder.run(x, step)
+        if not n_logits:
+            return torch.empty(0, self.config.n_vocabulary)
+        last = x[len(x) - n_logits :]
+        return self._logits(last if self.head.few is not None else last.to(self.dtype))
+
     @torch.inference_mode()
     def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:
         """Runs tokens through all layers; the logits of the chosen ones, none with None.
@@ -114,8 +140,11 @@ class Transformer:
             x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
         if logits_for is None:
             return torch.empty(0, config.n_vocabulary)
-        logits = self.head(self._normed(x[logits_for], self._norm)).float()
-        return logits / config.logits_divisor if config.logits_divisor != 1.0 else logits
+        return self._logits(self._normed(x[logits_for], self._norm))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits = self.head(x).float()
+        return logits / self.config.logits_divisor if self.config.logits_divisor != 1.0 else logits
 
     def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
         up = layer.up(x)

@@ -1,0 +1,46 @@
+"""Compiles few_rows.c, once for each kind of processor: `python -m warmline_kernels.native.build`.
+
+Making the package does it (hatch_build.py), where the package `ziglang` brings the compiler along. So nobody who
+installs Warmline needs one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SOURCE = FOLDER / "few_rows.c"
+# an old glibc's interface, so that the library loads on any Linux that torch runs on
+TARGET = "x86_64-linux-gnu.2.17"
+PROCESSORS = {
+    "avx512": "x86_64_v4+avx512vnni",
+    "avxvnni": "x86_64_v3+avxvnni",
+    "avx2": "x86_64_v3",
+}
+# sums may be contracted to fused ones; otherwise the order of the source stands, which is what makes a row's result
+# the same beside any others
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-s",
+         "-fno-sanitize=undefined", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")  # fmt: skip
+
+
+def path_of(processor: str, folder: Path = FOLDER) -> Path:
+    return folder / f"few_rows-{processor}.so"
+
+
+def build(folder: Path = FOLDER) -> list[Path]:
+    """The libraries, made in the folder.
+
+    Raises: subprocess.CalledProcessError, where the compiler refuses.
+    """
+    made = [path_of(processor, folder) for processor in PROCESSORS]
+    for path, cpu in zip(made, PROCESSORS.values(), strict=True):
+        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGET, f"-mcpu={cpu}"]
+        subprocess.run([*compiler, *FLAGS, "-o", str(path), str(SOURCE), "-lm"], check=True)
+    return made
+
+
+if __name__ == "__main__":
+    for library in build():
+        print(library)

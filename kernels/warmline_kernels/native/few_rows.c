@@ -1,0 +1,366 @@
+/* One pass of few rows through a decoder with weights in 4 or 8 bits, in one call.
+ *
+ * The model's arithmetic is that of warmline_engine/model/transformer.py, the attention's that of ../reference.py,
+ * which are this file's twins. What flows from layer to layer is float32; keys and values are stored in bf16, as they
+ * are elsewhere. Shape letters: T rows, S slots, G offsets, Hq and Hk query and key/value heads, D head size.
+ */
+#include "products.h"
+#include "team.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { BLOCKS_AT_ONCE = 4 };
+
+typedef struct {
+    Matrix qkv, out, up, down;
+    const bf16 *norm_in, *norm_mlp;     /* [width] */
+    const bf16 *query_norm, *key_norm;  /* [D], or NULL */
+    int32_t mask;                       /* which of the pass's masks */
+    int32_t padding;
+} Layer;
+
+typedef struct {
+    const Layer *layers;
+    const bf16 *norm;
+    int32_t n_layers, width, n_heads, n_kv_heads, head_size, n_mlp, n_turned; /* dimensions of a head that turn */
+    float norm_eps, residual_multiplier, attention_scale;
+} Model;
+
+typedef struct {
+    float *x;               /* [T, width]: the tokens' embeddings; afterwards the normed output of the last layer */
+    bf16 *unrotated, *rotated, *values; /* [L, Hk, slots there are, D] */
+    const int64_t *slots;   /* [T], where the rows' keys and values go */
+    const float *key_cos, *key_sin;     /* [T, n_turned / 2] */
+    const float *query_cos, *query_sin; /* [G, T, n_turned / 2] */
+    const int64_t *offset_of;           /* [S]: which of the offsets each slot has; NULL where there is one */
+    const uint8_t *masks[2];            /* [T, S]: what each row sees; NULL where all */
+    int64_t n_rows, n_slots, n_slots_there_are, n_offsets;
+} Pass;
+
+typedef struct {
+    const Model *model;
+    const Pass *pass;
+    Team team;
+    float *heads, *seen, *up, *turned;
+    Rounded seen_rounded, mlp_rounded;
+    size_t own_bytes;
+    char *own; /* each thread's, own_bytes apart */
+} Work;
+
+static void norm_row(const float *x, const bf16 *weight, int size, float eps, float *to) {
+    floats squares = {0};
+    for (int i = 0; i < size; i += LANES) squares += load(x + i) * load(x + i);
+    float scale = 1.0f / sqrtf(sum_of(squares) / (float)size + eps);
+    for (int i = 0; i < size; i += LANES) store(to + i, load(x + i) * scale * load_bf16(weight + i));
+}
+
+/* Rows normed and rounded. Each thread does it for itself, which takes less time than to wait for another. */
+static Rounded norm_and_round(const Work *work, const bf16 *weight, char *own) {
+    const Model *m = work->model;
+    int n = (int)work->pass->n_rows;
+    float *normed = (float *)own;
+    Rounded out = rounded_at((char *)(normed + (size_t)n * m->width), (size_t)n * m->width);
+    for (int r = 0; r < n; r++)
+        norm_row(work->pass->x + (size_t)r * m->width, weight, m->width, m->norm_eps, normed + (size_t)r * m->width);
+    round_rows(normed, n, m->width, out);
+    return out;
+}
+
+static void multiply(Work *work, int job, const Matrix *by, Rounded x, float *out) {
+    const int n_blocks = by->n_out / BLOCK;
+    for (int at; (at = take(&work->team, job) * BLOCKS_AT_ONCE) < n_blocks;)
+        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++)
+            product_of_block(by, b, x, (int)work->pass->n_rows, out);
+}
+
+static void multiply_and_add(Work *work, int job, const Matrix *by, Rounded x, float *out) {
+    const int n_blocks = by->n_out / BLOCK, n = (int)work->pass->n_rows, width = by->n_out;
+    float *sum = work->pass->x;
+    for (int at; (at = take(&work->team, job) * BLOCKS_AT_ONCE) < n_blocks;)
+        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++) {
+            product_of_block(by, b, x, n, out);
+            for (int r = 0; r < n; r++)
+                for (int o = b * BLOCK; o < (b + 1) * BLOCK; o += LANES) {
+                    float *to = sum + (size_t)r * width + o;
+                    store(to, load(to) + load(out + (size_t)r * width + o) * work->model->residual_multiplier);
+                }
+        }
+}
+
+/* A head turned by the rotary factor, in the half-split layout. */
+static void turn(const float *head, const float *cos, const float *sin, int n_turned, int size, float *to) {
+    const int half = n_turned / 2;
+    for (int i = 0; i < half; i++) {
+        float low = head[i], high = head[half + i];
+        to[i] = low * cos[i] - high * sin[i];
+        to[half + i] = high * cos[i] + low * sin[i];
+    }
+    for (int i = n_turned; i < size; i++) to[i] = head[i];
+}
+
+static void narrow(const float *from, int n, bf16 *to) {
+    for (int i = 0; i < n; i++) to[i] = narrowed(from[i]);
+}
+
+/* Keys and values of a row into their slot, its queries turned for each offset. */
+static void place(Work *work, int layer, int row) {
+    const Model *m = work->model;
+    const Pass *p = work->pass;
+    const Layer *l = &m->layers[layer];
+    const int size = m->head_size, half = m->n_turned / 2, n_all = m->n_heads + 2 * m->n_kv_heads;
+    float *heads = work->heads + (size_t)row * n_all * size;
+    float turned[size];
+    for (int h = 0; h < m->n_heads; h++) {
+        float *head = heads + h * size;
+        if (l->query_norm) norm_row(head, l->query_norm, size, m->norm_eps, head);
+        for (int64_t g = 0; g < p->n_offsets; g++) {
+            const size_t at = ((size_t)g * p->n_rows + row) * half;
+            float *to = work->turned + (((size_t)row * m->n_heads + h) * p->n_offsets + g) * size;
+            turn(head, p->query_cos + at, p->query_sin + at, m->n_turned, size, to);
+            for (int i = 0; i < size; i += LANES) store(to + i, load(to + i) * m->attention_scale);
+        }
+    }
+    for (int h = 0; h < m->n_kv_heads; h++) {
+        float *key = heads + (m->n_heads + h) * size, *value = key + m->n_kv_heads * size;
+        const size_t head = (size_t)layer * m->n_kv_heads + h;
+        const size_t slot = (head * p->n_slots_there_are + p->slots[row]) * size;
+        if (l->key_norm) norm_row(key, l->key_norm, size, m->norm_eps, key);
+        turn(key, p->key_cos + (size_t)row * half, p->key_sin + (size_t)row * half, m->n_turned, size, turned);
+        narrow(key, size, p->unrotated + slot);
+        narrow(turned, size, p->rotated + slot);
+        narrow(value, size, p->values + slot);
+    }
+}
+
+/* The queries that share keys: those of a key/value head, of all rows, one row behind the other. */
+typedef struct {
+    const Model *model;
+    const Pass *pass;
+    const bf16 *keys, *values; /* of the head, [slots there are, D] */
+    const float *turned;       /* [T, Hq, G, D] */
+    const uint8_t *mask;       /* [T, S], or NULL */
+    float *seen;               /* [T, Hq, D] */
+    int kv_head, n_shared;     /* query heads that share it */
+} Head;
+
+/* What the queries [first, first + n) see. Scores has room for the slots of each, `room` apart. Each query's result is
+ * the same beside any others: its sums are its own, and what it does not see adds 0. */
+static inline __attribute__((always_inline)) void attend_together(
+    const Head *h, int first, const int n, const int size, float *scores, int64_t room) {
+    const Pass *p = h->pass;
+    const int n_heads = h->model->n_heads, n_registers = size / LANES;
+    const float *queries[MOST_TOGETHER];
+    const uint8_t *masks[MOST_TOGETHER];
+    float highest[MOST_TOGETHER], *out[MOST_TOGETHER], total[MOST_TOGETHER];
+    for (int q = 0; q < n; q++) {
+        const int row = (first + q) / h->n_shared, head = h->kv_head * h->n_shared + (first + q) % h->n_shared;
+        queries[q] = h->turned + ((size_t)row * n_heads + head) * p->n_offsets * size;
+        out[q] = h->seen + ((size_t)row * n_heads + head) * size;
+        masks[q] = h->mask ? h->mask + row * p->n_slots : NULL;
+        highest[q] = -INFINITY;
+    }
+    for (int64_t s = 0; s < p->n_slots; s++) {
+        floats key[n_registers];
+        for (int i = 0; i < n_registers; i++) key[i] = load_bf16(h->keys + s * size + i * LANES);
+        const int64_t version = p->offset_of ? p->offset_of[s] * size : 0;
+        for (int q = 0; q < n; q++) {
+            floats products = load(queries[q] + version) * key[0];
+            for (int i = 1; i < n_registers; i++) products += load(queries[q] + version + i * LANES) * key[i];
+            const float score = masks[q] && !masks[q][s] ? -INFINITY : sum_of(products);
+            scores[q * room + s] = score;
+            highest[q] = score > highest[q] ? score : highest[q];
+        }
+    }
+    for (int q = 0; q < n; q++) {
+        float *own = scores + q * room;
+        floats weights = {0};
+        const float top = highest[q] == -INFINITY ? 0 : highest[q]; /* it sees nothing, and all weights become 0 */
+        for (int64_t s = p->n_slots; s % LANES; s++) own[s] = -INFINITY;
+        for (int64_t s = 0; s < p->n_slots; s += LANES) {
+            floats score = load(own + s), weight = exponential(score - top);
+            weight = (floats)((ints)weight & (score > (floats){0} - INFINITY));
+            store(own + s, weight);
+            weights += weight;
+        }
+        total[q] = sum_of(weights);
+    }
+    floats sums[MOST_TOGETHER][n_registers];
+    for (int q = 0; q < n; q++)
+        for (int i = 0; i < n_registers; i++) sums[q][i] = (floats){0};
+    for (int64_t s = 0; s < p->n_slots; s++)
+        for (int i = 0; i < n_registers; i++) {
+            const floats value = load_bf16(h->values + s * size + i * LANES);
+            for (int q = 0; q < n; q++) sums[q][i] += value * scores[q * room + s];
+        }
+    for (int q = 0; q < n; q++)
+        for (int i = 0; i < n_registers; i++) store(out[q] + i * LANES, total[q] > 0 ? sums[q][i] / total[q] : sums[q][i]);
+}
+
+/* As many queries together as leave registers for their sums. */
+static inline __attribute__((always_inline)) void attend_by(
+    const Head *h, int first, int n, const int most, const int size, float *scores, int64_t room) {
+    for (int together; n > 0; first += together, n -= together) {
+        together = n < most ? n : most;
+        switch (together) {
+            case 4: if (most >= 4) attend_together(h, first, 4, size, scores, room); break;
+            case 3: if (most >= 3) attend_together(h, first, 3, size, scores, room); break;
+            case 2: if (most >= 2) attend_together(h, first, 2, size, scores, room); break;
+            default: attend_together(h, first, 1, size, scores, room);
+        }
+    }
+}
+
+static void attend(const Work *work, int layer, int kv_head, int first, int n, float *scores) {
+    const Model *m = work->model;
+    const Pass *p = work->pass;
+    const int64_t room = (p->n_slots + LANES - 1) / LANES * LANES;
+    const size_t at = ((size_t)layer * m->n_kv_heads + kv_head) * p->n_slots_there_are * m->head_size;
+    const Head head = {m, p, p->rotated + at, p->values + at, work->turned, p->masks[m->layers[layer].mask], work->seen,
+                       kv_head, m->n_heads / m->n_kv_heads};
+    switch (m->head_size) {
+        case 32: attend_by(&head, first, n, 4, 32, scores, room); break;
+        case 64: attend_by(&head, first, n, LANES == 16 ? 4 : 1, 64, scores, room); break;
+        case 128: attend_by(&head, first, n, LANES == 16 ? 2 : 1, 128, scores, room); break;
+        default: attend_by(&head, first, n, 1, m->head_size, scores, room);
+    }
+}
+
+/* A group of 32 of what the gates let through, rounded. */
+static void gate(const Work *work, int row, int group) {
+    const int n_mlp = work->model->n_mlp, at = group * GROUP;
+    float *gates = work->up + (size_t)row * 2 * n_mlp + at, *ups = gates + n_mlp;
+    for (int i = 0; i < GROUP; i += LANES) {
+        floats x = load(gates + i);
+        store(gates + i, x / (1.0f + exponential(-x)) * load(ups + i));
+    }
+    const size_t number = (size_t)row * n_mlp / GROUP + group;
+    const Rounded to = work->mlp_rounded;
+    round_rows(gates, 1, GROUP, (Rounded){to.codes + number * GROUP, to.scales + number, to.sums + number});
+}
+
+enum { JOBS = 7 };
+
+static void run(void *data) {
+    Work *work = data;
+    const Model *m = work->model;
+    const Pass *p = work->pass;
+    Team *team = &work->team;
+    const int n = (int)p->n_rows, width = m->n_heads * m->head_size;
+    const int number = atomic_fetch_add(&team->n_entered, 1);
+    char *own = work->own + number * work->own_bytes;
+    const int n_shared = n * (m->n_heads / m->n_kv_heads), n_parts = (n_shared + MOST_TOGETHER - 1) / MOST_TOGETHER;
+    for (int l = 0; l < m->n_layers; l++) {
+        const Layer *layer = &m->layers[l];
+        const int job = l * JOBS;
+        multiply(work, job, &layer->qkv, norm_and_round(work, layer->norm_in, own), work->heads);
+        meet(team);
+        for (int row; (row = take(team, job + 1)) < n;) place(work, l, row);
+        meet(team);
+        for (int piece; (piece = take(team, job + 2)) < m->n_kv_heads * n_parts;) {
+            const int first = piece % n_parts * MOST_TOGETHER, left = n_shared - first;
+            attend(work, l, piece / n_parts, first, left < MOST_TOGETHER ? left : MOST_TOGETHER, (float *)own);
+        }
+        meet(team);
+        if (number == 0) round_rows(work->seen, n, width, work->seen_rounded);
+        meet(team);
+        multiply_and_add(work, job + 3, &layer->out, work->seen_rounded, work->heads);
+        meet(team);
+        multiply(work, job + 4, &layer->up, norm_and_round(work, layer->norm_mlp, own), work->up);
+        meet(team);
+        const int n_groups = m->n_mlp / GROUP;
+        for (int piece; (piece = take(team, job + 5)) < n * n_groups;) gate(work, piece / n_groups, piece % n_groups);
+        meet(team);
+        multiply_and_add(work, job + 6, &layer->down, work->mlp_rounded, work->heads);
+        meet(team);
+    }
+    if (number > 0) return;
+    for (int r = 0; r < n; r++) {
+        float *x = p->x + (size_t)r * m->width;
+        norm_row(x, m->norm, m->width, m->norm_eps, x);
+    }
+}
+
+/* Memory that a thread keeps from call to call; NULL where there is none to be had. */
+static char *scratch(size_t n_bytes) {
+    static _Thread_local char *kept = NULL;
+    static _Thread_local size_t n_kept = 0;
+    if (n_kept < n_bytes) {
+        free(kept);
+        kept = aligned_alloc(64, (n_bytes + 4095) / 4096 * 4096);
+        n_kept = kept ? n_bytes : 0;
+    }
+    return kept;
+}
+
+static char *part(char **rest, size_t n_bytes) {
+    char *start = *rest;
+    *rest += (n_bytes + 63) / 64 * 64;
+    return start;
+}
+
+static void run_all(void (*work)(void *), void *data, int n_threads, Parallel parallel) {
+    if (n_threads == 1)
+        work(data);
+    else
+        parallel(work, data, (unsigned)n_threads, 0);
+}
+
+/* Runs a pass; 0, or 1 where memory is out, and then nothing has changed. */
+int warmline_pass(const Model *m, const Pass *p, int n_threads, Parallel parallel) {
+    const size_t n = p->n_rows, floats_ = sizeof(float), width = (size_t)m->n_heads * m->head_size;
+    const size_t n_all = width + 2 * (size_t)m->n_kv_heads * m->head_size;
+    const size_t heads = n * (n_all > (size_t)m->width ? n_all : (size_t)m->width) * floats_;
+    const size_t normed = n * m->width * floats_ + rounded_bytes(n * m->width);
+    const size_t scores = MOST_TOGETHER * ((size_t)p->n_slots + LANES) * floats_;
+    Work work = {.model = m, .pass = p, .team = {.n_threads = n_threads}};
+    work.own_bytes = ((normed > scores ? normed : scores) + 63) / 64 * 64;
+    const size_t sizes[] = {heads, n * width * floats_, 2 * n * m->n_mlp * floats_, n * p->n_offsets * width * floats_,
+                            rounded_bytes(n * width), rounded_bytes(n * m->n_mlp), n_threads * work.own_bytes,
+                            (size_t)m->n_layers * JOBS * sizeof(atomic_int)};
+    enum { PARTS = sizeof sizes / sizeof *sizes };
+    size_t total = 0;
+    char *at[PARTS];
+    for (int i = 0; i < PARTS; i++) total += sizes[i] + 64;
+    char *rest = scratch(total);
+    if (!rest) return 1;
+    for (int i = 0; i < PARTS; i++) at[i] = part(&rest, sizes[i]);
+    work.heads = (float *)at[0], work.seen = (float *)at[1], work.up = (float *)at[2], work.turned = (float *)at[3];
+    work.seen_rounded = rounded_at(at[4], n * width), work.mlp_rounded = rounded_at(at[5], n * m->n_mlp);
+    work.own = at[6], work.team.next = (atomic_int *)at[7];
+    memset(work.team.next, 0, sizes[7]);
+    run_all(run, &work, n_threads, parallel);
+    return 0;
+}
+
+typedef struct {
+    const Matrix *by;
+    Rounded x;
+    float *out;
+    int n_rows;
+    Team team;
+} Product;
+
+static void run_product(void *data) {
+    Product *work = data;
+    const int n_blocks = work->by->n_out / BLOCK;
+    for (int at; (at = take(&work->team, 0) * BLOCKS_AT_ONCE) < n_blocks;)
+        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++)
+            product_of_block(work->by, b, work->x, work->n_rows, work->out);
+}
+
+/* x Wᵀ + b. Shapes: x [n, in], out [n, out]. 0, or 1 where memory is out. */
+int warmline_product(const Matrix *by, const float *x, int n_rows, float *out, int n_threads, Parallel parallel) {
+    atomic_int next = 0;
+    char *memory = scratch(rounded_bytes((size_t)n_rows * by->n_in));
+    if (!memory) return 1;
+    Product work = {by, rounded_at(memory, (size_t)n_rows * by->n_in), out, n_rows, {.n_threads = n_threads}};
+    work.team.next = &next;
+    round_rows(x, n_rows, by->n_in, work.x);
+    run_all(run_product, &work, n_threads, parallel);
+    return 0;
+}
+
+/* What the caller's description of the structures must agree with. */
+void warmline_sizes(int sizes[4]) {
+    sizes[0] = sizeof(Matrix), sizes[1] = sizeof(Layer), sizes[2] = sizeof(Model), sizes[3] = sizeof(Pass);
+}

@@ -1,0 +1,80 @@
+/* Vectors of one register's width, and the number formats that weights and caches are kept in. */
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+typedef uint16_t bf16;
+
+static inline floats load(const float *from) {
+    floats out;
+    memcpy(&out, from, sizeof out);
+    return out;
+}
+
+static inline void store(float *to, floats values) { memcpy(to, &values, sizeof values); }
+
+static inline floats load_bf16(const bf16 *from) {
+    halves narrow;
+    memcpy(&narrow, from, sizeof narrow);
+    return (floats)(__builtin_convertvector(narrow, words) << 16);
+}
+
+static inline float widened(bf16 value) {
+    uint32_t bits = (uint32_t)value << 16;
+    float out;
+    memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+/* To the nearest, ties to even; what is not a number stays none. */
+static inline bf16 narrowed(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (value != value) return 0x7fc0;
+    return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+/* Of all lanes, halves onto each other: few steps that wait for each other. */
+static inline float sum_of(floats values) {
+#if LANES == 16
+    const __m512 wide = (__m512)values;
+    const __m256 v = _mm256_add_ps(_mm512_castps512_ps256(wide), _mm512_extractf32x8_ps(wide, 1));
+#else
+    const __m256 v = (__m256)values;
+#endif
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+/* To the nearest whole numbers, of values below 2^22 in size. */
+static inline ints rounded(floats x) {
+    return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, ints); /* 1.5 · 2^23: no digit is left behind it */
+}
+
+/* e to the x, to 2 units in the last place; below -87 it is that of -87, near enough to 0. */
+static inline floats exponential(floats x) {
+    const floats least = (floats){0} - 87.0f;
+    x = (floats)(((ints)x & (x > least)) | ((ints)least & ~(x > least)));
+    ints power = rounded(x * 1.44269504f);
+    floats whole = __builtin_convertvector(power, floats);
+    floats r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    return p * (floats)((power + 127) << 23);
+}

@@ -1,0 +1,193 @@
+/* Products of few rows with weights in 4 or 8 bits.
+ *
+ * Weights lie in blocks of 16 outputs, all inputs of a block behind each other, so that a register holds four inputs
+ * of each of its outputs and no sum is taken across lanes. Rows are rounded to 8 bits, 32 inputs sharing a scale, and
+ * multiplied as whole numbers. A row's result does not depend on the rows beside it, to the bit.
+ *
+ * A block in 4 bits, for each group of 32 inputs: 16 scales and 16 zeros in bf16, then 4 times 64 bytes; byte 4o + i of
+ * the v-th of these is output o, input 8v + i in its low half and 8v + 4 + i in the high one.
+ * A block in 8 bits: 16 scales in float32, then for each 4 inputs 64 bytes, byte 4o + i of the v-th output o, input
+ * 4v + i, 128 added.
+ */
+#pragma once
+#include "numbers.h"
+
+enum { BLOCK = 16, GROUP = 32, MOST_TOGETHER = 4, HEADER4 = 64, GROUP4 = HEADER4 + GROUP * BLOCK / 2, HEADER8 = 64 };
+
+/* Bytes ahead of those in use that are asked of memory: without, one core reads 12 GB/s of 4-bit weights; so, 16. */
+enum { AHEAD = 4096 };
+
+typedef struct {
+    const uint8_t *blocks;
+    const bf16 *bias; /* [out], or NULL */
+    int32_t n_out, n_in, bits;
+} Matrix;
+
+/* Rows rounded to 8 bits. Shapes: codes [n, in], scales and sums [n, in / GROUP]; a sum is of a group's codes. */
+typedef struct {
+    int8_t *codes;
+    float *scales;
+    int32_t *sums;
+} Rounded;
+
+static size_t rounded_bytes(size_t n) { return n + 2 * n / GROUP * sizeof(float); }
+
+static Rounded rounded_at(char *start, size_t n) {
+    Rounded out = {.scales = (float *)start};
+    out.sums = (int32_t *)(out.scales + n / GROUP);
+    out.codes = (int8_t *)(out.sums + n / GROUP);
+    return out;
+}
+
+static inline int64_t block_bytes(const Matrix *m) {
+    return m->bits == 4 ? (int64_t)m->n_in / GROUP * GROUP4 : HEADER8 + (int64_t)m->n_in * BLOCK;
+}
+
+static void round_rows(const float *x, int n_rows, int n_in, Rounded to) {
+    int64_t n_groups = (int64_t)n_rows * n_in / GROUP;
+    for (int64_t g = 0; g < n_groups; g++, x += GROUP) {
+        floats most = {0};
+        for (int i = 0; i < GROUP; i += LANES) {
+            floats size = (floats)((ints)load(x + i) & 0x7fffffff);
+            most = (floats)(((ints)size & (size > most)) | ((ints)most & ~(size > most)));
+        }
+        float largest = 0;
+        for (int lane = 0; lane < LANES; lane++) largest = most[lane] > largest ? most[lane] : largest;
+        float inverse = largest > 0 ? 127.0f / largest : 0;
+        ints sum = {0};
+        for (int i = 0; i < GROUP; i += LANES) {
+            ints codes = rounded(load(x + i) * inverse);
+            sum += codes;
+            for (int lane = 0; lane < LANES; lane++) to.codes[g * GROUP + i + lane] = (int8_t)codes[lane];
+        }
+        int32_t total = 0;
+        for (int lane = 0; lane < LANES; lane++) total += sum[lane];
+        to.scales[g] = largest / 127.0f;
+        to.sums[g] = total;
+    }
+}
+
+/* sum + codes · four, in each lane over its four bytes. Codes are 0..15 if small, else 0..255, which SHIFT8 shifts. */
+#if defined(__AVX512VNNI__) && LANES == 16
+#define SHIFT8 128
+static inline ints dot(ints sum, ints codes, int32_t four, int is_small) {
+    (void)is_small;
+    return (ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, _mm512_set1_epi32(four));
+}
+#elif defined(__AVXVNNI__)
+#define SHIFT8 128
+static inline ints dot(ints sum, ints codes, int32_t four, int is_small) {
+    (void)is_small;
+    return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)codes, _mm256_set1_epi32(four));
+}
+#else
+#define SHIFT8 0
+static inline ints dot(ints sum, ints codes, int32_t four, int is_small) {
+    __m256i bytes = (__m256i)codes, row = _mm256_set1_epi32(four);
+    if (!is_small) { /* two products of up to 255 · 127 leave 16 bits: shifted back, their sizes are at most 127 */
+        bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+        row = _mm256_sign_epi8(row, bytes);
+        bytes = _mm256_abs_epi8(bytes);
+    }
+    __m256i pairs = _mm256_maddubs_epi16(bytes, row);
+    return sum + (ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#endif
+
+static inline void ask_ahead(const uint8_t *at, int n_bytes) {
+    for (int line = 0; line < n_bytes; line += 64) __builtin_prefetch(at + AHEAD + line, 0, 3);
+}
+
+static inline ints load_bytes(const uint8_t *from) {
+    ints out;
+    memcpy(&out, from, sizeof out);
+    return out;
+}
+
+static inline int32_t four_of(const int8_t *codes) {
+    int32_t four;
+    memcpy(&four, codes, 4);
+    return four;
+}
+
+static inline __attribute__((always_inline)) void block_of_4_bits(
+    const uint8_t *block, int n_in, Rounded x, int row, const int n, float out[][BLOCK]) {
+    const int n_groups = n_in / GROUP;
+    for (int lane = 0; lane < BLOCK; lane += LANES) {
+        const uint8_t *at = block;
+        floats total[MOST_TOGETHER];
+        for (int r = 0; r < n; r++) total[r] = (floats){0};
+        for (int g = 0; g < n_groups; g++, at += GROUP4) {
+            if (lane == 0) ask_ahead(at, GROUP4);
+            ints sums[MOST_TOGETHER];
+            for (int r = 0; r < n; r++) sums[r] = (ints){0} - 8 * x.sums[(row + r) * n_groups + g];
+            for (int v = 0; v < GROUP / 8; v++) {
+                ints both = load_bytes(at + HEADER4 + 64 * v + 4 * lane);
+                ints first = both & 0x0f0f0f0f, second = (ints)((words)both >> 4) & 0x0f0f0f0f;
+                for (int r = 0; r < n; r++) {
+                    const int8_t *codes = x.codes + (int64_t)(row + r) * n_in + g * GROUP + 8 * v;
+                    sums[r] = dot(sums[r], first, four_of(codes), 1);
+                    sums[r] = dot(sums[r], second, four_of(codes + 4), 1);
+                }
+            }
+            floats scales = load_bf16((const bf16 *)at + lane), zeros = load_bf16((const bf16 *)at + BLOCK + lane);
+            for (int r = 0; r < n; r++) {
+                float scale = x.scales[(row + r) * n_groups + g];
+                float sum = scale * (float)x.sums[(row + r) * n_groups + g];
+                total[r] += __builtin_convertvector(sums[r], floats) * scale * scales;
+                total[r] += zeros * sum;
+            }
+        }
+        for (int r = 0; r < n; r++) store(out[r] + lane, total[r]);
+    }
+}
+
+static inline __attribute__((always_inline)) void block_of_8_bits(
+    const uint8_t *block, int n_in, Rounded x, int row, const int n, float out[][BLOCK]) {
+    const int n_groups = n_in / GROUP;
+    for (int lane = 0; lane < BLOCK; lane += LANES) {
+        const uint8_t *at = block + HEADER8;
+        floats total[MOST_TOGETHER];
+        for (int r = 0; r < n; r++) total[r] = (floats){0};
+        for (int g = 0; g < n_groups; g++, at += GROUP * BLOCK) {
+            if (lane == 0) ask_ahead(at, GROUP * BLOCK);
+            ints sums[MOST_TOGETHER];
+            for (int r = 0; r < n; r++) sums[r] = (ints){0} - SHIFT8 * x.sums[(row + r) * n_groups + g];
+            for (int v = 0; v < GROUP / 4; v++) {
+                ints codes = load_bytes(at + 64 * v + 4 * lane);
+                for (int r = 0; r < n; r++)
+                    sums[r] = dot(sums[r], codes, four_of(x.codes + (int64_t)(row + r) * n_in + g * GROUP + 4 * v), 0);
+            }
+            for (int r = 0; r < n; r++)
+                total[r] += __builtin_convertvector(sums[r], floats) * x.scales[(row + r) * n_groups + g];
+        }
+        for (int r = 0; r < n; r++) store(out[r] + lane, total[r] * load((const float *)block + lane));
+    }
+}
+
+static inline __attribute__((always_inline)) void rows_of_block(
+    const Matrix *m, const uint8_t *block, Rounded x, int row, const int n, float out[][BLOCK]) {
+    if (m->bits == 4)
+        block_of_4_bits(block, m->n_in, x, row, n, out);
+    else
+        block_of_8_bits(block, m->n_in, x, row, n, out);
+}
+
+/* The products of all rows with one block of outputs. Shape: out [n_rows, n_out], of which columns are written. */
+static void product_of_block(const Matrix *m, int number, Rounded x, int n_rows, float *out) {
+    const uint8_t *block = m->blocks + number * block_bytes(m);
+    for (int row = 0; row < n_rows; row += MOST_TOGETHER) {
+        float some[MOST_TOGETHER][BLOCK];
+        int n = n_rows - row < MOST_TOGETHER ? n_rows - row : MOST_TOGETHER;
+        switch (n) {
+            case 1: rows_of_block(m, block, x, row, 1, some); break;
+            case 2: rows_of_block(m, block, x, row, 2, some); break;
+            case 3: rows_of_block(m, block, x, row, 3, some); break;
+            default: rows_of_block(m, block, x, row, 4, some);
+        }
+        for (int r = 0; r < n; r++) {
+            float *to = out + (int64_t)(row + r) * m->n_out + number * BLOCK;
+            for (int o = 0; o < BLOCK; o++) to[o] = some[r][o] + (m->bias ? widened(m->bias[number * BLOCK + o]) : 0);
+        }
+    }
+}

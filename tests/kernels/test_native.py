@@ -1,0 +1,301 @@
+"""The compiled kernels against loops in double precision, for each kind of processor that the machine also is."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from warmline_kernels.native import build
+from warmline_kernels.native.blocks import (
+    BLOCK,
+    GROUP,
+    Blocks,
+    blocks_of_4_bits,
+    blocks_of_8_bits,
+    n_bytes_of_block,
+)
+from warmline_kernels.native.decoder import Decoder, LayerParts, Product, Shape, Step
+from warmline_kernels.native.library import Library, library, load
+from warmline_kernels.native.processors import NEEDED, best, processor_flags
+from warmline_kernels.reference import turn
+from warmline_kernels.view import UNSEEN, View, cos_sin
+
+IS_SERVED = sys.platform == "linux" and platform.machine() == "x86_64"
+pytestmark = pytest.mark.skipif(not IS_SERVED, reason="the kernels are for Linux on x86-64")
+
+
+def kernels(processor: str) -> Library:
+    found = load(build.path_of(processor))
+    assert found is not None, "pip install --editable . compiles the kernels"
+    return found
+
+
+PROCESSORS = [name for name, needed in NEEDED.items() if needed <= processor_flags()]
+
+
+def test_the_package_has_kernels_for_this_machine() -> None:
+    found = library()
+    assert found is not None
+    assert found.path == build.path_of(PROCESSORS[0])
+
+
+def test_without_flags_or_files_there_are_none(tmp_path: Path) -> None:
+    assert best(frozenset(), build.FOLDER) is None
+    assert best(NEEDED["avx512"], tmp_path) is None
+    for processor, needed in NEEDED.items():
+        assert best(needed, build.FOLDER) == build.path_of(processor)
+    assert processor_flags(tmp_path / "cpuinfo") == frozenset()
+    (tmp_path / "cpuinfo").write_text("processor : 0\nflags\t\t: fpu avx2 fma\nbogomips : 5\n")
+    assert processor_flags(tmp_path / "cpuinfo") == {"fpu", "avx2", "fma"}
+
+
+def test_a_file_that_is_no_library_leaves_torch(tmp_path: Path) -> None:
+    (tmp_path / "few_rows-avx2.so").write_bytes(b"no library")
+    assert load(tmp_path / "few_rows-avx2.so") is None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Weights as the kernels have them, and what they stand for. Shape: matrix [out, in] float64."""
+
+    blocks: Blocks
+    matrix: Tensor
+
+    @classmethod
+    def random(cls, of: Library, n_out: int, n_in: int, bits: int) -> Dense:
+        if bits == 4:
+            codes = torch.randint(0, 16, (n_out, n_in))
+            scales, zeros = (
+                (torch.randn(n_out, n_in // GROUP) * size).bfloat16() for size in (0.02, 0.1)
+            )
+            matrix = (codes.double() - 8).unflatten(1, (-1, GROUP)) * scales.double()[:, :, None]
+            matrix += zeros.double()[:, :, None]
+            packed = blocks_of_4_bits(codes, scales, zeros)
+            return cls(Blocks(of, packed, n_in, 4), matrix.flatten(1))
+        codes, scales = torch.randint(-127, 128, (n_out, n_in)), torch.rand(n_out) * 0.002
+        packed = blocks_of_8_bits(codes, scales)
+        return cls(Blocks(of, packed, n_in, 8), codes.double() * scales.double()[:, None])
+
+    def product(self, x: Tensor) -> Tensor:
+        return rounded(x) @ self.matrix.T
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Rows as the kernels round them. Shapes: [n, in] → [n, in] float64."""
+    groups = x.float().unflatten(1, (-1, GROUP))
+    largest = groups.abs().amax(2, keepdim=True)
+    codes = (groups * torch.where(largest > 0, 127 / largest, 0)).round()
+    return (codes.double() * largest.double() / 127).flatten(1)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@settings(max_examples=40, deadline=None)
+@given(
+    n_rows=st.integers(1, 11),
+    n_in=st.sampled_from([32, 96, 640]),
+    n_out=st.sampled_from([16, 48, 272]),
+    bits=st.sampled_from([4, 8]),
+    size=st.sampled_from([0.0, 1e-3, 1.0, 1e4]),
+    n_threads=st.integers(1, 2),
+)
+def test_a_product_is_that_of_the_dense_matrix(
+    processor: str, n_rows: int, n_in: int, n_out: int, bits: int, size: float, n_threads: int
+) -> None:
+    weights, x = (
+        Dense.random(kernels(processor), n_out, n_in, bits),
+        torch.randn(n_rows, n_in) * size,
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        found = weights.blocks.product(x)
+    finally:
+        torch.set_num_threads(before)
+    most = 1e-6 * x.double().abs() @ weights.matrix.abs().T + 1e-12
+    assert bool(((found.double() - weights.product(x)).abs() <= most).all())
+    alone = torch.cat([weights.blocks.product(row[None]) for row in x])
+    assert torch.equal(found, alone), "a row is the same beside any others"
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_largest_numbers_do_not_overflow(processor: str, bits: int) -> None:
+    codes = torch.full((BLOCK, 4096), 15 if bits == 4 else -127)
+    packed = (
+        blocks_of_4_bits(codes, torch.ones(BLOCK, 128), torch.zeros(BLOCK, 128))
+        if bits == 4
+        else blocks_of_8_bits(codes, torch.ones(BLOCK))
+    )
+    x = torch.ones(1, 4096)
+    found = Blocks(kernels(processor), packed, 4096, bits).product(x)
+    torch.testing.assert_close(found, torch.full((1, BLOCK), 4096.0 * (7 if bits == 4 else -127)))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_blocks_have_the_size_that_the_kernels_step_by(bits: int) -> None:
+    weights = Dense.random(kernels(PROCESSORS[0]), 2 * BLOCK, 96, bits)
+    assert weights.blocks.blocks.shape == (2, n_bytes_of_block(96, bits))
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A layer in double precision."""
+
+    parts: LayerParts
+    dense: dict[str, Dense]
+
+    @classmethod
+    def random(cls, of: Library, shape: Shape, width: int, n_mlp: int, bits: int, is_full: bool,
+               window: int | None) -> Twin:  # fmt: skip
+        n_seen, size = shape.n_heads * shape.head_size, shape.head_size
+        sizes = {
+            "qkv": (n_seen + 2 * shape.n_kv_heads * size, width),
+            "out": (width, n_seen),
+            "up": (2 * n_mlp, width),
+            "down": (width, n_mlp),
+        }
+        dense = {name: Dense.random(of, *sizes[name], bits) for name in sizes}
+        products = {
+            name: Product(d.blocks, torch.randn(d.blocks.n_out).bfloat16() if is_full else None)
+            for name, d in dense.items()
+        }
+        norms = [torch.randn(n).bfloat16() for n in (width, width, size, size)]
+        parts = LayerParts(
+            **products,
+            norm_in=norms[0],
+            norm_mlp=norms[1],
+            query_norm=norms[2] if is_full else None,
+            key_norm=norms[3] if is_full else None,
+            window=window,
+        )
+        return cls(parts, dense)
+
+    def product(self, name: str, x: Tensor) -> Tensor:
+        bias = getattr(self.parts, name).bias
+        found = self.dense[name].product(x)
+        return found if bias is None else found + bias.double()
+
+
+def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    x = x.double()
+    return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight.double()
+
+
+def run_twin(twins: list[Twin], shape: Shape, norm: Tensor, x: Tensor, step: Step) -> Tensor:
+    """`Decoder.run`, a head, a row and a slot at a time. Modifies: the step's rows. Shape: [T, width] float64."""
+    view, (unrotated, rotated, values) = step.view, step.rows
+    x, n_shared = x.double(), shape.n_heads // shape.n_kv_heads
+    slots = torch.from_numpy(step.slots)
+    for layer, twin in enumerate(twins):
+        parts = twin.parts
+        heads = twin.product("qkv", normed(x, parts.norm_in, shape.norm_eps))
+        heads = heads.view(len(x), -1, shape.head_size)
+        q, k, v = heads.split((shape.n_heads, shape.n_kv_heads, shape.n_kv_heads), dim=1)
+        if parts.query_norm is not None and parts.key_norm is not None:
+            q = normed(q, parts.query_norm, shape.norm_eps)
+            k = normed(k, parts.key_norm, shape.norm_eps)
+        cos, sin = (angles[:, None] for angles in step.key_angles)
+        unrotated[layer][:, slots] = k.transpose(0, 1).bfloat16()
+        rotated[layer][:, slots] = turn(k.float(), cos, sin).transpose(0, 1).bfloat16()
+        values[layer][:, slots] = v.transpose(0, 1).bfloat16()
+        mask = view.mask(parts.window)
+        seen = torch.zeros(len(x), shape.n_heads, shape.head_size, dtype=torch.float64)
+        for row in range(len(x)):
+            visible = [s for s in range(len(view.key_positions)) if mask is None or mask[row, s]]
+            at = view.query_positions[row] - view.offsets[visible]
+            angles = cos_sin(at, view.inverse_frequencies, view.attention_factor)
+            for head in range(shape.n_heads if visible else 0):
+                query = turn(q[row, head].float().expand(len(visible), -1), *angles).double()
+                keys = rotated[layer, head // n_shared, visible].double()
+                weights = ((query * keys).sum(1) * shape.attention_scale).softmax(0)
+                seen[row, head] = weights @ values[layer, head // n_shared, visible].double()
+        x = x + twin.product("out", seen.flatten(1)) * shape.residual_multiplier
+        gates, ups = twin.product("up", normed(x, parts.norm_mlp, shape.norm_eps)).chunk(2, dim=1)
+        let_through = torch.nn.functional.silu(gates) * ups
+        x = x + twin.product("down", let_through) * shape.residual_multiplier
+    return normed(x, norm, shape.norm_eps)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n_rows=st.integers(1, 9),
+    n_slots=st.integers(1, 45),
+    n_kv_heads=st.integers(1, 3),
+    n_shared=st.integers(1, 5),
+    head_size=st.sampled_from([16, 32, 64, 128]),
+    n_offsets=st.integers(1, 3),
+    bits=st.sampled_from([4, 8]),
+    is_full=st.booleans(),
+    window=st.sampled_from([None, 1, 7]),
+)
+def test_a_pass_is_that_of_the_twin(
+    processor: str, seed: int, n_rows: int, n_slots: int, n_kv_heads: int, n_shared: int,
+    head_size: int, n_offsets: int, bits: int, is_full: bool, window: int | None,
+) -> None:  # fmt: skip
+    torch.manual_seed(seed)
+    assume(n_kv_heads * n_shared * head_size % GROUP == 0)
+    kernel, n_slots = kernels(processor), max(n_slots, n_rows)
+    n_turned = head_size // 2 if is_full else head_size
+    shape = Shape(
+        n_kv_heads * n_shared, n_kv_heads, head_size, n_turned, 1e-5, 0.7, head_size**-0.5
+    )
+    width = 64
+    twins = [
+        Twin.random(kernel, shape, width, 96, bits, is_full, window if layer else None)
+        for layer in range(2)
+    ]
+    norm = torch.randn(width).bfloat16()
+    decoder = Decoder(kernel, shape, [twin.parts for twin in twins], norm)
+    # the slots of the rows, some keys before, between and behind them, some that nobody sees
+    slots = torch.randperm(n_slots)[:n_rows]
+    positions = torch.randperm(3 * n_slots)[:n_slots]
+    positions[slots] = positions[slots].sort().values
+    standing = positions.clone()
+    standing[torch.rand(n_slots) < 0.2] = UNSEEN
+    standing[slots] = positions[slots]
+    rotated_at = positions - torch.randint(0, n_offsets, (n_slots,))
+    rotated_at[slots] = positions[slots]
+    frequencies = torch.rand(n_turned // 2)
+    view = View(positions[slots], standing, rotated_at, frequencies, 1.1, shape.attention_scale)
+    rows = [torch.randn(2, n_kv_heads, n_slots + 5, head_size).bfloat16() for _ in range(3)]
+    key_angles = cos_sin(positions[slots], frequencies, 1.1)
+    x = torch.randn(n_rows, width)
+    copies = (rows[0].clone(), rows[1].clone(), rows[2].clone())
+    expected = run_twin(
+        twins, shape, norm, x, Step(copies, slots.numpy().astype(np.int64), view, key_angles)
+    )
+    step = Step((rows[0], rows[1], rows[2]), slots.numpy().astype(np.int64), view, key_angles)
+    decoder.run(x, step)
+    # a number between two of the 8-bit ones may become either; more than one in a hundred would be an error
+    assert float((x - expected).norm() / expected.norm()) < 0.01
+    for found, twin in zip(rows, copies, strict=True):
+        assert float((found.double() - twin.double()).norm() / twin.double().norm()) < 0.01
+        others = torch.ones(n_slots + 5, dtype=torch.bool).index_fill(0, slots, False)
+        assert torch.equal(found[:, :, others], twin[:, :, others]), "no other slot is written"
+
+
+def test_a_row_that_sees_nothing_gives_no_number_that_is_none() -> None:
+    kernel = kernels(PROCESSORS[0])
+    shape = Shape(2, 1, 32, 32, 1e-5, 1.0, 0.2)
+    twin = Twin.random(kernel, shape, 64, 96, 4, False, None)
+    decoder = Decoder(kernel, shape, [twin.parts], torch.ones(64).bfloat16())
+    unseen = torch.full((3,), UNSEEN)
+    view = View(
+        torch.tensor([5]), unseen, torch.zeros(3, dtype=torch.int64), torch.rand(16), 1.0, 0.2
+    )
+    rows = (*(torch.zeros(1, 1, 8, 32).bfloat16() for _ in range(3)),)
+    x = torch.randn(1, 64)
+    angles = cos_sin(torch.tensor([5]), torch.rand(16), 1.0)
+    decoder.run(x, Step((rows[0], rows[1], rows[2]), np.array([2]), view, angles))
+    assert bool(x.isfinite().all())
