@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from warmline_engine import loaded_model
 from warmline_engine.model import random_checkpoint
 from warmline_engine.model.sources import EMBEDDED
+from warmline_kernels.native.library import library
 
 SHAPE = {
     "model_type": "llama",
@@ -35,25 +35,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("has_many", [False, True])
-def test_few_weights_are_exact_and_many_are_small(
+def test_without_our_kernels_few_weights_are_exact_and_many_are_small(
     has_many: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_weights = 12288 * 32 + 4 * 32 * 32 + 3 * 32 * 64 + 3 * 32
     monkeypatch.setattr(loaded_model, "FEW_WEIGHTS", n_weights + (not has_many))
+    monkeypatch.setattr(loaded_model, "library", lambda: None)
     model = loaded_model.load(str(folder), "cpu")
     found = model.transformer
     assert found.dtype == (torch.bfloat16 if has_many else torch.float32)
     assert (found.head.few is not None and found.head.few.bits == 8) == has_many
 
 
-@pytest.mark.parametrize(("few", "bits"), [("", 8), ("int4", 4)])
-def test_a_card_may_name_the_format_that_decodes(
-    few: str, bits: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loaded_model, "FEW_WEIGHTS", 0)
-    shutil.copytree(folder, tmp_path / "model")
-    (tmp_path / "model/card.toml").write_text(f'few = "{few}"')
-    model = loaded_model.load(str(tmp_path / "model"), "cpu")
-    few_of_first = model.transformer.parts()[0].few
-    assert few_of_first is not None
-    assert few_of_first.bits == bits
+def test_with_our_kernels_all_are_small(folder: Path) -> None:
+    if library() is None:
+        pytest.skip("the kernels are for Linux on x86-64")
+    found = loaded_model.load(str(folder), "cpu").transformer
+    assert found.dtype == torch.bfloat16
+    assert found.head.few is not None
+    assert found.head.few.bits == 8
+    assert found.takes_at_once(1)

@@ -14,22 +14,19 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 ENCODER = "encoder.safetensors"  # beside the weights: what retrieval reads texts with
 
 LAYOUTS = ("prefix-first", "suffix-first")
-FEW = ("int8", "int4")  # the names of compact.FORMATS, which would bring torch along
 
 
 @dataclass(frozen=True)
 class Card:
     """What is said of a model beside its weights; `languages` is empty where nothing is said.
 
-    `layout` is prefix-first or suffix-first: how the model fills a middle better. `few` is the format that few rows are
-    best multiplied in, by how fast that is and what it loses; empty where nobody measured.
+    `layout` is prefix-first or suffix-first: how the model fills a middle better.
     """
 
     name: str
     languages: tuple[str, ...]
     licence: str
     layout: str = LAYOUTS[0]
-    few: str = ""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -77,10 +74,7 @@ def read_card(folder: Path) -> Card:
         layout = str(card.get("layout", LAYOUTS[0]))
         if layout not in LAYOUTS:
             raise ValueError(f"layout is {layout!r}; expected {' or '.join(LAYOUTS)}")
-        few = str(card.get("few", ""))
-        if few not in ("", *FEW):
-            raise ValueError(f"few is {few!r}; expected {' or '.join(FEW)}")
         name, licence = str(card.get("name", folder.name)), str(card.get("licence", ""))
-        return Card(name, languages, licence, layout, few)
+        return Card(name, languages, licence, layout)
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{path} cannot be read: {error}") from None

@@ -28,7 +28,7 @@ class Card:
     """What the card knows without measuring. A continued run's tokens are a lower bound.
 
     `grown_from` is the smaller model that the run began with, `teacher` the one it learnt from, if any; `device` the
-    GPU that trained it, if one did. `few` is the format that it decodes in, where one was chosen by measuring.
+    GPU that trained it, if one did.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Card:
     grown_from: str = ""
     teacher: str = ""
     device: str = ""
-    few: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,6 @@ def card_toml(card: Card) -> str:
         + (f'grown_from = "{card.grown_from}"\n' if card.grown_from else "")
         + (f'teacher = "{card.teacher}"\n' if card.teacher else "")
         + (f'device = "{card.device}"\n' if card.device else "")
-        + (f'few = "{card.few}"\n' if card.few else "")
     )
 
 
@@ -78,7 +76,7 @@ def card_text(card: Card, model: LoadedModel, folder: Path, measured: Measured) 
 
 Python only. {n_parameters / 1e6:.2f} million parameters: {config.n_layers} layers, width {config.width},
 {config.n_vocabulary} tokens, {config.max_context} positions. Its file has {card.n_bytes / 1e6:.2f} MB;
-{storage_text(folder, card.few)}
+{storage_text(folder)}
 
 {_tokens_seen(card)}
 
@@ -131,16 +129,13 @@ def _how(card: Card) -> str:
     return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
 
 
-def storage_text(folder: Path, few: str) -> str:
+def storage_text(folder: Path) -> str:
     said = json.loads((folder / "config.json").read_text()).get("quantization_config")
     if said is None:
         return "weights are stored in bf16."
-    served = (
-        f", and served: a few tokens at once, as in decoding, with weights in {few}" if few else ""
-    )
     return (
         f"weights are stored in {said['bits']} bits with a scale for each {said['group_size']} of them,\n"
-        + f"and all numbers below are of the model as it is stored{served}."
+        "and all numbers below are of the model as it is stored and as the engine serves it on a CPU."
     )
 
 

@@ -110,7 +110,6 @@ def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
         counters.grown_from or said.get("grown_from", ""),
         newest_record.get("teacher", ""),
         newest_record.get("device", ""),
-        said.get("few", ""),
     )
 
 

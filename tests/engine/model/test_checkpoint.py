@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from warmline_engine.errors import CheckpointError, ConfigError, SourceError, TokenizerError
 from warmline_engine.model import checkpoint, random_checkpoint, sources
-from warmline_engine.model.compact import FORMATS
 from warmline_engine.text.tokenizer import Tokenizer
 
 SMALL: dict[str, Any] = {
@@ -141,11 +140,7 @@ def test_a_card_says_which_layout_serves(tmp_path: Path) -> None:
     assert sources.read_card(tmp_path).layout == "suffix-first"
 
 
-def test_formats_are_named_alike() -> None:
-    assert tuple(FORMATS) == sources.FEW
-
-
-@pytest.mark.parametrize("content", ["languages = [", 'layout = "sideways"', 'few = "int3"'])
+@pytest.mark.parametrize("content", ["languages = [", 'layout = "sideways"'])
 def test_a_card_that_cannot_be_read(content: str, tmp_path: Path) -> None:
     (tmp_path / "card.toml").write_text(content)
     with pytest.raises(SourceError):

@@ -122,7 +122,7 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     folder = tmp_path / "small"
     shutil.copytree(model_folder, folder)
     size = (folder / "model.safetensors").stat().st_size
-    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X", "int4")
+    card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
     (folder / "card.toml").write_text(card_toml(card))
     assert report.card_of(report.Place(folder, tmp_path), []) == card
     alone = replace(card, grown_from="", teacher="", device="", few="")
@@ -130,15 +130,13 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
 
 
-def test_a_card_says_how_its_model_is_stored_and_served(tmp_path: Path) -> None:
+def test_a_card_says_how_its_model_is_stored(tmp_path: Path) -> None:
     said: dict[str, object] = {}
     (tmp_path / "config.json").write_text(json.dumps(said))
-    assert storage_text(tmp_path, "int4") == "weights are stored in bf16."
+    assert storage_text(tmp_path) == "weights are stored in bf16."
     said["quantization_config"] = {"bits": 8, "group_size": 32}
     (tmp_path / "config.json").write_text(json.dumps(said))
-    assert "in 8 bits" in storage_text(tmp_path, "")
-    assert "served" not in storage_text(tmp_path, "")
-    assert "weights in int4" in storage_text(tmp_path, "int4")
+    assert "in 8 bits" in storage_text(tmp_path)
 
 
 def test_losses_by_position_are_those_of_cold_reads(
