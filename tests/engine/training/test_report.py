@@ -125,7 +125,7 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
     (folder / "card.toml").write_text(card_toml(card))
     assert report.card_of(report.Place(folder, tmp_path), []) == card
-    alone = replace(card, grown_from="", teacher="", device="", few="")
+    alone = replace(card, grown_from="", teacher="", device="")
     (folder / "card.toml").write_text(card_toml(alone))
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
 
