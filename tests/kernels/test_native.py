@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -194,7 +193,7 @@ def run_twin(twins: list[Twin], shape: Shape, norm: Tensor, x: Tensor, step: Ste
     """`Decoder.run`, a head, a row and a slot at a time. Modifies: the step's rows. Shape: [T, width] float64."""
     view, (unrotated, rotated, values) = step.view, step.rows
     x, n_shared = x.double(), shape.n_heads // shape.n_kv_heads
-    slots = torch.from_numpy(step.slots)
+    slots = step.slots
     for layer, twin in enumerate(twins):
         parts = twin.parts
         heads = twin.product("qkv", normed(x, parts.norm_in, shape.norm_eps))
@@ -272,10 +271,8 @@ def test_a_pass_is_that_of_the_twin(
     key_angles = cos_sin(positions[slots], frequencies, 1.1)
     x = torch.randn(n_rows, width)
     copies = (rows[0].clone(), rows[1].clone(), rows[2].clone())
-    expected = run_twin(
-        twins, shape, norm, x, Step(copies, slots.numpy().astype(np.int64), view, key_angles)
-    )
-    step = Step((rows[0], rows[1], rows[2]), slots.numpy().astype(np.int64), view, key_angles)
+    expected = run_twin(twins, shape, norm, x, Step(copies, slots, view, key_angles))
+    step = Step((rows[0], rows[1], rows[2]), slots, view, key_angles)
     decoder.run(x, step)
     # a number between two of the 8-bit ones may become either; more than one in a hundred would be an error
     assert float((x - expected).norm() / expected.norm()) < 0.01
@@ -297,5 +294,5 @@ def test_a_row_that_sees_nothing_gives_no_number_that_is_none() -> None:
     rows = (*(torch.zeros(1, 1, 8, 32).bfloat16() for _ in range(3)),)
     x = torch.randn(1, 64)
     angles = cos_sin(torch.tensor([5]), torch.rand(16), 1.0)
-    decoder.run(x, Step((rows[0], rows[1], rows[2]), np.array([2]), view, angles))
+    decoder.run(x, Step((rows[0], rows[1], rows[2]), torch.tensor([2]), view, angles))
     assert bool(x.isfinite().all())

@@ -363,7 +363,8 @@ class Sequence:
         tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
         cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         if self._model.takes_at_once(len(positions)):
-            step = Step((rows.unrotated, rows.rotated, rows.values), slots, view, (cos, sin))
+            stores = (rows.unrotated, rows.rotated, rows.values)
+            step = Step(stores, torch.from_numpy(slots), view, (cos, sin))
             return self._model.forward_at_once(tokens, step, n_logits)
         target = _as_slice_or_index(slots, device)
         windows, attention = self._model.config.windows, self._kernels.attention

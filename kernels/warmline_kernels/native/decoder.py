@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from warmline_kernels.view import View
@@ -91,12 +90,12 @@ class Shape:
 class Step:
     """Where the tokens of a pass stand and what they see. The view's slots are the first of `rows`.
 
-    Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T]; key_angles cosines and
+    Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T] int64; key_angles cosines and
     sines [T, R/2] float32.
     """
 
     rows: tuple[Tensor, Tensor, Tensor]
-    slots: np.ndarray[tuple[int], np.dtype[np.int64]]
+    slots: Tensor
     view: View
     key_angles: tuple[Tensor, Tensor]
 
@@ -158,7 +157,7 @@ class Decoder:
             unrotated=unrotated.data_ptr(),
             rotated=rotated.data_ptr(),
             values=values.data_ptr(),
-            slots=step.slots.ctypes.data,
+            slots=step.slots.data_ptr(),
             key_cos=key_cos.data_ptr(),
             key_sin=key_sin.data_ptr(),
             query_cos=query_cos.data_ptr(),
