@@ -90,8 +90,8 @@ class Shape:
 class Step:
     """Where the tokens of a pass stand and what they see. The view's slots are the first of `rows`.
 
-    Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T] int64; key_angles cosines and
-    sines [T, R/2] float32.
+    Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T] int64; key_angles are
+    cosines and sines [T, R/2] float32.
     """
 
     rows: tuple[Tensor, Tensor, Tensor]
