@@ -40,7 +40,8 @@ typedef struct {
 typedef struct {
     const Model *model;
     const Pass *pass;
-    Team team;
+    Job *jobs;
+    atomic_int n_entered;
     float *heads, *seen, *up, *turned;
     Rounded seen_rounded, mlp_rounded;
     size_t own_bytes;
@@ -66,24 +67,23 @@ static Rounded norm_and_round(const Work *work, const bf16 *weight, char *own) {
     return out;
 }
 
-static void multiply(Work *work, int job, const Matrix *by, Rounded x, float *out) {
-    const int n_blocks = by->n_out / BLOCK;
-    for (int at; (at = take(&work->team, job) * BLOCKS_AT_ONCE) < n_blocks;)
-        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++)
-            product_of_block(by, b, x, (int)work->pass->n_rows, out);
+static int n_pieces_of(const Matrix *by) { return (by->n_out / BLOCK + BLOCKS_AT_ONCE - 1) / BLOCKS_AT_ONCE; }
+
+/* One piece of the product with a matrix. */
+static void multiply(const Matrix *by, int piece, Rounded x, int n_rows, float *out) {
+    const int n_blocks = by->n_out / BLOCK, first = piece * BLOCKS_AT_ONCE;
+    for (int b = first; b < n_blocks && b < first + BLOCKS_AT_ONCE; b++) product_of_block(by, b, x, n_rows, out);
 }
 
-static void multiply_and_add(Work *work, int job, const Matrix *by, Rounded x, float *out) {
-    const int n_blocks = by->n_out / BLOCK, n = (int)work->pass->n_rows, width = by->n_out;
-    float *sum = work->pass->x;
-    for (int at; (at = take(&work->team, job) * BLOCKS_AT_ONCE) < n_blocks;)
-        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++) {
-            product_of_block(by, b, x, n, out);
-            for (int r = 0; r < n; r++)
-                for (int o = b * BLOCK; o < (b + 1) * BLOCK; o += LANES) {
-                    float *to = sum + (size_t)r * width + o;
-                    store(to, load(to) + load(out + (size_t)r * width + o) * work->model->residual_multiplier);
-                }
+/* The same, added to what flows from layer to layer. */
+static void multiply_and_add(const Work *work, const Matrix *by, int piece, Rounded x, float *out) {
+    const int n = (int)work->pass->n_rows, width = by->n_out, first = piece * BLOCKS_AT_ONCE * BLOCK;
+    const int end = first + BLOCKS_AT_ONCE * BLOCK < width ? first + BLOCKS_AT_ONCE * BLOCK : width;
+    multiply(by, piece, x, n, out);
+    for (int r = 0; r < n; r++)
+        for (int o = first; o < end; o += LANES) {
+            float *to = work->pass->x + (size_t)r * width + o;
+            store(to, load(to) + load(out + (size_t)r * width + o) * work->model->residual_multiplier);
         }
 }
 
@@ -192,8 +192,10 @@ static inline __attribute__((always_inline)) void attend_together(
             const floats value = load_bf16(h->values + s * size + i * LANES);
             for (int q = 0; q < n; q++) sums[q][i] += value * scores[q * room + s];
         }
-    for (int q = 0; q < n; q++)
-        for (int i = 0; i < n_registers; i++) store(out[q] + i * LANES, total[q] > 0 ? sums[q][i] / total[q] : sums[q][i]);
+    for (int q = 0; q < n; q++) {
+        const float share = total[q] > 0 ? 1 / total[q] : 0;
+        for (int i = 0; i < n_registers; i++) store(out[q] + i * LANES, sums[q][i] * share);
+    }
 }
 
 /* As many queries together as leave registers for their sums. */
@@ -238,46 +240,93 @@ static void gate(const Work *work, int row, int group) {
     round_rows(gates, 1, GROUP, (Rounded){to.codes + number * GROUP, to.scales + number, to.sums + number});
 }
 
-enum { JOBS = 7 };
+/* Where a thread is: a layer, and the rows normed and rounded for the product at hand. */
+typedef struct {
+    Work *work;
+    const Layer *layer;
+    int number;
+    Rounded x;
+    char *own;
+} At;
 
-static void run(void *data) {
+typedef void (*Piece)(const At *at, int piece);
+
+static void work_through(Job *job, int n_pieces, Piece run, const At *at) {
+    for (int piece; (piece = take(job)) < n_pieces; finish(job)) run(at, piece);
+    await(job, n_pieces);
+}
+
+static void run_qkv(const At *at, int piece) {
+    multiply(&at->layer->qkv, piece, at->x, (int)at->work->pass->n_rows, at->work->heads);
+}
+
+static void run_place(const At *at, int row) { place(at->work, at->number, row); }
+
+/* Of all rows, how many queries share a key/value head. */
+static int n_shared(const Work *work) {
+    return (int)work->pass->n_rows * (work->model->n_heads / work->model->n_kv_heads);
+}
+
+static int n_parts(const Work *work) { return (n_shared(work) + MOST_TOGETHER - 1) / MOST_TOGETHER; }
+
+static void run_attend(const At *at, int piece) {
+    const int parts = n_parts(at->work), first = piece % parts * MOST_TOGETHER, left = n_shared(at->work) - first;
+    const int n = left < MOST_TOGETHER ? left : MOST_TOGETHER;
+    attend(at->work, at->number, piece / parts, first, n, (float *)at->own);
+}
+
+static void run_round(const At *at, int row) {
+    const int width = at->layer->out.n_in;
+    round_rows(at->work->seen + (size_t)row * width, 1, width, row_of(at->work->seen_rounded, row, width));
+}
+
+static void run_out(const At *at, int piece) {
+    multiply_and_add(at->work, &at->layer->out, piece, at->work->seen_rounded, at->work->heads);
+}
+
+static void run_up(const At *at, int piece) {
+    multiply(&at->layer->up, piece, at->x, (int)at->work->pass->n_rows, at->work->up);
+}
+
+static void run_gate(const At *at, int piece) {
+    const int n_groups = at->work->model->n_mlp / GROUP;
+    gate(at->work, piece / n_groups, piece % n_groups);
+}
+
+static void run_down(const At *at, int piece) {
+    multiply_and_add(at->work, &at->layer->down, piece, at->work->mlp_rounded, at->work->heads);
+}
+
+static void run_norm(const At *at, int row) {
+    const Model *m = at->work->model;
+    float *x = at->work->pass->x + (size_t)row * m->width;
+    norm_row(x, m->norm, m->width, m->norm_eps, x);
+}
+
+enum { JOBS = 8 };
+
+static void run_pass(void *data) {
     Work *work = data;
     const Model *m = work->model;
-    const Pass *p = work->pass;
-    Team *team = &work->team;
-    const int n = (int)p->n_rows, width = m->n_heads * m->head_size;
-    const int number = atomic_fetch_add(&team->n_entered, 1);
-    char *own = work->own + number * work->own_bytes;
-    const int n_shared = n * (m->n_heads / m->n_kv_heads), n_parts = (n_shared + MOST_TOGETHER - 1) / MOST_TOGETHER;
+    const int n = (int)work->pass->n_rows;
+    Job *job = work->jobs;
+    At at = {.work = work, .own = work->own + atomic_fetch_add(&work->n_entered, 1) * work->own_bytes};
     for (int l = 0; l < m->n_layers; l++) {
-        const Layer *layer = &m->layers[l];
-        const int job = l * JOBS;
-        multiply(work, job, &layer->qkv, norm_and_round(work, layer->norm_in, own), work->heads);
-        meet(team);
-        for (int row; (row = take(team, job + 1)) < n;) place(work, l, row);
-        meet(team);
-        for (int piece; (piece = take(team, job + 2)) < m->n_kv_heads * n_parts;) {
-            const int first = piece % n_parts * MOST_TOGETHER, left = n_shared - first;
-            attend(work, l, piece / n_parts, first, left < MOST_TOGETHER ? left : MOST_TOGETHER, (float *)own);
-        }
-        meet(team);
-        if (number == 0) round_rows(work->seen, n, width, work->seen_rounded);
-        meet(team);
-        multiply_and_add(work, job + 3, &layer->out, work->seen_rounded, work->heads);
-        meet(team);
-        multiply(work, job + 4, &layer->up, norm_and_round(work, layer->norm_mlp, own), work->up);
-        meet(team);
-        const int n_groups = m->n_mlp / GROUP;
-        for (int piece; (piece = take(team, job + 5)) < n * n_groups;) gate(work, piece / n_groups, piece % n_groups);
-        meet(team);
-        multiply_and_add(work, job + 6, &layer->down, work->mlp_rounded, work->heads);
-        meet(team);
+        const Layer *layer = at.layer = &m->layers[l];
+        at.number = l;
+        /* what a thread rounds while others are further on is wrong, and then no piece is left to use it for */
+        at.x = norm_and_round(work, layer->norm_in, at.own);
+        work_through(job++, n_pieces_of(&layer->qkv), run_qkv, &at);
+        work_through(job++, n, run_place, &at);
+        work_through(job++, m->n_kv_heads * n_parts(work), run_attend, &at);
+        work_through(job++, n, run_round, &at);
+        work_through(job++, n_pieces_of(&layer->out), run_out, &at);
+        at.x = norm_and_round(work, layer->norm_mlp, at.own);
+        work_through(job++, n_pieces_of(&layer->up), run_up, &at);
+        work_through(job++, n * (m->n_mlp / GROUP), run_gate, &at);
+        work_through(job++, n_pieces_of(&layer->down), run_down, &at);
     }
-    if (number > 0) return;
-    for (int r = 0; r < n; r++) {
-        float *x = p->x + (size_t)r * m->width;
-        norm_row(x, m->norm, m->width, m->norm_eps, x);
-    }
+    work_through(job, n, run_norm, &at);
 }
 
 /* Memory that a thread keeps from call to call; NULL where there is none to be had. */
@@ -312,11 +361,11 @@ int warmline_pass(const Model *m, const Pass *p, int n_threads, Parallel paralle
     const size_t heads = n * (n_all > (size_t)m->width ? n_all : (size_t)m->width) * floats_;
     const size_t normed = n * m->width * floats_ + rounded_bytes(n * m->width);
     const size_t scores = MOST_TOGETHER * ((size_t)p->n_slots + LANES) * floats_;
-    Work work = {.model = m, .pass = p, .team = {.n_threads = n_threads}};
+    Work work = {.model = m, .pass = p};
     work.own_bytes = ((normed > scores ? normed : scores) + 63) / 64 * 64;
     const size_t sizes[] = {heads, n * width * floats_, 2 * n * m->n_mlp * floats_, n * p->n_offsets * width * floats_,
                             rounded_bytes(n * width), rounded_bytes(n * m->n_mlp), n_threads * work.own_bytes,
-                            (size_t)m->n_layers * JOBS * sizeof(atomic_int)};
+                            ((size_t)m->n_layers * JOBS + 1) * sizeof(Job)};
     enum { PARTS = sizeof sizes / sizeof *sizes };
     size_t total = 0;
     char *at[PARTS];
@@ -326,9 +375,9 @@ int warmline_pass(const Model *m, const Pass *p, int n_threads, Parallel paralle
     for (int i = 0; i < PARTS; i++) at[i] = part(&rest, sizes[i]);
     work.heads = (float *)at[0], work.seen = (float *)at[1], work.up = (float *)at[2], work.turned = (float *)at[3];
     work.seen_rounded = rounded_at(at[4], n * width), work.mlp_rounded = rounded_at(at[5], n * m->n_mlp);
-    work.own = at[6], work.team.next = (atomic_int *)at[7];
-    memset(work.team.next, 0, sizes[7]);
-    run_all(run, &work, n_threads, parallel);
+    work.own = at[6], work.jobs = (Job *)at[7];
+    memset(work.jobs, 0, sizes[7]);
+    run_all(run_pass, &work, n_threads, parallel);
     return 0;
 }
 
@@ -337,24 +386,20 @@ typedef struct {
     Rounded x;
     float *out;
     int n_rows;
-    Team team;
+    Job job;
 } Product;
 
 static void run_product(void *data) {
     Product *work = data;
-    const int n_blocks = work->by->n_out / BLOCK;
-    for (int at; (at = take(&work->team, 0) * BLOCKS_AT_ONCE) < n_blocks;)
-        for (int b = at; b < n_blocks && b < at + BLOCKS_AT_ONCE; b++)
-            product_of_block(work->by, b, work->x, work->n_rows, work->out);
+    const int n_pieces = n_pieces_of(work->by);
+    for (int piece; (piece = take(&work->job)) < n_pieces;) multiply(work->by, piece, work->x, work->n_rows, work->out);
 }
 
 /* x Wᵀ + b. Shapes: x [n, in], out [n, out]. 0, or 1 where memory is out. */
 int warmline_product(const Matrix *by, const float *x, int n_rows, float *out, int n_threads, Parallel parallel) {
-    atomic_int next = 0;
     char *memory = scratch(rounded_bytes((size_t)n_rows * by->n_in));
     if (!memory) return 1;
-    Product work = {by, rounded_at(memory, (size_t)n_rows * by->n_in), out, n_rows, {.n_threads = n_threads}};
-    work.team.next = &next;
+    Product work = {.by = by, .x = rounded_at(memory, (size_t)n_rows * by->n_in), .out = out, .n_rows = n_rows};
     round_rows(x, n_rows, by->n_in, work.x);
     run_all(run_product, &work, n_threads, parallel);
     return 0;

@@ -39,6 +39,11 @@ static Rounded rounded_at(char *start, size_t n) {
     return out;
 }
 
+static inline Rounded row_of(Rounded rows, int64_t row, int n_in) {
+    const int64_t group = row * n_in / GROUP;
+    return (Rounded){rows.codes + row * n_in, rows.scales + group, rows.sums + group};
+}
+
 static inline int64_t block_bytes(const Matrix *m) {
     return m->bits == 4 ? (int64_t)m->n_in / GROUP * GROUP4 : HEADER8 + (int64_t)m->n_in * BLOCK;
 }

@@ -1,4 +1,4 @@
-/* Threads that work through pieces of one job, and wait for each other between jobs.
+/* Threads that work through the pieces of one job after another.
  *
  * They are torch's own: a second set would wait for work on the cores that torch's threads wait on. Its runtime is
  * handed over at load as the address of GOMP_parallel.
@@ -13,24 +13,24 @@ typedef void (*Parallel)(void (*run)(void *), void *data, unsigned n_threads, un
 
 enum { SPINS = 2000 }; /* then another process gets the core: on a busy machine the one waited for may need it */
 
+/* How far a job is. Who comes late to a job finds its pieces taken, and goes on: nobody waits for a thread, only for
+ * pieces. A thread that another process keeps from its core thus holds up no more than the piece it has. */
 typedef struct {
-    int n_threads;
-    atomic_int n_entered, n_waiting, n_passed;
-    atomic_int *next; /* the next piece, of each job */
-} Team;
+    atomic_int n_taken, n_done;
+} Job;
 
-static inline void meet(Team *team) {
-    int passed = atomic_load_explicit(&team->n_passed, memory_order_relaxed);
-    if (atomic_fetch_add(&team->n_waiting, 1) == team->n_threads - 1) {
-        atomic_store_explicit(&team->n_waiting, 0, memory_order_relaxed);
-        atomic_fetch_add(&team->n_passed, 1);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&team->n_passed, memory_order_acquire) == passed; spins++) {
+/* A piece of a job that nobody has taken yet; n_pieces or more where none is left. */
+static inline int take(Job *job) { return atomic_fetch_add_explicit(&job->n_taken, 1, memory_order_relaxed); }
+
+static inline void finish(Job *job) { atomic_fetch_add_explicit(&job->n_done, 1, memory_order_release); }
+
+static inline int is_done(Job *job, int n_pieces) {
+    return atomic_load_explicit(&job->n_done, memory_order_acquire) == n_pieces;
+}
+
+static inline void await(Job *job, int n_pieces) {
+    for (int spins = 0; !is_done(job, n_pieces); spins++) {
         _mm_pause();
         if (spins > SPINS) sched_yield();
     }
 }
-
-/* A piece of a job that nobody has taken yet; n_pieces or more where none is left. */
-static inline int take(Team *team, int job) { return atomic_fetch_add(&team->next[job], 1); }
