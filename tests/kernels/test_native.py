@@ -92,7 +92,8 @@ def rounded(x: Tensor) -> Tensor:
     """Rows as the kernels round them. Shapes: [n, in] → [n, in] float64."""
     groups = x.float().unflatten(1, (-1, GROUP))
     largest = groups.abs().amax(2, keepdim=True)
-    inverse = torch.where(largest > 0, 127 / largest, 0)
+    # `127 / largest` would be 127 times a reciprocal
+    inverse = torch.where(largest > 0, torch.full_like(largest, 127) / largest, 0)
     codes = (
         groups.double() * inverse.double()
     ).round()  # the kernels' product is rounded once, with what is added
