@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCKS_AT_ONCE = 4 };
+enum { BLOCKS_AT_ONCE = 4, SLOTS = 4 /* keys that queries meet together */ };
 
 typedef struct {
     Matrix qkv, out, up, down;
@@ -159,24 +159,38 @@ static inline __attribute__((always_inline)) void attend_together(
         masks[q] = h->mask ? h->mask + row * p->n_slots : NULL;
         highest[q] = -INFINITY;
     }
-    for (int64_t s = 0; s < p->n_slots; s++) {
-        floats key[n_registers];
-        for (int i = 0; i < n_registers; i++) key[i] = load_bf16(h->keys + s * size + i * LANES);
-        const int64_t version = p->offset_of ? p->offset_of[s] * size : 0;
+    for (int64_t s = 0; s < p->n_slots; s += SLOTS) {
+        const int64_t n_left = p->n_slots - s < SLOTS ? p->n_slots - s : SLOTS;
+        const bf16 *keys[SLOTS];
+        int64_t version[SLOTS];
+        floats products[MOST_TOGETHER][SLOTS];
+        for (int k = 0; k < SLOTS; k++) { /* behind the last one, the last one again */
+            const int64_t slot = s + (k < n_left ? k : n_left - 1);
+            keys[k] = h->keys + slot * size;
+            version[k] = p->offset_of ? p->offset_of[slot] * size : 0;
+            for (int q = 0; q < n; q++) products[q][k] = (floats){0};
+        }
+        ask_ahead((const uint8_t *)keys[0], SLOTS * size * (int)sizeof(bf16));
+        for (int i = 0; i < n_registers; i++)
+            for (int k = 0; k < SLOTS; k++) {
+                const floats key = load_bf16(keys[k] + i * LANES);
+                for (int q = 0; q < n; q++) products[q][k] += load(queries[q] + version[k] + i * LANES) * key;
+            }
         for (int q = 0; q < n; q++) {
-            floats products = load(queries[q] + version) * key[0];
-            for (int i = 1; i < n_registers; i++) products += load(queries[q] + version + i * LANES) * key[i];
-            const float score = masks[q] && !masks[q][s] ? -INFINITY : sum_of(products);
-            scores[q * room + s] = score;
-            highest[q] = score > highest[q] ? score : highest[q];
+            float *own = scores + q * room + s;
+            _mm_storeu_ps(own, sums_of_four(products[q]));
+            for (int k = 0; k < n_left; k++) {
+                if (masks[q] && !masks[q][s + k]) own[k] = -INFINITY;
+                highest[q] = own[k] > highest[q] ? own[k] : highest[q];
+            }
         }
     }
     for (int q = 0; q < n; q++) {
         float *own = scores + q * room;
         floats weights = {0};
         const float top = highest[q] == -INFINITY ? 0 : highest[q]; /* it sees nothing, and all weights become 0 */
-        for (int64_t s = p->n_slots; s % LANES; s++) own[s] = -INFINITY;
-        for (int64_t s = 0; s < p->n_slots; s += LANES) {
+        for (int64_t s = p->n_slots; s < room; s++) own[s] = -INFINITY;
+        for (int64_t s = 0; s < room; s += LANES) {
             floats score = load(own + s), weight = exponential(score - top);
             weight = (floats)((ints)weight & (score > (floats){0} - INFINITY));
             store(own + s, weight);
@@ -187,11 +201,13 @@ static inline __attribute__((always_inline)) void attend_together(
     floats sums[MOST_TOGETHER][n_registers];
     for (int q = 0; q < n; q++)
         for (int i = 0; i < n_registers; i++) sums[q][i] = (floats){0};
-    for (int64_t s = 0; s < p->n_slots; s++)
+    for (int64_t s = 0; s < p->n_slots; s++) {
+        ask_ahead((const uint8_t *)(h->values + s * size), size * (int)sizeof(bf16));
         for (int i = 0; i < n_registers; i++) {
             const floats value = load_bf16(h->values + s * size + i * LANES);
             for (int q = 0; q < n; q++) sums[q][i] += value * scores[q * room + s];
         }
+    }
     for (int q = 0; q < n; q++) {
         const float share = total[q] > 0 ? 1 / total[q] : 0;
         for (int i = 0; i < n_registers; i++) store(out[q] + i * LANES, sums[q][i] * share);

@@ -58,6 +58,22 @@ static inline float sum_of(floats values) {
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+/* The sums of four registers' lanes. Each is added up in the same order, whatever the others hold. */
+static inline __m128 sums_of_four(const floats v[4]) {
+#if LANES == 16
+    __m512 a = (__m512)v[0], b = (__m512)v[1], c = (__m512)v[2], d = (__m512)v[3];
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512 low = _mm512_shuffle_ps(ab, cd, 0x44), high = _mm512_shuffle_ps(ab, cd, 0xee);
+    __m512 all = _mm512_add_ps(low, high);
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+#else
+    __m256 ab = _mm256_hadd_ps((__m256)v[0], (__m256)v[1]), cd = _mm256_hadd_ps((__m256)v[2], (__m256)v[3]);
+    __m256 half = _mm256_hadd_ps(ab, cd);
+#endif
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
 /* To the nearest whole numbers, of values below 2^22 in size. */
 static inline ints rounded(floats x) {
     return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, ints); /* 1.5 · 2^23: no digit is left behind it */
