@@ -9,6 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
 enum { BLOCKS_AT_ONCE = 4, SLOTS = 4 /* keys that queries meet together */ };
 
 typedef struct {
@@ -143,6 +145,28 @@ typedef struct {
     int kv_head, n_shared;     /* query heads that share it */
 } Head;
 
+/* Scores of all slots to weights of e to the score, those of what is not seen to 0; their sum. */
+static float to_weights(float *scores, const uint8_t *mask, int64_t n_slots, int64_t room) {
+    const floats never = (floats){0} - INFINITY;
+    floats highest = never, total = {0};
+    for (int64_t s = n_slots; s < room; s++) scores[s] = -INFINITY;
+    for (int64_t s = 0; mask && s < n_slots; s++) scores[s] = mask[s] ? scores[s] : -INFINITY;
+    for (int64_t s = 0; s < room; s += LANES) {
+        const floats score = load(scores + s);
+        highest = (floats)(((ints)score & (score > highest)) | ((ints)highest & ~(score > highest)));
+    }
+    float top = highest[0];
+    for (int lane = 1; lane < LANES; lane++) top = highest[lane] > top ? highest[lane] : top;
+    if (top == -INFINITY) top = 0; /* it sees nothing, and all weights become 0 */
+    for (int64_t s = 0; s < room; s += LANES) {
+        floats score = load(scores + s), weight = exponential(score - top);
+        weight = (floats)((ints)weight & (score > never));
+        store(scores + s, weight);
+        total += weight;
+    }
+    return sum_of(total);
+}
+
 /* What the queries [first, first + n) see. Scores has room for the slots of each, `room` apart. Each query's result is
  * the same beside any others: its sums are its own, and what it does not see adds 0. */
 static inline __attribute__((always_inline)) void attend_together(
@@ -151,13 +175,12 @@ static inline __attribute__((always_inline)) void attend_together(
     const int n_heads = h->model->n_heads, n_registers = size / LANES;
     const float *queries[MOST_TOGETHER];
     const uint8_t *masks[MOST_TOGETHER];
-    float highest[MOST_TOGETHER], *out[MOST_TOGETHER], total[MOST_TOGETHER];
+    float *out[MOST_TOGETHER], total[MOST_TOGETHER];
     for (int q = 0; q < n; q++) {
         const int row = (first + q) / h->n_shared, head = h->kv_head * h->n_shared + (first + q) % h->n_shared;
         queries[q] = h->turned + ((size_t)row * n_heads + head) * p->n_offsets * size;
         out[q] = h->seen + ((size_t)row * n_heads + head) * size;
         masks[q] = h->mask ? h->mask + row * p->n_slots : NULL;
-        highest[q] = -INFINITY;
     }
     for (int64_t s = 0; s < p->n_slots; s += SLOTS) {
         const int64_t n_left = p->n_slots - s < SLOTS ? p->n_slots - s : SLOTS;
@@ -168,36 +191,18 @@ static inline __attribute__((always_inline)) void attend_together(
             const int64_t slot = s + (k < n_left ? k : n_left - 1);
             keys[k] = h->keys + slot * size;
             version[k] = p->offset_of ? p->offset_of[slot] * size : 0;
-            for (int q = 0; q < n; q++) products[q][k] = (floats){0};
+            UNROLLED for (int q = 0; q < n; q++) products[q][k] = (floats){0};
         }
         ask_ahead((const uint8_t *)keys[0], SLOTS * size * (int)sizeof(bf16));
         for (int i = 0; i < n_registers; i++)
-            for (int k = 0; k < SLOTS; k++) {
+            UNROLLED for (int k = 0; k < SLOTS; k++) {
                 const floats key = load_bf16(keys[k] + i * LANES);
-                for (int q = 0; q < n; q++) products[q][k] += load(queries[q] + version[k] + i * LANES) * key;
+                UNROLLED for (int q = 0; q < n; q++)
+                    products[q][k] += load(queries[q] + version[k] + i * LANES) * key;
             }
-        for (int q = 0; q < n; q++) {
-            float *own = scores + q * room + s;
-            _mm_storeu_ps(own, sums_of_four(products[q]));
-            for (int k = 0; k < n_left; k++) {
-                if (masks[q] && !masks[q][s + k]) own[k] = -INFINITY;
-                highest[q] = own[k] > highest[q] ? own[k] : highest[q];
-            }
-        }
+        UNROLLED for (int q = 0; q < n; q++) _mm_storeu_ps(scores + q * room + s, sums_of_four(products[q]));
     }
-    for (int q = 0; q < n; q++) {
-        float *own = scores + q * room;
-        floats weights = {0};
-        const float top = highest[q] == -INFINITY ? 0 : highest[q]; /* it sees nothing, and all weights become 0 */
-        for (int64_t s = p->n_slots; s < room; s++) own[s] = -INFINITY;
-        for (int64_t s = 0; s < room; s += LANES) {
-            floats score = load(own + s), weight = exponential(score - top);
-            weight = (floats)((ints)weight & (score > (floats){0} - INFINITY));
-            store(own + s, weight);
-            weights += weight;
-        }
-        total[q] = sum_of(weights);
-    }
+    for (int q = 0; q < n; q++) total[q] = to_weights(scores + q * room, masks[q], p->n_slots, room);
     floats sums[MOST_TOGETHER][n_registers];
     for (int q = 0; q < n; q++)
         for (int i = 0; i < n_registers; i++) sums[q][i] = (floats){0};
@@ -205,7 +210,7 @@ static inline __attribute__((always_inline)) void attend_together(
         ask_ahead((const uint8_t *)(h->values + s * size), size * (int)sizeof(bf16));
         for (int i = 0; i < n_registers; i++) {
             const floats value = load_bf16(h->values + s * size + i * LANES);
-            for (int q = 0; q < n; q++) sums[q][i] += value * scores[q * room + s];
+            UNROLLED for (int q = 0; q < n; q++) sums[q][i] += value * scores[q * room + s];
         }
     }
     for (int q = 0; q < n; q++) {
