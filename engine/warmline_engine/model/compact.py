@@ -21,6 +21,7 @@ N_AT_ONCE = 2**20
 # logits of a large head that are made exact: of 12,288 tokens that leaves 0.004 nats of 0.034 lost (16: 0.013,
 # 64: 0.008, 1,024: 0.001), and takes 1 ms of the 10 that 4 bits save of 150,000 tokens
 N_RESCORED = 256
+RUN = 32  # logits whose maximum is looked at first
 N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
 
 
@@ -145,7 +146,7 @@ class Rescored:
 
     def product(self, x: Tensor) -> Tensor:
         found = self.rough.product(x)
-        highest = found.topk(min(N_RESCORED, found.shape[1]), sorted=False).indices
+        highest = highest_of(found, min(N_RESCORED, found.shape[1]))
         # by sums of each row's own: a matrix product would take another order where there are more rows
         exact = (self.weight[highest].float() * x[:, None].float()).sum(2)
         return found.scatter_(1, highest, exact.to(found.dtype))
@@ -158,6 +159,20 @@ class Rescored:
     def n_bytes(self) -> int:
         """Beside the weights as they are."""
         return self.rough.n_bytes
+
+
+def highest_of(logits: Tensor, n: int) -> Tensor:
+    """Where each row's n highest stand, in no order. Shapes: logits [T, V] → [T, n].
+
+    They stand in the n runs that have the highest maxima, so few have to be sorted: 0.2 ms instead of 0.8 for 150,000.
+    """
+    if logits.shape[1] % RUN or logits.shape[1] < 4 * n * RUN:
+        return logits.topk(n, sorted=False).indices
+    runs = logits.unflatten(1, (-1, RUN))
+    best = runs.amax(2).topk(n, sorted=False).indices
+    some = runs.gather(1, best[:, :, None].expand(-1, -1, RUN))
+    inside = some.flatten(1).topk(n, sorted=False).indices
+    return best.gather(1, inside // RUN) * RUN + inside % RUN
 
 
 def nearest(weight: Tensor) -> tuple[Tensor, Tensor]:

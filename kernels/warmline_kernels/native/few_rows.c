@@ -11,7 +11,8 @@
 
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
-enum { BLOCKS_AT_ONCE = 4, SLOTS = 4 /* keys that queries meet together */ };
+enum { SLOTS = 4 }; /* keys that queries meet together */
+enum { BYTES_AT_ONCE = 32768 }; /* of weights, in a piece of work: small enough that nobody waits long for the last */
 
 typedef struct {
     Matrix qkv, out, up, down;
@@ -69,18 +70,26 @@ static Rounded norm_and_round(const Work *work, const bf16 *weight, char *own) {
     return out;
 }
 
-static int n_pieces_of(const Matrix *by) { return (by->n_out / BLOCK + BLOCKS_AT_ONCE - 1) / BLOCKS_AT_ONCE; }
+static int blocks_at_once(const Matrix *by) {
+    const int64_t n = BYTES_AT_ONCE / block_bytes(by);
+    return n > 1 ? (int)n : 1;
+}
+
+static int n_pieces_of(const Matrix *by) {
+    const int at_once = blocks_at_once(by);
+    return (by->n_out / BLOCK + at_once - 1) / at_once;
+}
 
 /* One piece of the product with a matrix. */
 static void multiply(const Matrix *by, int piece, Rounded x, int n_rows, float *out) {
-    const int n_blocks = by->n_out / BLOCK, first = piece * BLOCKS_AT_ONCE;
-    for (int b = first; b < n_blocks && b < first + BLOCKS_AT_ONCE; b++) product_of_block(by, b, x, n_rows, out);
+    const int n_blocks = by->n_out / BLOCK, at_once = blocks_at_once(by), first = piece * at_once;
+    for (int b = first; b < n_blocks && b < first + at_once; b++) product_of_block(by, b, x, n_rows, out);
 }
 
 /* The same, added to what flows from layer to layer. */
 static void multiply_and_add(const Work *work, const Matrix *by, int piece, Rounded x, float *out) {
-    const int n = (int)work->pass->n_rows, width = by->n_out, first = piece * BLOCKS_AT_ONCE * BLOCK;
-    const int end = first + BLOCKS_AT_ONCE * BLOCK < width ? first + BLOCKS_AT_ONCE * BLOCK : width;
+    const int n = (int)work->pass->n_rows, width = by->n_out, size = blocks_at_once(by) * BLOCK, first = piece * size;
+    const int end = first + size < width ? first + size : width;
     multiply(by, piece, x, n, out);
     for (int r = 0; r < n; r++)
         for (int o = first; o < end; o += LANES) {

@@ -16,11 +16,13 @@ from warmline_engine.model.compact import (
     FORMATS,
     GROUP,
     N_AT_ONCE,
+    RUN,
     Int4,
     Int8,
     Rescored,
     compact,
     fitted,
+    highest_of,
     unpacked,
 )
 from warmline_engine.model.linear import FEW_ROWS, Linear, linear, measured_few_rows
@@ -146,6 +148,22 @@ def test_a_head_has_its_highest_logits_exact_and_the_others_roughly(
         assert torch.equal(found[row, is_other], rough[row, is_other])
     assert not torch.equal(found.argmax(1), rough.argmax(1)), "4 bits alone choose others"
     assert torch.equal(found.argmax(1), exact.bfloat16().argmax(1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 40),
+    n_runs=st.integers(1, 300),
+    rest=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_the_highest_are_found_by_runs(n: int, n_runs: int, rest: int, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    n_logits = max(n, n_runs * RUN + rest)
+    logits = torch.randperm(n_logits, generator=random).float().roll(seed)[None].repeat(2, 1)
+    logits[1] = -logits[1]
+    found = logits.gather(1, highest_of(logits, n)).sort(1, descending=True).values
+    assert torch.equal(found, logits.topk(n).values)
 
 
 def test_a_head_has_few_logits_where_there_are_few_tokens() -> None:
