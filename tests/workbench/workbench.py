@@ -77,6 +77,11 @@ KEEP_GHOSTS = """(read) => {
 }"""
 
 
+# of commands that have no key of their own, and whose ghost text a palette would take away
+ACCEPT_LINE = "Control+Alt+l"
+KEYS = [{"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"}]
+
+
 class CodeServer:
     """VS Code's server half with an extension and a workspace of its own, which may have to be trusted first."""
 
@@ -97,6 +102,7 @@ class CodeServer:
         # the settings that only this machine may set are read from its own file
         for file in ("data/User/settings.json", "data/Machine/settings.json"):
             (root / file).write_text(json.dumps(QUIET | settings))
+        (root / "data/User/keybindings.json").write_text(json.dumps(KEYS))
         self._environment = {
             "PATH": f"{NODE.parent}:/usr/bin:/bin",
             "HOME": str(root / "home"),

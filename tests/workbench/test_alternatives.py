@@ -1,0 +1,82 @@
+"""Alternatives, and accepting a line, by VS Code's own commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import CLASS, Started, browsing, keep_picture, started
+from workbench import ACCEPT_LINE, Workbench
+
+N_ALTERNATIVES = 3
+TRIGGER, NEXT = "Alt+Backslash", "Alt+BracketRight"
+SHAPES = """def area(width, height):
+    if width < 0:
+        raise ValueError("width")
+    if height < 0:
+        raise ValueError("height")
+    return width * height
+
+
+def volume(width, height, depth):
+    if width < 0:
+        raise ValueError("width")
+"""
+FILES = {"store.py": CLASS, "shapes.py": SHAPES}
+
+
+@pytest.fixture(scope="module")
+def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    with started(
+        tmp_path_factory.mktemp("alternatives"), FILES, alternatives=N_ALTERNATIVES
+    ) as found:
+        yield found
+
+
+@pytest.fixture
+def workbench(
+    vscode: Started, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Workbench]:
+    with sync_playwright() as playwright, browsing(playwright, tmp_path) as context:
+        bench = Workbench(context, vscode.code)
+        bench.open("store.py")
+        yield bench
+        keep_picture(bench, request.node.name)
+        bench.close()
+
+
+def test_one_cycles_through_alternatives_and_accepts_the_one_shown(workbench: Workbench) -> None:
+    workbench.press("Control+End")
+    workbench.type("        self")
+    workbench.ghost()
+    workbench.press(TRIGGER)
+    workbench.page.wait_for_timeout(1500)  # the answer that has them may say what is shown already
+    shown = [workbench.ghost()]
+    for _ in range(N_ALTERNATIVES):
+        workbench.press(NEXT)
+        workbench.page.wait_for_timeout(500)
+        shown.append(workbench.ghost())
+    assert len(set(shown)) > 1, shown
+    assert shown[-1] in shown[:-1], "and round again"
+    workbench.press("Tab")
+    workbench.press("Escape")
+    assert workbench.save("store.py").startswith(CLASS + "        self" + shown[-1].split("\n")[0])
+
+
+def test_a_line_of_several_is_accepted(workbench: Workbench) -> None:
+    workbench.show("shapes.py")
+    workbench.press("Control+End")
+    workbench.type("    if hei")
+    workbench.wait_for_ghost_like("\\n")
+    ghost = workbench.ghost()
+    workbench.press(ACCEPT_LINE)
+    workbench.press("Escape")
+    added = workbench.save("shapes.py").removeprefix(SHAPES + "    if hei")
+    assert added.strip()
+    assert ghost.startswith(added.rstrip())
+    assert "\n" not in added.rstrip()
