@@ -154,7 +154,7 @@ class Completer:
         if assumed is None or not self._is_wanted(ask):
             return self._answered(uri, "refused", [])
         known = self._known(typing, ask) if not assumed else []
-        if known:
+        if known and not self._lacks_others(typing, ask):
             self.statistics.n_reused += 1
             return self._answered(uri, "offer", known)
         _stop_following(typing)
@@ -164,10 +164,17 @@ class Completer:
         found = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
         if found.is_provisional and typing.n_edits == n_edits and not assumed:
             self._improve(typing, ask)
+        if known and typing.n_edits == n_edits:
+            items = self._beside_known(typing, ask, known, found.texts)
+            self._prefetch(typing, ask)
+            return self._answered(uri, "engine", items)
         if not found.texts or typing.n_edits != n_edits:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        typing.offer = self._offer(ask.offset, [assumed + text for text in found.texts])
+        typing.offer = replace(
+            self._offer(ask.offset, [assumed + text for text in found.texts]),
+            has_others=not ask.is_automatic,
+        )
         if not found.is_provisional:
             self._prefetch(typing, ask)
         items = [Item(o.id, o.text) for o in (typing.offer, *typing.offer.others)]
@@ -243,6 +250,26 @@ class Completer:
             self._prefetch(typing, ask)
             return [Item(offer.id, offer.text)]
         return []
+
+    def _lacks_others(self, typing: _Typing, ask: Ask) -> bool:
+        """Whether the user, who sees an offer, wants to see what else there is."""
+        offer = typing.offer
+        is_wanted = not ask.is_automatic and ask.settings.alternatives > 1
+        return is_wanted and offer is not None and not offer.has_others
+
+    def _beside_known(
+        self, typing: _Typing, ask: Ask, known: list[Item], texts: list[str]
+    ) -> list[Item]:
+        """The offer that stands, first as it is, and what was found beside it."""
+        shown = known[0].text
+        more = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
+        others = ()
+        if more:
+            found = self._offer(ask.offset, more)
+            others = (replace(found, others=()), *found.others)
+        if typing.offer is not None:
+            typing.offer = replace(typing.offer, others=others, has_others=True)
+        return [known[0], *(Item(other.id, other.text) for other in others)]
 
     def _wait_s(self, typing: _Typing, ask: Ask) -> float:
         if not ask.is_automatic:

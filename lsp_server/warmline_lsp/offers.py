@@ -14,7 +14,7 @@ class Offer:
     """A completion at an offset, of which the first `n_typed` characters are in the text by now.
 
     `following` is what the model would say behind it, if that is known already. `others` are what was
-    offered beside it.
+    offered beside it, `has_others` that they were asked for, however many there were.
     """
 
     id: str
@@ -23,6 +23,7 @@ class Offer:
     n_typed: int = 0
     following: str | None = None
     others: tuple[Offer, ...] = ()
+    has_others: bool = False
     is_enclosed: bool = False  # the editor closed a bracket behind the cursor by itself
 
     @property
@@ -43,7 +44,9 @@ class Offer:
         is_taken_back = edit.end == self.cursor and self.offset <= edit.start and not edit.text
         if is_taken_back:
             return replace(self, n_typed=edit.start - self.offset, others=others)
-        return replace(others[0], others=others[1:]) if others else None
+        if not others:
+            return None
+        return replace(others[0], others=others[1:], has_others=self.has_others)
 
     def _is_closed_by(self, text: str) -> bool:
         return text in _PAIRS and self.rest[:1] == text[0]

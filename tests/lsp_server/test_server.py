@@ -182,6 +182,30 @@ async def test_an_alternative_is_followed_too() -> None:
         assert await client.texts(client.ask((1, 6))) == ["ss"]
 
 
+async def test_alternatives_come_beside_the_offer_that_is_shown() -> None:
+    async with fake_engine() as engine, window(alternatives=3) as client:
+        await client.ready()
+        client.open(text=TEXT)
+        asked = client.ask((1, 4), is_automatic=True)
+        request = await engine.next(wire.Complete)
+        assert request.n_alternatives == 1
+        engine.answer(request.id, "return name")
+        assert await client.texts(asked) == ["return name"]
+        client.change(2, (1, 4), "re")
+        asked = client.ask((1, 6))
+        # others than those of what would follow the offer
+        await engine.until(lambda: any(r.n_alternatives == 3 for r in engine.of(wire.Complete)))
+        request = next(r for r in engine.of(wire.Complete) if r.n_alternatives == 3)
+        engine.answer(request.id, "turn name.title()", "turn name", "turn None")
+        both = ["turn name", "turn name.title()", "turn None"]
+        assert await client.texts(asked) == both, "what is shown stays the first"
+        n_asked = len(engine.of(wire.Complete))
+        assert await client.texts(client.ask((1, 6))) == both
+        assert all(r.n_alternatives == 1 for r in engine.of(wire.Complete)[n_asked:])
+        client.change(3, (1, 6), "turn N")
+        assert await client.texts(client.ask((1, 12), is_automatic=True)) == ["one"]
+
+
 async def test_nothing_of_a_document_leaves_before_its_own_settings_are_known() -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()

@@ -77,9 +77,13 @@ KEEP_GHOSTS = """(read) => {
 }"""
 
 
-# of commands that have no key of their own, and whose ghost text a palette would take away
-ACCEPT_LINE = "Control+Alt+l"
-KEYS = [{"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"}]
+# a palette would take the ghost text away, and not every command has a key that all keyboards have
+ACCEPT_LINE, TRIGGER, SHOW_NEXT = "Control+Alt+l", "Control+Alt+t", "Control+Alt+n"
+KEYS = [
+    {"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"},
+    {"key": "ctrl+alt+t", "command": "editor.action.inlineSuggest.trigger"},
+    {"key": "ctrl+alt+n", "command": "editor.action.inlineSuggest.showNext"},
+]
 
 
 class CodeServer:
