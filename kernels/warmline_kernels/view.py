@@ -55,7 +55,7 @@ class View:
     def _grouped(self) -> tuple[Tensor, Tensor]:
         if len(self.offsets):
             low, high = self.offsets.aminmax()
-            if low == high:  # as it mostly is; sorting takes ten times as long
+            if low == high:  # there mostly is one, and sorting takes ten times as long
                 return low[None], torch.zeros_like(self.offsets)
         return torch.unique(self.offsets, return_inverse=True)
 

@@ -108,9 +108,8 @@ class SlotTable:
     def offsets(self) -> tuple[Ints, Ints]:
         """How far keys stand from where they are rotated for, each once, and how many keys do."""
         offsets = self.standing - self.rotated_at
-        if (
-            len(offsets) and offsets.min() == offsets.max()
-        ):  # as it mostly is; sorting takes ten times as long
+        # there mostly is one, and sorting takes ten times as long
+        if len(offsets) and offsets.min() == offsets.max():
             return offsets[:1], np.array([len(offsets)])
         return np.unique(offsets, return_counts=True)
 

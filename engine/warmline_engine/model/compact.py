@@ -14,7 +14,9 @@ from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library
 
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
-GROUP = 32  # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
+GROUP = (
+    blocks.GROUP
+)  # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
 BLOCK = 16  # outputs that torch's 4-bit product takes at a time
 # weights at a time: float32 copies of the whole would be several times the weights once more, and leave the caches
 N_AT_ONCE = 2**20
@@ -240,17 +242,16 @@ def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
     is_served = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
     if not is_served or n_out % blocks.BLOCK or n_in % blocks.GROUP:
         return None
-    size = blocks.n_bytes_of_block(n_in, bits)
-    made = torch.empty(n_out // blocks.BLOCK, size, dtype=torch.uint8)
+    made: list[Tensor] = []
     for part in _parts(weight, blocks.BLOCK):
         some = weight[part].float()
-        at = slice(part.start // blocks.BLOCK, part.stop // blocks.BLOCK)
-        made[at] = (
+        four = bits == 4
+        made.append(
             blocks.blocks_of_4_bits(*fitted(some))
-            if bits == 4
+            if four
             else blocks.blocks_of_8_bits(*nearest(some))
         )
-    return Blocks(kernels, made, n_in, bits)
+    return Blocks(kernels, torch.cat(made), n_in, bits)
 
 
 def _compact(weight: Tensor, bits: int) -> Compact | None:

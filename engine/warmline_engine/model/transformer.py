@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from warmline_kernels.native.decoder import MOST_ROWS, Step
+from warmline_kernels.native.decoder import MOST_ROWS, Decoder, Step
 
 from .config import ModelConfig
 from .few_rows import decoder_for
@@ -54,9 +55,16 @@ class Transformer:
         self._layers = layers
         self._norm = norm
         self.head = head  # [V, width]
-        self._decoder = decoder_for(config, layers, norm)
-        few_rows = min((part.few_rows for part in self.parts()), default=0)
-        self._n_at_once = min(few_rows, MOST_ROWS) if self._decoder else 0
+
+    @cached_property
+    def _decoder(self) -> Decoder | None:
+        return decoder_for(self.config, self._layers, self._norm)
+
+    @cached_property
+    def _n_at_once(self) -> int:
+        if self._decoder is None:
+            return 0
+        return min(MOST_ROWS, *(part.few_rows for part in self.parts()))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -76,12 +76,6 @@ class Blocks:
         return out.to(x.dtype)
 
 
-def n_bytes_of_block(n_in: int, bits: int) -> int:
-    if bits == 4:
-        return n_in // GROUP * (4 * BLOCK + GROUP * BLOCK // 2)
-    return 4 * BLOCK + n_in * BLOCK
-
-
 def blocks_of_4_bits(codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     """Weights `(code - 8) · scale + zero`, in order. Scales and zeros are rounded to bf16.
 

@@ -37,7 +37,7 @@ def build(folder: Path = FOLDER) -> list[Path]:
     made = [path_of(processor, folder) for processor in PROCESSORS]
     for path, cpu in zip(made, PROCESSORS.values(), strict=True):
         compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGET, f"-mcpu={cpu}"]
-        subprocess.run([*compiler, *FLAGS, "-o", str(path), str(SOURCE), "-lm"], check=True)
+        subprocess.run([*compiler, *FLAGS, "-o", str(path), str(SOURCE)], check=True)
     return made
 
 

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from warmline_kernels.view import View
@@ -23,7 +24,6 @@ class _Layer(ctypes.Structure):
         *((name, Matrix) for name in ("qkv", "out", "up", "down")),
         *((name, ctypes.c_void_p) for name in ("norm_in", "norm_mlp", "query_norm", "key_norm")),
         ("mask", ctypes.c_int32),
-        ("padding", ctypes.c_int32),
     )
 
 
@@ -132,9 +132,8 @@ class Decoder:
         )
         sizes = (ctypes.c_int * 4)()
         library.functions.warmline_sizes(sizes)
-        assert list(sizes) == [ctypes.sizeof(s) for s in (Matrix, _Layer, _Model, _Pass)], list(
-            sizes
-        )
+        ours = [ctypes.sizeof(each) for each in (Matrix, _Layer, _Model, _Pass)]
+        assert list(sizes) == ours, (list(sizes), ours)
 
     def run(self, x: Tensor, step: Step) -> None:
         """Runs embedded tokens through all layers; their keys and values go into their slots.
@@ -143,7 +142,7 @@ class Decoder:
         Modifies: x, which becomes the normed output of the last layer, and the step's rows.
         """
         assert x.is_contiguous()
-        assert all(part.is_contiguous() for part in step.rows)
+        assert all(part.is_contiguous() and part.dtype == torch.bfloat16 for part in step.rows)
         unrotated, rotated, values = step.rows
         view = step.view
         query_cos, query_sin = (angles.contiguous() for angles in view.query_angles)

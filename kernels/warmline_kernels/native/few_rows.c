@@ -19,7 +19,6 @@ typedef struct {
     const bf16 *norm_in, *norm_mlp;     /* [width] */
     const bf16 *query_norm, *key_norm;  /* [D], or NULL */
     int32_t mask;                       /* which of the pass's masks */
-    int32_t padding;
 } Layer;
 
 typedef struct {
@@ -161,8 +160,7 @@ static float to_weights(float *scores, const uint8_t *mask, int64_t n_slots, int
     for (int64_t s = n_slots; s < room; s++) scores[s] = -INFINITY;
     for (int64_t s = 0; mask && s < n_slots; s++) scores[s] = mask[s] ? scores[s] : -INFINITY;
     for (int64_t s = 0; s < room; s += LANES) {
-        const floats score = load(scores + s);
-        highest = (floats)(((ints)score & (score > highest)) | ((ints)highest & ~(score > highest)));
+        highest = larger(load(scores + s), highest);
     }
     float top = highest[0];
     for (int lane = 1; lane < LANES; lane++) top = highest[lane] > top ? highest[lane] : top;

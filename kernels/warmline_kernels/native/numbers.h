@@ -79,10 +79,12 @@ static inline ints rounded(floats x) {
     return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, ints); /* 1.5 · 2^23: no digit is left behind it */
 }
 
-/* e to the x, to 2 units in the last place; below -87 it is that of -87, near enough to 0. */
+static inline floats larger(floats a, floats b) { return (floats)(((ints)a & (a > b)) | ((ints)b & ~(a > b))); }
+
+/* e to the x, where x lies in -87..88; beyond, that of the nearer end, since the power of 2 has no more bits. */
 static inline floats exponential(floats x) {
-    const floats least = (floats){0} - 87.0f;
-    x = (floats)(((ints)x & (x > least)) | ((ints)least & ~(x > least)));
+    x = larger(x, (floats){0} - 87.0f);
+    x = -larger(-x, (floats){0} - 88.0f);
     ints power = rounded(x * 1.44269504f);
     floats whole = __builtin_convertvector(power, floats);
     floats r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
