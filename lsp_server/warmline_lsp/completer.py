@@ -162,22 +162,24 @@ class Completer:
         typing.superseded = superseded
         n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
         found = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
-        if found.is_provisional and typing.n_edits == n_edits and not assumed:
+        if superseded.done() or typing.n_edits != n_edits:
+            return self._answered(uri, "engine", [])
+        # what the user sees stays the first
+        standing = typing.offer if known else None
+        if found.is_provisional and standing is None and not assumed:
             self._improve(typing, ask)
-        if known and typing.n_edits == n_edits:
-            items = self._beside_known(typing, ask, known, found.texts)
-            self._prefetch(typing, ask)
-            return self._answered(uri, "engine", items)
-        if not found.texts or typing.n_edits != n_edits:
+        if not found.texts and standing is None:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        typing.offer = replace(
-            self._offer(ask.offset, [assumed + text for text in found.texts]),
-            has_others=not ask.is_automatic,
-        )
+        texts = [assumed + text for text in found.texts]
+        if standing is not None:
+            shown = _left_of(standing, ask)
+            texts = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
+        offers = [*([standing] if standing else []), *self._offers(ask.offset, texts)]
+        typing.offer = _joined(offers, ask)
         if not found.is_provisional:
             self._prefetch(typing, ask)
-        items = [Item(o.id, o.text) for o in (typing.offer, *typing.offer.others)]
+        items = [Item(offer.id, _left_of(offer, ask)) for offer in offers]
         return self._answered(uri, "engine", items)
 
     async def comment_first(self, ask: Ask) -> str:
@@ -203,7 +205,7 @@ class Completer:
         if typing.n_edits != n_edits:
             return ""
         text = comment + behind + code.texts[0] if code.texts else comment
-        typing.offer = self._offer(ask.offset, [text])
+        typing.offer = self._offer(ask.offset, text)
         self._tell_better(document.uri, ask.offset)
         return typing.offer.text
 
@@ -211,11 +213,14 @@ class Completer:
         self._trace("answer", uri=uri, source=source, items=len(items))
         return items
 
-    def _offer(self, offset: int, texts: list[str]) -> Offer:
+    def _offers(self, offset: int, texts: list[str]) -> list[Offer]:
         offers = [Offer(f"w{next(self._ids)}", offset, text) for text in texts]
         for offer in offers:
             self.statistics.offered(offer.id, offer.text, 0)
-        return replace(offers[0], others=tuple(offers[1:]))
+        return offers
+
+    def _offer(self, offset: int, text: str) -> Offer:
+        return self._offers(offset, [text])[0]
 
     def _is_wanted(self, ask: Ask) -> bool:
         settings = ask.settings
@@ -246,7 +251,7 @@ class Completer:
             return [item for item in found if item.text]
         if offer.following:
             self.statistics.n_prefetched += 1
-            typing.offer = offer = self._offer(ask.offset, [offer.following])
+            typing.offer = offer = self._offer(ask.offset, offer.following)
             self._prefetch(typing, ask)
             return [Item(offer.id, offer.text)]
         return []
@@ -256,20 +261,6 @@ class Completer:
         offer = typing.offer
         is_wanted = not ask.is_automatic and ask.settings.alternatives > 1
         return is_wanted and offer is not None and not offer.has_others
-
-    def _beside_known(
-        self, typing: _Typing, ask: Ask, known: list[Item], texts: list[str]
-    ) -> list[Item]:
-        """The offer that stands, first as it is, and what was found beside it."""
-        shown = known[0].text
-        more = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
-        others = ()
-        if more:
-            found = self._offer(ask.offset, more)
-            others = (replace(found, others=()), *found.others)
-        if typing.offer is not None:
-            typing.offer = replace(typing.offer, others=others, has_others=True)
-        return [known[0], *(Item(other.id, other.text) for other in others)]
 
     def _wait_s(self, typing: _Typing, ask: Ask) -> float:
         if not ask.is_automatic:
@@ -315,7 +306,7 @@ class Completer:
             found = await self._ask(ask, "", 0.0, "improve", by_base=True)
             offer = typing.offer
             if found.texts and (offer is None or offer.text != found.texts[0]):
-                typing.offer = self._offer(ask.offset, found.texts)
+                typing.offer = _joined(self._offers(ask.offset, found.texts), ask)
                 self._tell_better(ask.document.uri, ask.offset)
             self._prefetch(typing, ask)
 
@@ -364,6 +355,11 @@ def _fitting(ask: Ask, assumed: str, answer: wire.Completion | None) -> _Found:
     at, most = offset + len(assumed), ask.settings.max_lines
     fitted = [trim(document.language, text, at, item.text, most) for item in answer.items]
     return _Found(list(dict.fromkeys(text for text in fitted if text)), answer.is_provisional)
+
+
+def _joined(offers: list[Offer], ask: Ask) -> Offer:
+    """The first, with the others beside it."""
+    return replace(offers[0], others=tuple(offers[1:]), has_others=not ask.is_automatic)
 
 
 def _left_of(offer: Offer, ask: Ask) -> str:

@@ -206,6 +206,21 @@ async def test_alternatives_come_beside_the_offer_that_is_shown() -> None:
         assert await client.texts(client.ask((1, 12), is_automatic=True)) == ["one"]
 
 
+async def test_who_asks_again_before_alternatives_came_gets_them_then() -> None:
+    async with fake_engine() as engine, window(alternatives=2) as client:
+        await client.ready()
+        client.open(text=TEXT)
+        asked = client.ask((1, 4), is_automatic=True)
+        engine.answer((await engine.next(wire.Complete)).id, "return name")
+        assert await client.texts(asked) == ["return name"]
+        first, second = client.ask((1, 4)), client.ask((1, 4))
+        assert await client.texts(first) == []
+        await engine.until(lambda: any(r.n_alternatives == 2 for r in engine.of(wire.Complete)))
+        for request in engine.of(wire.Complete)[1:]:
+            engine.answer(request.id, "return name", "pass")
+        assert await client.texts(second) == ["return name", "pass"]
+
+
 async def test_nothing_of_a_document_leaves_before_its_own_settings_are_known() -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()
