@@ -38,7 +38,7 @@ FLOORS = [
     {"completion"},
     {"session"},
     {"librarian"},
-    {"inbox"},
+    {"inbox", "warm_up"},
     {"worker"},
     {"listening", "service", "bench", "evaluation"},
 ]

@@ -31,6 +31,7 @@ from .pace import Battery, Pace
 from .pair import Pair, PairedSession
 from .retrieval.rank import Found
 from .session import Ask, Session
+from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -118,7 +119,9 @@ class Worker(threading.Thread):
     def run(self) -> None:
         self._librarian.start()
         try:
-            self._serve(self._load(self._tell_progress))
+            loaded = self._load(self._tell_progress)
+            warm_up(loaded)
+            self._serve(loaded)
         except ModelError as error:
             self._fail(str(error))
         except (
