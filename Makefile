@@ -33,8 +33,8 @@ test: lint types ## lint, types and all tests
 	$(BIN)/python -m pytest
 
 lint: .venv/.tests
-	$(BIN)/ruff format --check lsp_server engine kernels tests demo
-	$(BIN)/ruff check lsp_server engine kernels tests demo
+	$(BIN)/ruff format --check lsp_server engine kernels tests demo hatch_build.py
+	$(BIN)/ruff check lsp_server engine kernels tests demo hatch_build.py
 
 types: .venv/.tests
 	$(BIN)/pyright
