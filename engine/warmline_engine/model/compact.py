@@ -14,9 +14,8 @@ from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library
 
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
-GROUP = (
-    blocks.GROUP
-)  # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
+# inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
+GROUP = blocks.GROUP
 BLOCK = 16  # outputs that torch's 4-bit product takes at a time
 # weights at a time: float32 copies of the whole would be several times the weights once more, and leave the caches
 N_AT_ONCE = 2**20
@@ -242,15 +241,11 @@ def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
     is_served = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
     if not is_served or n_out % blocks.BLOCK or n_in % blocks.GROUP:
         return None
-    made: list[Tensor] = []
-    for part in _parts(weight, blocks.BLOCK):
-        some = weight[part].float()
-        four = bits == 4
-        made.append(
-            blocks.blocks_of_4_bits(*fitted(some))
-            if four
-            else blocks.blocks_of_8_bits(*nearest(some))
-        )
+    parts = (weight[part].float() for part in _parts(weight, blocks.BLOCK))
+    if bits == 4:
+        made = [blocks.blocks_of_4_bits(*fitted(part)) for part in parts]
+    else:
+        made = [blocks.blocks_of_8_bits(*nearest(part)) for part in parts]
     return Blocks(kernels, torch.cat(made), n_in, bits)
 
 
