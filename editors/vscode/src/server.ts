@@ -15,14 +15,17 @@ export interface Client {
   sendNotification(method: string, params: unknown): Promise<void>;
 }
 
+/** Told where making an environment is at: a failure may be shown for long, and another try follow it. */
+export type At = (state: "installing" | "not installed") => void;
+
 /** The environment that the extension makes, with what the user is asked and told. */
 export interface Own {
   /** The command in it where it can be used as it is. */
   current(): Promise<string | undefined>;
   /** Makes what is missing, where the user agrees and it is still needed then; the command that there is at last. */
-  offer(begun: () => void, isNeeded: () => boolean): Promise<string | undefined>;
+  offer(at: At, isNeeded: () => boolean): Promise<string | undefined>;
   /** Makes what is missing, or all of it anew, as the user asked for. */
-  make(begun: () => void, isAnew: boolean): Promise<string | undefined>;
+  make(at: At, isAnew: boolean): Promise<string | undefined>;
   dispose(): void;
 }
 
@@ -71,12 +74,12 @@ export class Server {
 
   /** Makes the extension's own environment anew, then starts what there is. */
   remake(): Promise<void> {
-    return this.make((begun) => this.around.own.make(begun, true));
+    return this.make((at) => this.around.own.make(at, true));
   }
 
   /** Makes what is missing of the extension's own environment, then starts what there is. */
   complete(): Promise<void> {
-    return this.make((begun) => this.around.own.make(begun, false));
+    return this.make((at) => this.around.own.make(at, false));
   }
 
   /** For good: it waits for no change that is under way. */
@@ -103,19 +106,19 @@ export class Server {
       return;
     }
     const { own } = this.around;
-    void this.make((begun) => own.offer(begun, () => !this.client?.isUp()));
+    void this.make((at) => own.offer(at, () => !this.client?.isUp()));
   }
 
   /** Makes an environment beside the changes, since a question may stand unanswered and pip takes minutes. */
-  private async make(work: (begun: () => void) => Promise<string | undefined>): Promise<void> {
+  private async make(work: (at: At) => Promise<string | undefined>): Promise<void> {
     const show = (status: Status): void => {
       if (!this.client?.isUp()) this.around.status.show(status);
     };
     const missing = { state: "not installed", message: NOT_FOUND };
     show(missing);
     try {
-      const made = await work(() => {
-        show({ state: "installing" });
+      const made = await work((state) => {
+        show(state === "installing" ? { state } : missing);
       });
       if (made === undefined) show(missing);
       else await this.change(() => this.take(made));

@@ -14,8 +14,9 @@ import {
   sizeAhead,
   tidy,
 } from "../src/environment/make";
-import { TORCH, type Task } from "../src/environment/making";
+import type { Task } from "../src/environment/making";
 import { readRecord, writeRecord } from "../src/environment/record";
+import { TORCH } from "../src/environment/torch";
 import { FakeMachine } from "./machines";
 
 const QUIET: Report = { step: () => undefined, log: () => undefined };
@@ -302,7 +303,16 @@ fails(
   /no build of torch==2\.13\.0 for Python 3\.12/,
   says("ERROR: No matching distribution found for torch==2.13.0"),
 );
-fails("a folder without it", "not in the folder", /is not in \/wheels/, (fake) => {
+fails(
+  "pip's constraints",
+  "conflict",
+  /found no torch==2\.13\.0 that its constraints allow.*PIP_CONSTRAINT/,
+  says(
+    "ERROR: Cannot install torch==2.13.0 because these package versions have conflicting dependencies.\n" +
+      "ERROR: ResolutionImpossible: for help visit the documentation",
+  ),
+);
+fails("a folder without it", "not in the folder", /\/wheels.*pip download .* torch==2/, (fake) => {
   says("ERROR: No matching distribution found for torch==2.13.0")(fake);
   fake.wishes.sources = { ...fake.wishes.sources, wheelFolder: "/wheels" };
 });

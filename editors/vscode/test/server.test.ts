@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Server, type Client, type Own, type Surroundings } from "../src/server";
+import { Server, type At, type Client, type Own, type Surroundings } from "../src/server";
 import type { Status } from "../src/status_text";
 
 /** Something that is settled by hand. */
@@ -65,11 +65,11 @@ class Window {
 
   private readonly own: Own = {
     current: () => Promise.resolve(this.environment),
-    offer: (begun) => {
+    offer: (at) => {
       this.nOffered++;
-      return this.make(begun);
+      return this.make(at);
     },
-    make: (begun) => this.make(begun),
+    make: (at) => this.make(at),
     dispose: () => (this.isOver = true),
   };
 
@@ -97,9 +97,9 @@ class Window {
     return this.clients.map(({ command, state }) => `${command} ${state}`);
   }
 
-  private async make(begun: () => void): Promise<string | undefined> {
+  private async make(at: At): Promise<string | undefined> {
     const made = await this.answer.promise;
-    if (made !== undefined) begun();
+    if (made !== undefined) at("installing");
     this.environment = made;
     return made;
   }

@@ -5,22 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+MEBIBYTE = 1 << 20
 COMMIT = "c0ffee00" * 5
 
 
 @dataclass
 class Hub:
-    """Serves one repository out of a folder. `cut` names a file whose first download ends at four fifths."""
+    """Serves one repository out of a folder.
+
+    `cut` names a file whose next `n_cuts` downloads end at four fifths; `s_per_mebibyte` is how slow it is.
+    """
 
     folder: Path
     model: str
     cut: str = ""
+    n_cuts: int = 1
+    s_per_mebibyte: float = 0.0
     address: str = ""
     ranges: list[str] = field(default_factory=list)
 
@@ -72,9 +79,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 hub.ranges.append(f"{name} from {start}")
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            is_cut = self.command == "GET" and name == hub.cut
-            if is_cut:
-                hub.cut = ""
+            is_cut = self.command == "GET" and name == hub.cut and hub.n_cuts > 0
+            hub.n_cuts -= is_cut
             self._respond(206 if start else 200, content[start:], headers, is_cut)
 
         def _respond(
@@ -90,7 +96,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(body[: len(body) * 4 // 5] if is_cut else body)
+                sent = body[: len(body) * 4 // 5] if is_cut else body
+                for begin in range(0, len(sent), MEBIBYTE):
+                    self.wfile.write(sent[begin : begin + MEBIBYTE])
+                    time.sleep(hub.s_per_mebibyte)
                 self.close_connection = is_cut
 
     return Handler

@@ -83,6 +83,19 @@ def test_what_was_cut_off_is_gone_on_with(repository: Path, tmp_path: Path) -> N
     assert weights == (repository / "model.safetensors").read_bytes()
 
 
+def test_what_breaks_off_again_and_again_is_said(repository: Path, tmp_path: Path) -> None:
+    library = ("-m", "warmline_engine.model.library")
+    with serving(repository, MODEL, cut="model.safetensors") as hub:
+        hub.n_cuts = 100
+        failed = run(tmp_path, hub.address, *library, "pull", "--yes", MODEL)
+        hub.n_cuts = 0
+        again = run(tmp_path, hub.address, *library, "pull", "--yes", MODEL)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    assert "check the connection" in failed.stderr.splitlines()[-1]
+    assert again.returncode == 0, again.stderr
+
+
 def test_pull_tells_the_licence_and_shows_progress(repository: Path, tmp_path: Path) -> None:
     library = ("-m", "warmline_engine.model.library")
     with serving(repository, MODEL) as hub:

@@ -1,4 +1,5 @@
 import type { Outcome } from "../program";
+import { TORCH } from "./torch";
 
 export type Kind =
   | "cancelled"
@@ -12,6 +13,7 @@ export type Kind =
   | "no network"
   | "no build"
   | "not in the folder"
+  | "conflict"
   | "denied"
   | "no wheel"
   | "broken"
@@ -111,7 +113,7 @@ const SIGNS: readonly Sign[] = [
         return new Failure(
           "not in the folder",
           `${wanted} is not in ${where.wheelFolder} for Python ${where.pythonVersion}`,
-          "Fill the folder on a machine like this one: pip download --dest FOLDER warmline-*.whl",
+          `Fill the folder on a machine like this one: pip download --dest FOLDER ${TORCH} warmline-*.whl`,
           [PIP_SETTINGS],
         );
       }
@@ -122,6 +124,17 @@ const SIGNS: readonly Sign[] = [
         [PIP_SETTINGS],
       );
     },
+  },
+  {
+    // what a constraint names too is never told to be missing
+    pattern: /Cannot install (.+?) because these package versions have conflicting dependencies/,
+    failure: (found, { wheelFolder }) =>
+      new Failure(
+        "conflict",
+        `pip found no ${found[1] ?? "package"} ${wheelFolder === "" ? "" : `in ${wheelFolder} `}that its constraints allow`,
+        "Have a look at PIP_CONSTRAINT and at pip's configuration, which name other versions, and at the log.",
+        [PIP_SETTINGS],
+      ),
   },
   {
     pattern: /requires a different Python|Requires-Python/,

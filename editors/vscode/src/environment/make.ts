@@ -5,9 +5,10 @@ import type { Ahead } from "./consent";
 import { CANCELLED, diskFull, Failure } from "./failure";
 import { alone } from "./lock";
 import type { Machine, Report, Wishes } from "./machine";
-import { findWheel, inEnvironment, Making, TORCH, VENVS, type Task } from "./making";
+import { findWheel, inEnvironment, Making, VENVS, type Task } from "./making";
 import { sizeOf, torchBuild } from "./pip";
 import { forgetNext, readRecord } from "./record";
+import { TORCH } from "./torch";
 
 const WAIT_FOR_WINDOW_MS = 500;
 

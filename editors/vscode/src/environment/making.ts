@@ -15,11 +15,10 @@ import {
 import type { Options, Outcome } from "../program";
 import { findPython } from "./python";
 import { follow, NOTHING, readRecord, writeRecord, type Made, type Which } from "./record";
+import { TORCH } from "./torch";
 
 // room for what is fetched and unpacked, by what that is; most of it is torch
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
-// the one that the extension was tested with: see the Makefile
-export const TORCH = "torch==2.13.0";
 // an environment cannot be moved, hence the next one has another place
 export const VENVS = [NOTHING.venv, "venv2"];
 const CHECK = "import torch, warmline_engine.wire, warmline_lsp.cli; print(torch.zeros(2).sum())";

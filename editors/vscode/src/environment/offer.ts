@@ -16,7 +16,7 @@ import { finishedCommand, isUnfinished, makeEnvironment, missing, sizeAhead, tid
 import type { Task } from "./making";
 import { ourEnvironment } from "../network";
 import { run } from "../program";
-import type { Own } from "../server";
+import type { At, Own } from "../server";
 
 const AGAIN = "Try again";
 const LOG = "Show the log";
@@ -53,7 +53,7 @@ export class OwnEnvironment implements Own, vscode.Disposable {
     return finished;
   }
 
-  async offer(begun: () => void, isNeeded: () => boolean): Promise<string | undefined> {
+  async offer(at: At, isNeeded: () => boolean): Promise<string | undefined> {
     if (this.isAsking) return undefined;
     const finished = this.finished();
     const isUpdate = finished !== undefined;
@@ -73,17 +73,15 @@ export class OwnEnvironment implements Own, vscode.Disposable {
       }
       if (this.isDeclined) return finished;
     }
-    begun();
-    return (await this.made("complete")) ?? finished;
+    return (await this.made("complete", at)) ?? finished;
   }
 
-  async make(begun: () => void, isAnew: boolean): Promise<string | undefined> {
+  async make(at: At, isAnew: boolean): Promise<string | undefined> {
     // the user asked for it, but maybe not for more than this machine needs
     if (this.finished() === undefined && (await this.ahead()).isMoreThanNeeded) {
       if (!(await this.agrees(false))) return undefined;
     }
-    begun();
-    return this.made(isAnew ? "anew" : "complete");
+    return this.made(isAnew ? "anew" : "complete", at);
   }
 
   private async missing(): Promise<"nothing" | "wheel" | "torch"> {
@@ -116,8 +114,9 @@ export class OwnEnvironment implements Own, vscode.Disposable {
     }
   }
 
-  private async made(task: Task): Promise<string | undefined> {
+  private async made(task: Task, at: At): Promise<string | undefined> {
     for (let next = task; ; next = task === "complete" ? task : "go on anew") {
+      at("installing");
       try {
         const wishes = wishesOf(this.context);
         return await withProgress(wishes, await this.machine(), this.log, this.closing, next);
@@ -125,6 +124,7 @@ export class OwnEnvironment implements Own, vscode.Disposable {
         if (!(error instanceof Failure)) throw error;
         this.log.error(error.message);
         if (this.closing.signal.aborted) return undefined;
+        at("not installed");
         this.isDeclined = !(await isTriedAgain(error, this.log));
         if (this.isDeclined) return undefined;
       }

@@ -1,0 +1,184 @@
+"""What can go wrong at the first start, in a real VS Code: each says what to do, and doing it helps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_disk import can_be_made, give_room, with_room
+from started import browsing, keep_picture
+from traced import ROOT, SOURCES, wait_until
+from workbench import STORAGE, CodeServer, Workbench
+
+MADE_WITHIN_S = 600
+LINE = "zebra_area = measure_zebra(width, height)\n"
+VSIX = ROOT / "editors/vscode/warmline.vsix"
+TORCH = "torch==2.13.0"
+
+OLD = """#!/bin/sh
+echo '{"executable": "/usr/bin/python3.9", "version": [3, 9], "is64": true, "hasVenv": true}'
+"""
+# Debian's python3 without python3-venv
+NO_VENV = """#!/bin/sh
+exec python3.11 -c "
+import importlib.util as u, sys
+found = u.find_spec
+u.find_spec = lambda name: None if name == 'ensurepip' else found(name)
+exec(sys.argv.pop(2))
+" "$@"
+"""
+OTHER_VERSION = """#!{python}
+import sys
+
+sys.path[:0] = {sources!r}
+from warmline_lsp import cli, server
+
+server.VERSION = "0.0.9"
+sys.exit(cli.main())
+"""
+
+
+@contextmanager
+def first_start(folder: Path, settings: dict[str, Any], **options: Any) -> Iterator[Workbench]:
+    """A window on a machine with nothing but Python and the extension."""
+    in_force = {f"warmline.{name}": value for name, value in settings.items()}
+    server = CodeServer(
+        folder / "code", VSIX, {"warmline.idleExitMinutes": 0.1} | in_force, **options
+    )
+    (server.workspace / "first.py").write_text(LINE * 4)
+    try:
+        with sync_playwright() as playwright, browsing(playwright, folder) as context:
+            yield Workbench(context, server)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder filled as README says."""
+    folder = tmp_path_factory.mktemp("wheels")
+    carried = next((ROOT / "editors/vscode/wheels").glob("warmline-*.whl"))
+    download = [ROOT / ".venv/bin/pip", "download", "--quiet", "--dest", folder, TORCH, carried]
+    subprocess.run(list(map(str, download)), check=True)
+    return folder
+
+
+def _program(file: Path, text: str) -> str:
+    file.write_text(text)
+    file.chmod(0o755)
+    return str(file)
+
+
+def _expect_ghost_text(bench: Workbench) -> None:
+    bench.wait_for_status("Warmline", MADE_WITHIN_S)
+    bench.page.locator(".editor-instance .view-lines").first.click()
+    bench.press("Control+End")
+    bench.type("zebra_area = mea")
+    assert bench.ghost().strip()
+
+
+def test_no_python(tmp_path: Path) -> None:
+    with first_start(tmp_path, {"environment.python": str(tmp_path / "no-python")}) as bench:
+        bench.open("first.py", "Warmline not installed")
+        bench.answer("Make it")
+        bench.wait_to_be_told("is not a Python that runs. Install Python 3.11 or newer")
+        keep_picture(bench, "no-python")
+        bench.answer("Open settings")
+        bench.page.wait_for_selector(".settings-editor")
+
+
+def test_an_old_python(tmp_path: Path) -> None:
+    python = _program(tmp_path / "python3.9", OLD)
+    with first_start(tmp_path, {"environment.python": python}) as bench:
+        bench.open("first.py", "Warmline not installed")
+        bench.answer("Make it")
+        bench.wait_to_be_told("Python 3.9 is here; Warmline needs 3.11 or newer")
+        keep_picture(bench, "old-python")
+
+
+def test_python_without_venv(tmp_path: Path) -> None:
+    python = _program(tmp_path / "python3", NO_VENV)
+    with first_start(tmp_path, {"environment.python": python}) as bench:
+        bench.open("first.py", "Warmline not installed")
+        bench.answer("Make it")
+        bench.wait_to_be_told("sudo apt install python3-venv python3.11-venv")
+        keep_picture(bench, "no-venv")
+
+
+def test_no_network_and_a_folder_of_wheels_instead(tmp_path: Path, wheels: Path) -> None:
+    """The remedy that the message names is tried: nothing is fetched, and ghost text comes."""
+    (tmp_path / "empty").mkdir()
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    with first_start(tmp_path, {}, environment=nowhere) as bench:
+        bench.open("first.py", "Warmline not installed")
+        bench.answer("Make it")
+        bench.wait_to_be_told("The package index cannot be reached", MADE_WITHIN_S)
+        bench.wait_for_status("Warmline not installed")
+        keep_picture(bench, "no-network")
+        bench.change(**{"environment.wheelFolder": str(tmp_path / "empty")})
+        bench.answer("Try again")
+        bench.wait_to_be_told(f"{TORCH} is not in {tmp_path / 'empty'} for Python 3.11")
+        keep_picture(bench, "not-in-the-folder")
+        bench.change(**{"environment.wheelFolder": str(wheels)})
+        bench.answer("Try again")
+        _expect_ghost_text(bench)
+
+
+@pytest.mark.skipif(not can_be_made(), reason="this machine makes no mount namespaces")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What is done is kept: once there is room, another try goes on from there."""
+    storage = tmp_path / "code" / STORAGE
+    storage.mkdir(parents=True)
+    with first_start(tmp_path, {}, before=with_room(100, storage)) as bench:
+        bench.open("first.py", "Warmline not installed")
+        bench.answer("Make it")
+        bench.wait_to_be_told(
+            "There is not enough room on the disk. Free some space", MADE_WITHIN_S
+        )
+        keep_picture(bench, "full-disk")
+        give_room(bench.server.pid, 6000, storage)
+        bench.answer("Try again")
+        bench.wait_for_status("Warmline installing")
+        _expect_ghost_text(bench)
+
+
+def test_a_server_of_another_version(tmp_path: Path, wheels: Path) -> None:
+    """It is told and goes on; the extension's own, a button away, takes its place once it is made."""
+    text = OTHER_VERSION.format(python=ROOT / ".venv/bin/python", sources=SOURCES)
+    command = _program(tmp_path / "warmline", text)
+    settings = {"command": command, "environment.wheelFolder": str(wheels)}
+    with first_start(tmp_path, settings) as bench:
+        bench.open("first.py")
+        bench.wait_to_be_told("is Warmline 0.0.9; this extension is made for 0.1")
+        keep_picture(bench, "other-version")
+        assert _servers(tmp_path / "code" / STORAGE) == 0
+        bench.answer("Use the extension's own")
+        wait_until(lambda: _servers(tmp_path / "code" / STORAGE) == 1, MADE_WITHIN_S)
+        _expect_ghost_text(bench)
+
+
+def _servers(storage: Path) -> int:
+    """How many run out of the extension's environment."""
+    n_found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ours = any(part.startswith(os.fsencode(storage)) for part in command)
+        n_found += ours and b"lsp" in command
+    return n_found

@@ -1,0 +1,55 @@
+"""A model chosen in the menu is fetched; a connection that breaks is told; another try completes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from tests.engine.model.fake_hub import serving
+
+sys.path.insert(0, str(Path(__file__).parent))
+from started import browsing, keep_picture, started
+from traced import ROOT, wait_until
+from workbench import Workbench
+
+MODEL = "Qwen/Qwen2.5-Coder-0.5B"
+LINE = "zebra_area = measure_zebra(width, height)\n"
+
+
+def _choose(bench: Workbench) -> None:
+    bench.command("Warmline: Choose a model")
+    bench.entry(MODEL).click()
+    dialog = bench.page.locator(".monaco-dialog-box")
+    dialog.get_by_text(f"Fetch {MODEL} from Hugging Face?").wait_for()
+    assert "Apache-2.0" in dialog.inner_text()
+    keep_picture(bench, "fetch-asked")
+    dialog.locator('a.monaco-button:text-is("Fetch it")').click()
+
+
+def test_a_model_is_fetched(tmp_path: Path) -> None:
+    # what stands behind the name is small, the way to it is the same
+    files = ROOT / "engine/warmline_engine/models/base"
+    with (
+        serving(files, MODEL, cut="model.safetensors") as hub,
+        started(tmp_path, {"first.py": LINE * 4}, {"HF_ENDPOINT": hub.address}) as vscode,
+        sync_playwright() as playwright,
+        browsing(playwright, tmp_path) as context,
+    ):
+        bench = Workbench(context, vscode.code)
+        bench.open("first.py")
+        hub.n_cuts = 100
+        _choose(bench)
+        bench.wait_to_be_told("check the connection and the id, or give a folder")
+        keep_picture(bench, "fetch-broken")
+        bench.command("Notifications: Clear All Notifications")
+        hub.n_cuts, hub.s_per_mebibyte = 0, 0.5
+        _choose(bench)
+        bench.wait_to_be_told("% of the file")
+        keep_picture(bench, "fetching")
+        menu = bench.page.locator('.statusbar-item:has-text("Warmline")')
+        wait_until(lambda: MODEL in (menu.first.get_attribute("aria-label") or ""))
+        bench.wait_for_status("Warmline")
+        bench.press("Control+End")
+        bench.type("zebra_area = mea")
+        assert bench.ghost().strip()
