@@ -16,6 +16,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def copy(root: Path, n_files: int, most_bytes: int, seed: int) -> int:
     )
     random.Random(seed).shuffle(sources)
     n_bytes = 0
-    for k, path in enumerate(sources[:n_files]):
+    for k, path in enumerate(islice(cycle(sources), n_files)):  # more than there are begin again
         if most_bytes and n_bytes > most_bytes:
             break
         target = root / f"{k % 97}" / f"{path.parent.name}_{k}.py"
@@ -82,21 +83,25 @@ def measured(
     cold_s: float | None = None
     similar: list[float] = []
     rankings: list[float] = []
+    firsts: list[float] = []
     with_vectors: list[float] = []
     edits: list[float] = []
     for path in paths:
         text = (root / path).read_text("utf-8", "replace")
         offset = rng.randrange(len(text) + 1)
+        firsts.append(seconds(lambda p=path, t=text, o=offset: query(p, "python", t, o)))
         asked = query(path, "python", text, offset)
         took = seconds(lambda asked=asked: index.search(asked.words, 40))
         cold_s = cold_s or took
         searches.append(took)
         similar.append(seconds(lambda asked=asked: index.similar(asked.near, N_BLOCKS)))
+        # as in a document that somebody types in: the text was asked about before its last character
+        typed = text[:offset] + "x" + text[offset:]
         rankings.append(
-            seconds(lambda p=path, t=text, o=offset: ranked(index, query(p, "python", t, o), t))
+            seconds(lambda p=path, t=typed, o=offset: ranked(index, query(p, "python", t, o), t))
         )
 
-        def with_all(path: str = path, text: str = text, offset: int = offset) -> None:
+        def with_all(path: str = path, text: str = typed + "\n", offset: int = offset) -> None:
             asked = query(path, "python", text, offset)
             ranked(index, asked, text, near=index.similar(asked.near, N_BLOCKS))
 
@@ -128,6 +133,7 @@ def measured(
         "first_search_ms": round(1e3 * (cold_s or 0), 1),
         "search_ms": percentiles(searches),
         "similar_ms": percentiles(similar),
+        "query_of_a_new_text_ms": percentiles(firsts),
         "query_and_rank_ms": percentiles(rankings),
         "query_and_rank_with_vectors_ms": percentiles(with_vectors),
         "edit_to_found_ms": percentiles(edits),

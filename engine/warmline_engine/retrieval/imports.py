@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from warmline_engine.syntax.grammars import parsed
+from warmline_engine.syntax.parsed import parsed
 
 MODULE = ""  # the `original` of a name that stands for a whole module
 _SCRIPTS = frozenset(("javascript", "typescript", "typescriptreact"))

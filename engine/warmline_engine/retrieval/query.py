@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
-from warmline_engine.syntax.grammars import parsed
+from warmline_engine.syntax.parsed import parsed
 
 from .imports import Import, imports
 from .signatures import signatures
@@ -66,7 +65,6 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
     for line in reversed(before):
         for name, member in _MEMBER.findall(line):
             members.setdefault(name, {})[member] = None
-    n_uses = Counter(_NAME.findall(text))
     chosen = list(names)[:MOST_NAMES]
     # what stands nearest counts twice
     near = words("\n".join([*before[-3:], *before, after[0]]))
@@ -77,7 +75,7 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
         {name: tuple(accessed) for name, accessed in members.items()},
         tuple(bound),
         (*near, *words(" ".join(chosen))),
-        tuple(one.name for one in bound if n_uses[one.name] < 2),
+        tuple(one.name for one in bound if not _stands_twice(one.name, text)),
         "\n".join(before),
     )
 
@@ -107,6 +105,20 @@ def _names(text: str, source: bytes, language: str, start: int, end: int) -> lis
             place = start + len(source[first : node.start_byte].decode("utf-8", "replace"))
             found.append((place, (node.text or b"").decode("utf-8", "replace")))
     return found
+
+
+def _stands_twice(name: str, text: str) -> bool:
+    """Whether a text has a name more than once, not counting longer names with it inside."""
+    n_found, start = 0, text.find(name)
+    while start >= 0 and n_found < 2:
+        end = start + len(name)
+        n_found += not (_is_of_name(text[start - 1 : start]) or _is_of_name(text[end : end + 1]))
+        start = text.find(name, end)
+    return n_found == 2
+
+
+def _is_of_name(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _defined(text: str, source: bytes, language: str) -> set[str]:

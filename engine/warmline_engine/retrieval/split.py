@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from warmline_engine.syntax.grammars import GRAMMARS, comment_mark, parsed
+from warmline_engine.syntax.grammars import GRAMMARS, comment_mark
+from warmline_engine.syntax.parsed import parsed
 
 from .signatures import Signature, name_of, signatures
 

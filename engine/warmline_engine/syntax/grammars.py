@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Parser
 
 LINES_ONLY = "lines"  # the name of a language without grammar: split by lines
 
@@ -142,10 +142,3 @@ def new_parser(language: str) -> Parser | None:
 @functools.cache
 def _loaded(module: str, function: str) -> Language:
     return Language(getattr(importlib.import_module(module), function)())
-
-
-@functools.lru_cache(maxsize=2)
-def parsed(language: str, source: bytes) -> Node | None:
-    """The root of a text's tree, None in a language without grammar; several ask for the same text."""
-    parser = new_parser(language)
-    return parser.parse(source).root_node if parser else None
