@@ -79,6 +79,8 @@ def _build(
         n_put += index.put(batch)
         tell(Progress(n_files, n_unchanged + min(k + BATCH_FILES, len(changed)), n_put))
     index.remove(sorted(gone))
+    if n_put >= BATCH_FILES:
+        index.merge()
     done = Progress(n_files, n_files, n_put, len(gone))
     tell(done)
     return done

@@ -119,6 +119,15 @@ class Index:
         )
         return {path: Stamp(size, mtime_ns) for path, size, mtime_ns in rows}
 
+    def merge(self) -> None:
+        """Makes searches faster after much was put, in transactions that are short for those who wait.
+
+        Raises: IndexBusy, IndexFull, RetrievalError.
+        """
+        begins = True
+        while self._database.write(lambda c, begins=begins: postings.merge(c, begins=begins)):
+            begins = False
+
     def counts(self) -> tuple[int, int]:
         """How many files and chunks there are."""
         return self._database.run(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from .words import words
 
-MOST_POSTINGS = 4_000  # chunks that a query looks at: its commonest words are left out above that
+MOST_POSTINGS = 3_000  # chunks that a query looks at: its commonest words are left out above that
+MERGED_PAGES = 500  # of 4 KiB in one transaction, some 50 ms, for which others wait
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
-MOST_OF_A_WORD = 3  # how often a word of a query counts at most
+MOST_OF_A_WORD = 2  # how often a word of a query counts at most
 FIRST_COUNTED = (
     128  # chunks that have a word are counted so far, where that is enough to leave it out
 )
@@ -30,6 +31,16 @@ def remove(connection: sqlite3.Connection, chunk: int, names: str, text: str) ->
         "INSERT INTO postings (postings, rowid, names, body) VALUES ('delete', ?, ?, ?)",
         (chunk, *_posted(names, text)),
     )
+
+
+def merge(connection: sqlite3.Connection, *, begins: bool) -> bool:
+    """Brings together what many transactions wrote, for searches to read less; whether there is more to do."""
+    before = connection.total_changes
+    # a negative number of pages asks for one segment at last, a positive one goes on with that
+    n_pages = -MERGED_PAGES if begins else MERGED_PAGES
+    connection.execute("INSERT INTO postings (postings, rank) VALUES ('merge', ?)", (n_pages,))
+    # the command itself counts as one change
+    return connection.total_changes - before >= 2
 
 
 class Postings:

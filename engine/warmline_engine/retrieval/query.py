@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -125,9 +126,15 @@ def _defined(text: str, source: bytes, language: str) -> set[str]:
     """The names that a file gives a meaning to by itself."""
     root = parsed(language, source)
     found = {one.name for one in signatures(root, source, language)} if root else set[str]()
-    for one, other in _BOUND.findall(text):
-        found.add(one or other)
-    for inside in _PARAMETERS.findall(text):
+    found.update(*map(_given, text.split("\n\n")))
+    return found
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _given(paragraph: str) -> frozenset[str]:
+    """The names that a paragraph gives values to; most are as they were when the text was asked about before."""
+    found = {one or other for one, other in _BOUND.findall(paragraph)}
+    for inside in _PARAMETERS.findall(paragraph):
         parameters = (_NAME.match(part.strip(" *&\n\t")) for part in inside.split(","))
         found |= {match[0] for match in parameters if match}
-    return found
+    return frozenset(found)

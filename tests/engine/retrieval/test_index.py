@@ -173,6 +173,24 @@ def test_build_follows_the_disk(index: Index, tmp_path: Path) -> None:
     assert not index.named("two")
 
 
+def test_what_many_transactions_wrote_is_brought_together_and_found_as_before(index: Index) -> None:
+    def n_segments() -> int:
+        count = "SELECT count(DISTINCT segid) FROM postings_idx"
+        return index._database.run(lambda c: c.execute(count).fetchone()[0])
+
+    for k in range(3):
+        put(index, {f"{k}.py": function(f"wanted_{k}") + function("shared")})
+    before = {word: index.search([word], 9) for word in ("shared", "wanted_0", "wanted_2")}
+    assert n_segments() > 1
+    index.merge()
+    assert n_segments() == 1
+    assert {word: index.search([word], 9) for word in before} == before
+    index.merge()
+    index.remove(["0.py"])
+    assert index.search(["wanted_0"], 9) == []
+    assert len(index.search(["shared"], 9)) == 2
+
+
 def test_an_open_document_is_what_counts_until_it_is_closed(index: Index, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
