@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import chain
 
 LONGEST = 64  # characters of a name; what is longer is data
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -14,7 +15,7 @@ def words(text: str, with_parts: bool = True) -> list[str]:
     """The words of a text in order, in lower case; a compound name is followed by its parts."""
     if not with_parts:
         return [name.lower() for name in _NAME.findall(text) if len(name) <= LONGEST]
-    return [word for name in _NAME.findall(text) for word in words_of(name)]
+    return list(chain.from_iterable(map(words_of, _NAME.findall(text))))
 
 
 @functools.lru_cache(maxsize=1 << 15)
