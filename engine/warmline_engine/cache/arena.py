@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from warmline_engine.model.memory import ask_for_large_pages
+
 from .slots import RowMoves
 
 BLOCK_SLOTS = 256
@@ -86,6 +88,8 @@ class Rows:
         unrotated, rotated, values = (
             torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(3)
         )
+        for rows in (rotated, values):  # what each token reads
+            ask_for_large_pages(rows)
         return unrotated, rotated, values
 
     @property

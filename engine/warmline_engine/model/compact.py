@@ -13,6 +13,8 @@ from warmline_kernels.native import blocks
 from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library
 
+from .memory import LargePages
+
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
 # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
 GROUP = blocks.GROUP
@@ -24,6 +26,8 @@ N_AT_ONCE = 2**20
 N_RESCORED = 256
 RUN = 32  # logits whose maximum is looked at first
 N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
+
+_memory = LargePages()  # one thread loads models
 
 
 class Compact(Protocol):
@@ -241,12 +245,20 @@ def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
     is_served = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
     if not is_served or n_out % blocks.BLOCK or n_in % blocks.GROUP:
         return None
-    parts = (weight[part].float() for part in _parts(weight, blocks.BLOCK))
+    n_blocks, n_bytes = n_out // blocks.BLOCK, blocks.n_bytes_of(n_in, bits)
+    out = _memory.empty(n_blocks * n_bytes).view(n_blocks, n_bytes)
+    begin = 0
+    for part in _parts(weight, blocks.BLOCK):
+        made = _in_blocks(weight[part].float(), bits)
+        out[begin : begin + len(made)] = made
+        begin += len(made)
+    return Blocks(kernels, out, n_in, bits)
+
+
+def _in_blocks(weight: Tensor, bits: int) -> Tensor:
     if bits == 4:
-        made = [blocks.blocks_of_4_bits(*fitted(part)) for part in parts]
-    else:
-        made = [blocks.blocks_of_8_bits(*nearest(part)) for part in parts]
-    return Blocks(kernels, torch.cat(made), n_in, bits)
+        return blocks.blocks_of_4_bits(*fitted(weight))
+    return blocks.blocks_of_8_bits(*nearest(weight))
 
 
 def _compact(weight: Tensor, bits: int) -> Compact | None:

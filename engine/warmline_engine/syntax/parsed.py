@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
 from tree_sitter import Node, Point, Tree
 
 from .grammars import new_parser
@@ -87,9 +86,15 @@ def _change(old: bytes, new: bytes) -> tuple[int, int, int]:
 
 
 def _n_alike(one: bytes, other: bytes) -> int:
-    """How many bytes two texts of one length begin alike with."""
-    differs = np.frombuffer(one, np.uint8) != np.frombuffer(other, np.uint8)
-    return int(differs.argmax()) if differs.any() else len(one)
+    """How many bytes two texts of one length begin alike with; halving, since Python compares slices fast."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _point(source: bytes, offset: int) -> Point:

@@ -76,6 +76,12 @@ class Blocks:
         return out.to(x.dtype)
 
 
+def n_bytes_of(n_in: int, bits: int) -> int:
+    """Of one block: 8 bits have a float32 scale for each output, 4 bits a bf16 scale and zero for each group of it."""
+    heads = BLOCK * 4 if bits == 8 else BLOCK * 4 * (n_in // GROUP)
+    return heads + BLOCK * n_in * bits // 8
+
+
 def blocks_of_4_bits(codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     """Weights `(code - 8) · scale + zero`, in order. Scales and zeros are rounded to bf16.
 
