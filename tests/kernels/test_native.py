@@ -20,6 +20,7 @@ from warmline_kernels.native.blocks import (
     Blocks,
     blocks_of_4_bits,
     blocks_of_8_bits,
+    rescore,
 )
 from warmline_kernels.native.decoder import Decoder, LayerParts, Product, Shape, Step
 from warmline_kernels.native.library import Library, library, load
@@ -140,6 +141,43 @@ def test_the_largest_numbers_do_not_overflow(processor: str, bits: int) -> None:
     x = torch.ones(1, 4096)
     found = Blocks(kernels(processor), packed, 4096, bits).product(x)
     torch.testing.assert_close(found, torch.full((1, BLOCK), 4096.0 * (7 if bits == 4 else -127)))
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@settings(max_examples=60, deadline=None)
+@given(
+    n_rows=st.integers(1, 5),
+    n_in=st.sampled_from([32, 96, 896]),
+    n_out=st.integers(1, 40).map(lambda n: 16 * n),
+    n_highest=st.integers(1, 300),
+    is_sorted=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_the_highest_logits_are_made_exact_and_no_others(
+    processor: str, n_rows: int, n_in: int, n_out: int, n_highest: int, is_sorted: bool, seed: int
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    rough = torch.randn(n_rows, n_out, generator=random)
+    if is_sorted:  # each one that is met replaces another, or none does
+        rough = rough.sort(1, descending=bool(seed % 2)).values
+    weight = torch.randn(n_out, n_in, generator=random).bfloat16()
+    x = torch.randn(n_rows, n_in, generator=random)
+    n_highest = min(n_highest, n_out)
+    highest = rough.topk(n_highest).indices
+    exact = x.double() @ weight.double().T
+    expected = rough.double().scatter(1, highest, exact.gather(1, highest))
+    found = rough.clone()
+    rescore(kernels(processor), found, weight, x, n_highest)
+    most = 1e-6 * x.double().abs() @ weight.double().abs().T + 1e-12
+    assert bool(((found.double() - expected).abs() <= most).all())
+    others = torch.ones_like(rough, dtype=torch.bool).scatter(1, highest, False)
+    assert torch.equal(found[others], rough[others])
+
+
+def test_logits_that_are_no_numbers_end_nothing() -> None:
+    logits = torch.full((1, 640), torch.nan)
+    rescore(kernels(PROCESSORS[0]), logits, torch.ones(640, 32).bfloat16(), torch.ones(1, 32), 40)
+    assert int((logits == 32).sum()) == 40
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,14 @@ class Rescored:
         return self.rough.bits
 
     def product(self, x: Tensor) -> Tensor:
+        n_highest = min(N_RESCORED, len(self.weight))
+        if isinstance(self.rough, Blocks):
+            rows = x.float().contiguous()
+            logits = self.rough.product(rows)
+            blocks.rescore(self.rough.library, logits, self.weight, rows, n_highest)
+            return logits.to(x.dtype)
         found = self.rough.product(x)
-        highest = highest_of(found, min(N_RESCORED, found.shape[1]))
+        highest = highest_of(found, n_highest)
         # by sums of each row's own: a matrix product would take another order where there are more rows
         exact = (self.weight[highest].float() * x[:, None].float()).sum(2)
         return found.scatter_(1, highest, exact.to(found.dtype))

@@ -76,6 +76,26 @@ class Blocks:
         return out.to(x.dtype)
 
 
+def rescore(library: Library, logits: Tensor, weight: Tensor, x: Tensor, n_highest: int) -> None:
+    """Computes each row's highest logits anew from the weights as they are, in float32.
+
+    Shapes: logits [n, out] float32, weight [out, in] bf16, x [n, in] float32.
+    Modifies: logits.
+    """
+    n_rows, n_out = logits.shape
+    n_in = weight.shape[1]
+    assert 0 < n_highest <= n_out, (n_highest, n_out)
+    assert n_in % GROUP == 0, n_in
+    assert x.shape == (n_rows, n_in), (x.shape, n_rows, n_in)
+    assert weight.shape == (n_out, n_in), (weight.shape, n_out, n_in)
+    assert all(part.is_contiguous() for part in (logits, weight, x))
+    assert (logits.dtype, weight.dtype, x.dtype) == (torch.float32, torch.bfloat16, torch.float32)
+    addresses = (ctypes.c_void_p(part.data_ptr()) for part in (logits, weight, x))
+    library.run(
+        "warmline_rescore", *addresses, *map(ctypes.c_int, (n_rows, n_out, n_in, n_highest))
+    )
+
+
 def n_bytes_of(n_in: int, bits: int) -> int:
     """Of one block: 8 bits have a float32 scale for each output, 4 bits a bf16 scale and zero for each group of it."""
     heads = BLOCK * 4 if bits == 8 else BLOCK * 4 * (n_in // GROUP)

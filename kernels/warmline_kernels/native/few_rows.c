@@ -4,6 +4,7 @@
  * which are this file's twins. What flows from layer to layer is float32; keys and values are stored in bf16, as they
  * are elsewhere. Shape letters: T rows, S slots, G offsets, Hq and Hk query and key/value heads, D head size.
  */
+#include "highest.h"
 #include "products.h"
 #include "team.h"
 #include <math.h>
@@ -430,6 +431,36 @@ int warmline_product(const Matrix *by, const float *x, int n_rows, float *out, i
     Product work = {.by = by, .x = rounded_at(memory, (size_t)n_rows * by->n_in), .out = out, .n_rows = n_rows};
     round_rows(x, n_rows, by->n_in, work.x);
     run_all(run_product, &work, n_threads, parallel);
+    return 0;
+}
+
+typedef struct {
+    float *logits;
+    const bf16 *weight;
+    const float *x;
+    Candidate *candidates;
+    int n_rows, n_out, n_in, n_highest;
+    Job job;
+} Rescoring;
+
+static void run_rescoring(void *data) {
+    Rescoring *work = data;
+    for (int row; (row = take(&work->job)) < work->n_rows;) {
+        float *logits = work->logits + (int64_t)row * work->n_out;
+        Candidate *runs = work->candidates + (int64_t)2 * row * work->n_highest, *found = runs + work->n_highest;
+        find_highest(logits, work->n_out, work->n_highest, runs, found);
+        make_exact(logits, found, work->n_highest, work->weight, work->x + (int64_t)row * work->n_in, work->n_in);
+    }
+}
+
+/* Makes the n_highest of each row's logits exact. Shapes: logits [n, out], weight [out, in], x [n, in]; n_highest is at
+ * most out. 0, or 1 where memory is out. */
+int warmline_rescore(float *logits, const bf16 *weight, const float *x, int n_rows, int n_out, int n_in, int n_highest,
+                     int n_threads, Parallel parallel) {
+    char *memory = scratch((size_t)2 * n_rows * n_highest * sizeof(Candidate));
+    if (!memory) return 1;
+    Rescoring work = {logits, weight, x, (Candidate *)memory, n_rows, n_out, n_in, n_highest, {0}};
+    run_all(run_rescoring, &work, n_rows == 1 ? 1 : n_threads, parallel);
     return 0;
 }
 
