@@ -24,6 +24,8 @@ class View:
     turned back by the difference instead: R(q)ᵀ R(k) depends on the distance only. So a shift of
     a thousand keys costs one more rotation of the query.
 
+    `only_offset` is the offset of all keys, where the caller knows that they have one.
+
     `seen_spans` is the attention rule and the rows at once: bit s of a query's mask says that it sees
     keys of span s.
 
@@ -39,6 +41,7 @@ class View:
     scale: float
     key_spans: Tensor | None = None
     seen_spans: Tensor | None = None
+    only_offset: int | None = None
     _masks: dict[int | None, Tensor | None] = field(default_factory=dict[int | None, Tensor | None])
     _biases: dict[tuple[int | None, int], Tensor | None] = field(
         default_factory=dict[tuple[int | None, int], Tensor | None]
@@ -53,6 +56,9 @@ class View:
 
     @cached_property
     def _grouped(self) -> tuple[Tensor, Tensor]:
+        if self.only_offset is not None:
+            only = torch.full((1,), self.only_offset, device=self.key_positions.device)
+            return only, torch.zeros_like(self.key_positions)
         if len(self.offsets):
             low, high = self.offsets.aminmax()
             if low == high:  # there mostly is one, and sorting takes ten times as long

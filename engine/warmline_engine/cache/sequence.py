@@ -128,7 +128,8 @@ class Sequence:
         try:
             if n_others <= N_KEYS_ROTATED or not is_turned:
                 self.derive_rotated(offset)
-            logits = self._forward(positions, slots, offset, n_logits)
+            has_one_offset = n_others == 0 and n_offsets == 1
+            logits = self._forward(positions, slots, offset, n_logits, has_one_offset)
         except BaseException:
             self._forget(positions)
             raise
@@ -337,6 +338,8 @@ class Sequence:
         A shift is shared by all keys behind it: the few that do not share it are the ones to rotate anew.
         """
         offsets, counts = self._slots.offsets()
+        if len(offsets) == 1 and abs(offsets[0]) <= FARTHEST_OFFSET:
+            return int(offsets[0]), 1, 0  # as mostly
         near = np.abs(offsets) <= FARTHEST_OFFSET
         if not near.any():
             return 0, len(offsets) + 1, int(counts.sum())
@@ -344,7 +347,10 @@ class Sequence:
         common = offsets[near][counts[near].argmax()]
         return int(common), len(offsets), int(counts.sum() - n_most)
 
-    def _forward(self, positions: Ints, slots: Ints, offset: int, n_logits: int) -> Tensor:
+    def _forward(
+        self, positions: Ints, slots: Ints, offset: int, n_logits: int, has_one_offset: bool
+    ) -> Tensor:
+        """`has_one_offset`: all keys are rotated for `offset` places before where they stand."""
         table, device, rows = self._slots, self._model.device, self._rows
         n_used = table.n_used
         at = torch.from_numpy(table.stand(positions)).to(device)
@@ -358,10 +364,14 @@ class Sequence:
             scale=self._model.config.attention_scale,
             key_spans=key_spans,
             seen_spans=seen_spans,
+            only_offset=offset if has_one_offset else None,
         )
         source = self._bound_tokens if positions[0] < 0 else self.tokens
         tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
-        cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
+        if has_one_offset:
+            cos, sin = (angles[0] for angles in view.query_angles)
+        else:
+            cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         if self._model.takes_at_once(len(positions)):
             stores = (rows.unrotated, rows.rotated, rows.values)
             step = Step(stores, torch.from_numpy(slots), view, (cos, sin))

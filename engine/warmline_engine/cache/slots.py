@@ -171,6 +171,8 @@ class SlotTable:
         self._position_of[slots[has_slot]] = np.arange(start, end)[has_slot]
 
     def _fill_holes(self, freed: Ints) -> RowMoves:
+        if not len(freed):
+            return RowMoves(freed, freed)
         n_left = self.n_used - len(freed)
         destinations = freed[freed < n_left]
         is_source = np.ones(len(freed), bool)
