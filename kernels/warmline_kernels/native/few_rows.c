@@ -438,7 +438,8 @@ typedef struct {
     float *logits;
     const bf16 *weight;
     const float *x;
-    Candidate *candidates;
+    char *memory; /* row_bytes of it for each row */
+    size_t row_bytes;
     int n_rows, n_out, n_in, n_highest;
     Job job;
 } Rescoring;
@@ -447,8 +448,9 @@ static void run_rescoring(void *data) {
     Rescoring *work = data;
     for (int row; (row = take(&work->job)) < work->n_rows;) {
         float *logits = work->logits + (int64_t)row * work->n_out;
-        Candidate *runs = work->candidates + (int64_t)2 * row * work->n_highest, *found = runs + work->n_highest;
-        find_highest(logits, work->n_out, work->n_highest, runs, found);
+        float *maxima = (float *)(work->memory + row * work->row_bytes);
+        Candidate *runs = (Candidate *)(maxima + n_runs_of(work->n_out)), *found = runs + work->n_highest;
+        find_highest(logits, work->n_out, work->n_highest, maxima, runs, found);
         make_exact(logits, found, work->n_highest, work->weight, work->x + (int64_t)row * work->n_in, work->n_in);
     }
 }
@@ -457,9 +459,10 @@ static void run_rescoring(void *data) {
  * most out. 0, or 1 where memory is out. */
 int warmline_rescore(float *logits, const bf16 *weight, const float *x, int n_rows, int n_out, int n_in, int n_highest,
                      int n_threads, Parallel parallel) {
-    char *memory = scratch((size_t)2 * n_rows * n_highest * sizeof(Candidate));
+    const size_t row_bytes = n_runs_of(n_out) * sizeof(float) + (size_t)2 * n_highest * sizeof(Candidate);
+    char *memory = scratch(n_rows * row_bytes);
     if (!memory) return 1;
-    Rescoring work = {logits, weight, x, (Candidate *)memory, n_rows, n_out, n_in, n_highest, {0}};
+    Rescoring work = {logits, weight, x, memory, row_bytes, n_rows, n_out, n_in, n_highest, {0}};
     run_all(run_rescoring, &work, n_rows == 1 ? 1 : n_threads, parallel);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* The highest logits of a row, found among rough ones and computed again from the weights as they are. */
 #pragma once
 #include "numbers.h"
+#include <math.h>
 
 enum { RUN = 32 }; /* logits whose maximum is looked at first: most runs have none of the highest */
 
@@ -31,28 +32,25 @@ static inline void offer(Heap *heap, float value, int32_t at) {
     of[k] = (Candidate){value, at};
 }
 
-static inline float highest_of_run(const float *logits, int n) {
-    float highest = logits[0];
-    if (n == RUN) {
-        floats all = load(logits);
-        for (int i = LANES; i < RUN; i += LANES) all = larger(load(logits + i), all);
-        for (int lane = 0; lane < LANES; lane++) highest = all[lane] > highest ? all[lane] : highest;
-    }
-    for (int i = 1; n < RUN && i < n; i++) highest = logits[i] > highest ? logits[i] : highest;
-    return highest;
+/* How many runs there are. A run's logits lie so far from each other: maxima of neighbours are taken by registers. */
+static inline int n_runs_of(int n_logits) {
+    const int n = (n_logits + RUN - 1) / RUN;
+    return (n + LANES - 1) / LANES * LANES;
 }
 
-static inline int run_size(int n_logits, int run) { return n_logits - run * RUN < RUN ? n_logits - run * RUN : RUN; }
-
-/* The n_highest of a row, in no order, in `found`; they stand in as many runs, those of the highest maxima. */
-static void find_highest(const float *logits, int n_logits, int n_highest, Candidate *runs, Candidate *found) {
+/* The n_highest of a row, in no order, in `found`; they stand in as many runs, those of the highest maxima.
+ * Shapes: logits [n_logits], a multiple of LANES; maxima [n_runs_of(n_logits)]; runs and found [n_highest]. */
+static void find_highest(
+    const float *logits, int n_logits, int n_highest, float *maxima, Candidate *runs, Candidate *found) {
     Heap best = {.of = runs, .most = n_highest}, all = {.of = found, .most = n_highest};
-    for (int run = 0; run * RUN < n_logits; run++)
-        offer(&best, highest_of_run(logits + run * RUN, run_size(n_logits, run)), run);
-    for (int k = 0; k < best.n; k++) {
-        const int first = runs[k].at * RUN, n = run_size(n_logits, runs[k].at);
-        for (int i = first; i < first + n; i++) offer(&all, logits[i], i);
-    }
+    const int n_runs = n_runs_of(n_logits);
+    for (int run = 0; run < n_runs; run++) maxima[run] = -INFINITY;
+    for (int first = 0; first < n_logits; first += n_runs)
+        for (int i = 0; i < n_runs && first + i < n_logits; i += LANES)
+            store(maxima + i, larger(load(logits + first + i), load(maxima + i)));
+    for (int run = 0; run < n_runs && run < n_logits; run++) offer(&best, maxima[run], run);
+    for (int k = 0; k < best.n; k++)
+        for (int i = runs[k].at; i < n_logits; i += n_runs) offer(&all, logits[i], i);
 }
 
 /* Shapes: weight and x [n], n a multiple of GROUP. */
