@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 FILE ?=
 
-.PHONY: eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-bound bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server bench-workbench
+.PHONY: extension eval eval-data bench-drafts bench-passes bench-search bench-behind bench-lame bench-gate bench-bound bench-decoding demo test lint types corpus train report vscode gpu-check bench-server bench-edits test-vscode e2e e2e-neovim clean bench-formats bench bench-llama llama-server bench-workbench
 
 .venv/bin/python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11 python3.11-venv"; exit 1; }
@@ -29,12 +29,18 @@ KERNELS = $(wildcard kernels/warmline_kernels/native/*.[ch]) kernels/warmline_ke
 demo: .venv/.runs ## edit a real file through a real LSP session and watch
 	$(BIN)/python demo/demo.py $(FILE)
 
-test: lint types ## lint, types and all tests
+test: lint types extension ## lint, types and all tests
 	$(BIN)/python -m pytest
 
 lint: .venv/.tests
 	$(BIN)/ruff format --check lsp_server engine kernels tests demo hatch_build.py
 	$(BIN)/ruff check lsp_server engine kernels tests demo hatch_build.py
+
+extension: ## lint, types and tests of the VS Code extension, where npm and what it fetches can be had
+	@if ! command -v npm > /dev/null; then echo "npm is missing: the VS Code extension is left unchecked"; \
+	elif ! (cd editors/vscode && npm ci --no-audit --no-fund --loglevel=error > /dev/null); then \
+	    echo "npm fetched nothing: the VS Code extension is left unchecked"; \
+	else cd editors/vscode && npm run --silent check; fi
 
 types: .venv/.tests
 	$(BIN)/pyright
