@@ -45,6 +45,7 @@ typedef struct {
     const Pass *pass;
     Job *jobs;
     atomic_int n_entered;
+    int n_threads;
     float *heads, *seen, *up, *turned;
     Rounded seen_rounded, mlp_rounded;
     size_t own_bytes;
@@ -298,10 +299,21 @@ static int n_shared(const Work *work) {
 
 static int n_parts(const Work *work) { return (n_shared(work) + MOST_TOGETHER - 1) / MOST_TOGETHER; }
 
+/* Parts of a head in a piece: all, where there is a head for each thread, so that one core alone reads its keys. */
+static int parts_at_once(const Work *work) { return work->model->n_kv_heads % work->n_threads ? 1 : n_parts(work); }
+
+static int n_attend_pieces(const Work *work) {
+    return work->model->n_kv_heads * (n_parts(work) / parts_at_once(work));
+}
+
 static void run_attend(const At *at, int piece) {
-    const int parts = n_parts(at->work), first = piece % parts * MOST_TOGETHER, left = n_shared(at->work) - first;
-    const int n = left < MOST_TOGETHER ? left : MOST_TOGETHER;
-    attend(at->work, at->number, piece / parts, first, n, (float *)at->own);
+    const int at_once = parts_at_once(at->work), pieces = n_parts(at->work) / at_once;
+    const int first = piece % pieces * at_once * MOST_TOGETHER, end = first + at_once * MOST_TOGETHER;
+    const int n_there_are = n_shared(at->work);
+    for (int query = first; query < end && query < n_there_are; query += MOST_TOGETHER) {
+        const int left = n_there_are - query, n = left < MOST_TOGETHER ? left : MOST_TOGETHER;
+        attend(at->work, at->number, piece / pieces, query, n, (float *)at->own);
+    }
 }
 
 static void run_round(const At *at, int row) {
@@ -347,7 +359,7 @@ static void run_pass(void *data) {
         at.x = norm_and_round(work, layer->norm_in, at.own);
         work_through(job++, n_pieces_of(&layer->qkv), run_qkv, &at);
         work_through(job++, n, run_place, &at);
-        work_through(job++, m->n_kv_heads * n_parts(work), run_attend, &at);
+        work_through(job++, n_attend_pieces(work), run_attend, &at);
         work_through(job++, n, run_round, &at);
         work_through(job++, n_pieces_of(&layer->out), run_out, &at);
         at.x = norm_and_round(work, layer->norm_mlp, at.own);
@@ -390,7 +402,7 @@ int warmline_pass(const Model *m, const Pass *p, int n_threads, Parallel paralle
     const size_t heads = n * (n_all > (size_t)m->width ? n_all : (size_t)m->width) * floats_;
     const size_t normed = n * m->width * floats_ + rounded_bytes(n * m->width);
     const size_t scores = MOST_TOGETHER * ((size_t)p->n_slots + LANES) * floats_;
-    Work work = {.model = m, .pass = p};
+    Work work = {.model = m, .pass = p, .n_threads = n_threads};
     work.own_bytes = ((normed > scores ? normed : scores) + 63) / 64 * 64;
     const size_t sizes[] = {heads, n * width * floats_, 2 * n * m->n_mlp * floats_, n * p->n_offsets * width * floats_,
                             rounded_bytes(n * width), rounded_bytes(n * m->n_mlp), n_threads * work.own_bytes,
