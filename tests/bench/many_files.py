@@ -32,7 +32,7 @@ COMMAND = [sys.executable, "-m", "warmline_engine.retrieval.index_command", "--w
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--killed-after-s", type=float, default=20.0)
+    parser.add_argument("--killed-after-s", type=float, default=5.0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
