@@ -26,7 +26,13 @@ def value_{number}(first, second):
     return first + {number} * second
 '''
 IN_A_FOLDER = 500
-COMMAND = [sys.executable, "-m", "warmline_engine.retrieval.index_command", "--words-only", "--json"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "warmline_engine.retrieval.index_command",
+    "--words-only",
+    "--json",
+]
 
 
 def main() -> None:
