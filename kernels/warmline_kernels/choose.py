@@ -28,6 +28,18 @@ class Kernels(Protocol):
         self, unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: Tensor
     ) -> None: ...
 
+    def store(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        slots: Tensor | slice,
+        cos: Tensor,
+        sin: Tensor,
+        rows: tuple[Tensor, Tensor, Tensor],
+    ) -> None: ...
+
+    def gated(self, joined: Tensor) -> Tensor: ...
+
 
 def kernels_for(device: torch.device, verified: Path = VERIFIED) -> Kernels:
     """The Triton kernels on a CUDA device where they are verified, else the twins."""
@@ -38,6 +50,11 @@ def kernels_for(device: torch.device, verified: Path = VERIFIED) -> Kernels:
     from . import triton_kernels
 
     return cast(Kernels, triton_kernels)
+
+
+def is_fast(kernels: Kernels) -> bool:
+    """Whether these are a GPU's own."""
+    return kernels is not cast(Kernels, reference)
 
 
 def _is_verified(path: Path) -> bool:

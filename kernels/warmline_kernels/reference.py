@@ -50,6 +50,31 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
             target.index_copy_(0, some, turn(source.index_select(0, some), some_cos, some_sin))
 
 
+def store(
+    keys: Tensor,
+    values: Tensor,
+    slots: Tensor | slice,
+    cos: Tensor,
+    sin: Tensor,
+    rows: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """Puts new keys and values into slots of a layer, the keys as they are and rotated.
+
+    Shapes: keys and values [T, Hk, D], slots [T], cos and sin [T, 1, R/2], rows three of [Hk, S, D].
+    Modifies: rows, which are unrotated keys, rotated keys, values.
+    """
+    unrotated, rotated, stored = rows
+    unrotated[:, slots] = keys.transpose(0, 1)
+    rotated[:, slots] = turn(keys, cos, sin).transpose(0, 1)
+    stored[:, slots] = values.transpose(0, 1)
+
+
+def gated(joined: Tensor) -> Tensor:
+    """The SwiGLU of a gate and what it gates. Shapes: [T, 2 · n] → [T, n]."""
+    gate, up = joined.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
 ) -> Tensor:

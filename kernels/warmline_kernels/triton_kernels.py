@@ -29,6 +29,8 @@ MOST_ROWS = 64  # of a tile
 MOST_EXACT_ROWS = 16  # in float32, whose products no tensor core makes: registers would not suffice
 MOST_SPLITS = 64  # the second kernel holds all splits of a row at once
 ROTATED_SLOTS = 32  # of a program
+STORED_TOKENS = 16  # of a program, at most
+GATED_AT_ONCE = 512  # numbers of a program
 PROGRAMS_A_PROCESSOR = 2  # what one waits for, another computes
 PROCESSORS = 132  # of an H100; for the interpreter
 LEAST_SCORE = tl.constexpr(
@@ -188,6 +190,57 @@ def _rotate(
         tl.store(target + 2 * half + others, rest, mask=is_other)
 
 
+@triton.jit(do_not_specialize=["n_tokens"])
+def _store(
+    keys, values, slots, cosines, sines, unrotated, rotated, stored,
+    keys_t, keys_h, values_t, values_h, unrotated_h, unrotated_s, rotated_h, rotated_s, stored_h, stored_s,
+    n_tokens, half: tl.constexpr, head_size: tl.constexpr,
+    HALF: tl.constexpr, REST: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr, HAS_REST: tl.constexpr,
+):  # fmt: skip
+    head = tl.program_id(1).to(tl.int64)
+    t = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    is_token = t < n_tokens
+    slot = tl.load(slots + t, mask=is_token, other=0).to(tl.int64)[:, None]
+    is_token, t = is_token[:, None], t[:, None]
+    dims, pairs, others = (
+        tl.arange(0, SIZE)[None, :],
+        tl.arange(0, HALF)[None, :],
+        tl.arange(0, REST)[None, :],
+    )
+    is_dim, is_pair = is_token & (dims < head_size), is_token & (pairs < half)
+    value = tl.load(values + t * values_t + head * values_h + dims, mask=is_dim, other=0.0)
+    tl.store(stored + head * stored_h + slot * stored_s + dims, value, mask=is_dim)
+    source = keys + t * keys_t + head * keys_h
+    plain = unrotated + head * unrotated_h + slot * unrotated_s
+    target = rotated + head * rotated_h + slot * rotated_s
+    low = tl.load(source + pairs, mask=is_pair, other=0.0)
+    high = tl.load(source + half + pairs, mask=is_pair, other=0.0)
+    tl.store(plain + pairs, low, mask=is_pair)
+    tl.store(plain + half + pairs, high, mask=is_pair)
+    cos = tl.load(cosines + t * half + pairs, mask=is_pair, other=0.0)
+    sin = tl.load(sines + t * half + pairs, mask=is_pair, other=0.0)
+    low, high = low.to(tl.float32), high.to(tl.float32)
+    kind = rotated.dtype.element_ty
+    tl.store(target + pairs, (low * cos - high * sin).to(kind), mask=is_pair)
+    tl.store(target + half + pairs, (high * cos + low * sin).to(kind), mask=is_pair)
+    if HAS_REST:
+        is_other = is_token & (others < head_size - 2 * half)
+        rest = tl.load(source + 2 * half + others, mask=is_other, other=0.0)
+        tl.store(plain + 2 * half + others, rest, mask=is_other)
+        tl.store(target + 2 * half + others, rest, mask=is_other)
+
+
+@triton.jit
+def _gated(joined, out, joined_t, out_t, width, BLOCK: tl.constexpr):
+    row = tl.program_id(1).to(tl.int64)
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_there = at < width
+    gate = tl.load(joined + row * joined_t + at, mask=is_there, other=0.0).to(tl.float32)
+    up = tl.load(joined + row * joined_t + width + at, mask=is_there, other=0.0).to(tl.float32)
+    product = gate / (1.0 + tl.exp(-gate)) * up
+    tl.store(out + row * out_t + at, product.to(out.dtype.element_ty), mask=is_there)
+
+
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
 ) -> Tensor:
@@ -286,3 +339,43 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
         len(slots), n_kv_heads, half=half, head_size=head_size, HALF=_padded(half),
         REST=_padded(head_size - 2 * half), BLOCK=ROTATED_SLOTS, HAS_REST=2 * half < head_size,
     )  # fmt: skip
+
+
+def store(
+    keys: Tensor,
+    values: Tensor,
+    slots: Tensor | slice,
+    cos: Tensor,
+    sin: Tensor,
+    rows: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    """As `reference.store`, of slots in a tensor.
+
+    Shapes: keys and values [T, Hk, D], slots [T], cos and sin [T, 1, R/2], rows three of [Hk, S, D].
+    Modifies: rows.
+    """
+    n_tokens, n_kv_heads, head_size = keys.shape
+    if n_tokens == 0:
+        return
+    keys = keys if keys.stride(2) == 1 else keys.contiguous()
+    values = values if values.stride(2) == 1 else values.contiguous()
+    half = cos.shape[-1]
+    block = min(STORED_TOKENS, triton.next_power_of_2(n_tokens))
+    _store[(triton.cdiv(n_tokens, block), n_kv_heads)](
+        keys, values, slots, cos.contiguous(), sin.contiguous(), *rows,
+        *keys.stride()[:2], *values.stride()[:2], *(stride for part in rows for stride in part.stride()[:2]),
+        n_tokens, half=half, head_size=head_size, HALF=_padded(half), REST=_padded(head_size - 2 * half),
+        SIZE=_padded(head_size), BLOCK=block, HAS_REST=2 * half < head_size,
+    )  # fmt: skip
+
+
+def gated(joined: Tensor) -> Tensor:
+    """As `reference.gated`, rounded once. Shapes: [T, 2 · n] → [T, n]."""
+    joined = joined if joined.stride(-1) == 1 else joined.contiguous()
+    n_rows, width = joined.shape[0], joined.shape[1] // 2
+    out = torch.empty(n_rows, width, dtype=joined.dtype, device=joined.device)
+    if n_rows:
+        _gated[(triton.cdiv(width, GATED_AT_ONCE), n_rows)](
+            joined, out, joined.stride(0), out.stride(0), width, BLOCK=GATED_AT_ONCE
+        )
+    return out

@@ -315,6 +315,43 @@ def test_triton_rotate_is_the_twin(n: int, head_size: int) -> None:
     torch.testing.assert_close(ours, twins, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
+@pytest.mark.parametrize("head_size", [16, 24])
+@pytest.mark.parametrize("n", [0, 1, 5, 16, 40])
+def test_triton_stores_as_the_twin(n: int, head_size: int, dtype: torch.dtype) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    random = torch.Generator().manual_seed(n)
+    # heads beside each other, as one product makes them
+    heads = torch.randn(n, 6, head_size, generator=random).to(DEVICE, dtype)
+    keys, values = heads[:, 2:4], heads[:, 4:]
+    slots = torch.randperm(80, generator=random)[:n].to(DEVICE)
+    frequencies = (10000.0 ** (-torch.arange(0, 16, 2) / 16)).to(DEVICE)
+    cos, sin = cos_sin(torch.arange(n, device=DEVICE)[:, None] * 3, frequencies, 1.0)
+    ours, twins = (
+        torch.zeros(3, 2, 80, head_size, device=DEVICE, dtype=dtype).unbind() for _ in range(2)
+    )
+    triton_kernels.store(keys, values, slots, cos, sin, (ours[0], ours[1], ours[2]))
+    reference.store(keys, values, slots, cos, sin, (twins[0], twins[1], twins[2]))
+    assert torch.equal(ours[0], twins[0])
+    assert torch.equal(ours[2], twins[2])
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+    torch.testing.assert_close(ours[1], twins[1], atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
+@pytest.mark.parametrize("width", [1, 511, 512, 1000])
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_triton_gates_as_the_twin(n: int, width: int, dtype: torch.dtype) -> None:
+    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    random = torch.Generator().manual_seed(width)
+    joined = (8 * torch.randn(n, 2 * width, generator=random)).to(DEVICE, dtype)
+    found = triton_kernels.gated(joined)
+    assert found.dtype == dtype
+    tolerance = TOLERANCE[dtype]
+    expected = reference.gated(joined.double())
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
 def test_nothing_in_sight_is_zeros() -> None:
     """A query before every key, in the twin and in Triton."""
     triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")

@@ -97,6 +97,10 @@ class Rows:
         return self._n_blocks * BLOCK_SLOTS
 
     @property
+    def stores(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.unrotated, self.rotated, self.values
+
+    @property
     def n_bytes(self) -> int:
         return self._n_blocks * self._arena.block_bytes
 
@@ -120,7 +124,7 @@ class Rows:
             self._arena._give_back(ample - self._n_blocks)
             raise
         n_kept = self.n_slots
-        for old, new in zip((self.unrotated, self.rotated, self.values), rows, strict=True):
+        for old, new in zip(self.stores, rows, strict=True):
             new[:, :, :n_kept] = old
         self.unrotated, self.rotated, self.values = rows
         self._n_blocks = ample
@@ -131,7 +135,7 @@ class Rows:
             return
         sources = torch.from_numpy(moves.sources).to(self.values.device)
         destinations = torch.from_numpy(moves.destinations).to(self.values.device)
-        for rows in (self.unrotated, self.rotated, self.values):
+        for rows in self.stores:
             rows[:, :, destinations] = rows[:, :, sources]
 
     def release(self) -> None:
@@ -140,6 +144,10 @@ class Rows:
         self._n_blocks = 0
         self.unrotated, self.rotated, self.values = self._zeros(0)
 
-    def layers(self, n_used: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Rotated keys and values of the first n_used slots, by layer. Shapes: [kv heads, slots, head size]."""
-        return self.rotated[:, :, :n_used].unbind(), self.values[:, :, :n_used].unbind()
+    def layers(self, n_used: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Each layer's unrotated keys, rotated keys and values in the first n_used slots.
+
+        Shapes: [kv heads, slots, head size].
+        """
+        parts = (store[:, :, :n_used].unbind() for store in self.stores)
+        return list(zip(*parts, strict=True))

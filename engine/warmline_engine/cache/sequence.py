@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
-from warmline_kernels.choose import kernels_for
+from warmline_kernels.choose import is_fast, kernels_for
 from warmline_kernels.native.decoder import Step
-from warmline_kernels.reference import turn
 from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
+from .graphed import Pass, passes_for
 from .kept import KeptChunks
 from .prefix import n_in_common
 from .second_row import SecondRow
@@ -56,6 +56,7 @@ class Sequence:
         self._rope = model.config.rope
         self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
         self._kernels = kernels_for(model.device)
+        self._graphs = passes_for(model, self._kernels)
         self._slots = SlotTable()
         self._rows = Rows(arena)
         self._sees_chunks = True  # not while a second row is made
@@ -245,7 +246,7 @@ class Sequence:
         slots = self._slots.slot_of[positions]
         assert (slots >= 0).all(), slots
         at = torch.from_numpy(slots).to(self._model.device)
-        stores = self._rows.unrotated, self._rows.rotated, self._rows.values
+        stores = self._rows.stores
         first, rotated_at = [store[:, :, at] for store in stores], self._slots.rotated_at[slots]
         try:
             if n_known and row.rows:
@@ -298,6 +299,8 @@ class Sequence:
         self._slots.splice(0, 0, n_tokens)
         self._slots.bind(n_bound)
         self._rows.release()
+        if self._graphs is not None:
+            self._graphs.drop()
         self.n_fresh = 0
 
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
@@ -352,45 +355,50 @@ class Sequence:
     ) -> Tensor:
         """`has_one_offset`: all keys are rotated for `offset` places before where they stand."""
         table, device, rows = self._slots, self._model.device, self._rows
-        n_used = table.n_used
-        at = torch.from_numpy(table.stand(positions)).to(device)
-        key_spans, seen_spans = self._rule(positions, n_logits)
+        source = self._bound_tokens if positions[0] < 0 else self.tokens
+        numbers = Pass(
+            np.array([source[p] for p in positions.tolist()]), slots, table.stand(positions), offset,
+            table.standing, table.rotated_at, *self._rule(positions, n_logits),
+        )  # fmt: skip
+        if self._graphs is not None:
+            logits = self._graphs.run(rows, numbers, n_logits)
+            if logits is not None:
+                return logits
+        at, tokens = (torch.from_numpy(part).to(device) for part in (numbers.at, numbers.tokens))
         view = View(
             query_positions=at,
-            key_positions=torch.from_numpy(table.standing).to(device),
-            rotated_at=torch.from_numpy(table.rotated_at.copy()).to(device),
+            key_positions=torch.from_numpy(numbers.standing).to(device),
+            rotated_at=torch.from_numpy(numbers.rotated_at.copy()).to(device),
             inverse_frequencies=self._frequencies,
             attention_factor=self._rope.attention_factor,
             scale=self._model.config.attention_scale,
-            key_spans=key_spans,
-            seen_spans=seen_spans,
+            key_spans=None if numbers.spans is None else torch.from_numpy(numbers.spans).to(device),
+            seen_spans=None if numbers.seen is None else torch.from_numpy(numbers.seen).to(device),
             only_offset=offset if has_one_offset else None,
         )
-        source = self._bound_tokens if positions[0] < 0 else self.tokens
-        tokens = torch.tensor([source[p] for p in positions.tolist()], device=device)
         if has_one_offset:
             cos, sin = (angles[0] for angles in view.query_angles)
         else:
             cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
         if self._model.takes_at_once(len(positions)):
-            stores = (rows.unrotated, rows.rotated, rows.values)
-            step = Step(stores, torch.from_numpy(slots), view, (cos, sin))
+            step = Step(rows.stores, torch.from_numpy(slots), view, (cos, sin))
             return self._model.forward_at_once(tokens, step, n_logits)
-        target = _as_slice_or_index(slots, device)
-        windows, attention = self._model.config.windows, self._kernels.attention
-        keys, values = rows.layers(n_used)
-        unrotated = rows.unrotated.unbind()
+        windows, kernels = self._model.config.windows, self._kernels
+        # a GPU's kernels take no slices
+        target = (
+            torch.from_numpy(slots).to(device) if is_fast(kernels) else _as_slice_or_index(slots)
+        )
+        layers = rows.layers(table.n_used)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            unrotated[layer][:, target] = k.transpose(0, 1)
-            keys[layer][:, target] = turn(k, cos, sin).transpose(0, 1)
-            values[layer][:, target] = v.transpose(0, 1)
-            return attention(q, keys[layer], values[layer], view, windows[layer])
+            kernels.store(k, v, target, cos, sin, layers[layer])
+            _, keys, values = layers[layer]
+            return kernels.attention(q, keys, values, view, windows[layer])
 
         logits_for = slice(len(positions) - n_logits, None) if n_logits else None
         return self._model.forward(tokens, attend, logits_for)
 
-    def _rule(self, positions: Ints, n_logits: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    def _rule(self, positions: Ints, n_logits: int) -> tuple[Ints, Ints] | tuple[None, None]:
         """The keys' spans and which of them each query sees: chunk k is span k + 1, all else span 0.
 
         Nothing where each query sees all, as those do that decode. A second row sees span 0 alone.
@@ -406,13 +414,12 @@ class Sequence:
             seen = np.ones(len(positions), np.int64)
             if self._sees_chunks:
                 seen[len(seen) - n_logits :] = EVERY_SPAN
-        device = self._model.device
-        return torch.from_numpy(spans).to(device), torch.from_numpy(seen).to(device)
+        return spans, seen
 
 
-def _as_slice_or_index(slots: Ints, device: torch.device) -> slice | Tensor:
+def _as_slice_or_index(slots: Ints) -> slice | Tensor:
     """Slots in a row as a slice, which writes in place without an index."""
     first, last = int(slots[0]), int(slots[-1])
     if last - first == len(slots) - 1 and bool((np.diff(slots) == 1).all()):
         return slice(first, last + 1)
-    return torch.from_numpy(slots).to(device)
+    return torch.from_numpy(slots)

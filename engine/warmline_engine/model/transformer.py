@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from warmline_kernels.choose import kernels_for
 from warmline_kernels.native.decoder import MOST_ROWS, Decoder, Step
 
 from .config import ModelConfig
@@ -55,6 +56,7 @@ class Transformer:
         self._layers = layers
         self._norm = norm
         self.head = head  # [V, width]
+        self._kernels = kernels_for(embedding.device)
 
     @cached_property
     def _decoder(self) -> Decoder | None:
@@ -158,6 +160,8 @@ class Transformer:
         up = layer.up(x)
         if not self.config.is_gated:
             return layer.down(self._activate(up))
+        if self.config.activation == "silu":
+            return layer.down(self._kernels.gated(up))
         gate, up = up.chunk(2, dim=-1)
         return layer.down(self._activate(gate) * up)
 

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -116,6 +116,14 @@ def _tokenized(texts: list[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return starts, [np.array(one.ids, np.int32) for one in encodings] if keep_ids else []
 
 
+class Batch(NamedTuple):
+    """Rows to learn from. Shapes: [B, T]; targets are IGNORED where nothing is learnt."""
+
+    tokens: Tensor
+    targets: Tensor
+    is_middle: Tensor  # of targets that are to be filled in, the end of a middle included
+
+
 class Samples:
     """Batches of a corpus at one sequence length."""
 
@@ -139,13 +147,13 @@ class Samples:
         self._arrange(0)
         self.n_per_epoch = len(self._windows)
 
-    def batch(self, number: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch `number`: tokens and targets. Shapes: two of [size, sequence] int64."""
-        rows = [self._row(number * size + k) for k in range(size)]
-        tokens = torch.tensor(rows, dtype=torch.int64)
+    def batch(self, number: int, size: int) -> Batch:
+        """Batch `number`. Shapes: [size, sequence]; tokens and targets int64."""
+        rows, middles = zip(*(self._row(number * size + k) for k in range(size)), strict=True)
+        tokens, is_middle = torch.tensor(rows, dtype=torch.int64), torch.tensor(middles)
         targets = tokens[:, 1:].clone()
         targets[tokens[:, 1:] == self._controls.pad] = IGNORED
-        return tokens[:, :-1].contiguous(), targets
+        return Batch(tokens[:, :-1].contiguous(), targets, is_middle[:, 1:].contiguous())
 
     def positions(self, number: int, n_positions: int) -> Tensor:
         """Where the tokens of batch `number` stand. In half of the batches two gaps are left between them.
@@ -164,16 +172,21 @@ class Samples:
             found[int(rng.integers(1, self._sequence)) :] += gap
         return torch.from_numpy(found)
 
-    def _row(self, number: int) -> list[int]:
+    def _row(self, number: int) -> tuple[list[int], list[bool]]:
+        """Tokens, and which of them are a middle's."""
         epoch, place = divmod(number, self.n_per_epoch)
         self._arrange(epoch)
         windows = self._windows[place % len(self._windows)]
         rng = np.random.default_rng((self._seed, self._sequence, number))
-        row: list[int] = []
+        row, is_middle = list[int](), list[bool]()
         for window in windows:
-            row += self._sample(window, rng)
-        row = row[: self._sequence + 1]
-        return row + [self._controls.pad] * (self._sequence + 1 - len(row))
+            sample, n_middle = self._sample(window, rng)
+            row += sample
+            is_middle += [False] * (len(sample) - n_middle) + [True] * n_middle
+        n_most = self._sequence + 1
+        n_spare = n_most - len(row)
+        row, is_middle = row[:n_most], is_middle[:n_most]
+        return row + [self._controls.pad] * n_spare, is_middle + [False] * n_spare
 
     def _arrange(self, epoch: int) -> None:
         """Cuts all documents into windows, at other places each epoch, and packs and shuffles them."""
@@ -211,21 +224,22 @@ class Samples:
         rng.shuffle(packed)
         self._windows, self._epoch = packed, epoch
 
-    def _sample(self, window: _Window, rng: np.random.Generator) -> list[int]:
+    def _sample(self, window: _Window, rng: np.random.Generator) -> tuple[list[int], int]:
+        """A window's tokens, the last of which are its middle, and how many these are."""
         text = self._documents.texts[window.document][window.start : window.end]
         controls, head = self._controls, self._context(window, text, rng)
         if window.start == 0 and rng.random() < PATH_SHARE:
             path = self._documents.paths[window.document]
             head += [controls.file, *self._ids(path + "\n")]
         if rng.random() >= FIM_SHARE:
-            return [*head, *self._ids(text), controls.end]
+            return [*head, *self._ids(text), controls.end], 0
         a, b = cut_middle(text, rng)
         prefix, middle, suffix = (self._ids(part) for part in (text[:a], text[a:b], text[b:]))
         if self._suffix_first <= rng.random():
             body = [controls.prefix, *prefix, controls.suffix, *suffix, controls.middle, *middle]
         else:
             body = [controls.prefix, controls.suffix, *suffix, controls.middle, *prefix, *middle]
-        return [*head, *body, controls.end]
+        return [*head, *body, controls.end], len(middle) + 1
 
     def _context(self, window: _Window, text: str, rng: np.random.Generator) -> list[int]:
         """Tokens of pieces of other files, as many as there is room for."""
@@ -251,23 +265,24 @@ class SamplesAhead(Samples):
         vars(self).update(vars(samples))
         self._documents.neighbours  # noqa: B018 - made once, before the processes begin
         self._pool = _processes(n_processes, samples)
-        self._coming: deque[tuple[tuple[int, int], Future[tuple[np.ndarray, np.ndarray]]]] = deque()
+        self._coming: deque[tuple[tuple[int, int], Future[tuple[np.ndarray, ...]]]] = deque()
         self._n_ahead = n_processes * self.N_AHEAD
 
-    def batch(self, number: int, size: int) -> tuple[Tensor, Tensor]:
+    def batch(self, number: int, size: int) -> Batch:
         """As of `Samples`; quick where numbers follow one another."""
         if not self._coming or self._coming[0][0] != (number, size):
             self._coming.clear()
         while len(self._coming) < self._n_ahead:
             asked = (number + len(self._coming), size)
             self._coming.append((asked, self._pool.submit(_batch, *asked)))
-        tokens, targets = (torch.from_numpy(part) for part in self._coming.popleft()[1].result())
-        return tokens.long(), targets.long()
+        made = self._coming.popleft()[1].result()
+        tokens, targets, is_middle = (torch.from_numpy(part) for part in made)
+        return Batch(tokens.long(), targets.long(), is_middle)
 
 
-def _batch(number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    tokens, targets = _given.batch(number, size)
-    return tokens.int().numpy(), targets.int().numpy()
+def _batch(number: int, size: int) -> tuple[np.ndarray, ...]:
+    tokens, targets, is_middle = _given.batch(number, size)
+    return tokens.int().numpy(), targets.int().numpy(), is_middle.numpy()
 
 
 def cut_middle(text: str, rng: np.random.Generator) -> tuple[int, int]:

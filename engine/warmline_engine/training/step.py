@@ -95,26 +95,34 @@ class Step:
         targets: Tensor,
         rounding: Callable[[Tensor], Tensor] | None = None,
         positions: Tensor | None = None,
+        counts: Tensor | None = None,
     ) -> float:
         """The mean loss in nats a token of the text. With `rounding` the weights are used as it makes them.
 
-        Shapes: tokens and targets [B, T], positions [T]. Modifies: `grad` of each weight.
+        `counts` is how often a target is learnt from, once each without; the loss stays that of the text.
+
+        Shapes: tokens, targets and counts [B, T], positions [T]. Modifies: `grad` of each weight.
         """
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
-        n_targets = int((targets != IGNORED).sum())
+        if counts is None:
+            counts = torch.ones(targets.shape, device=targets.device)
+        counts = counts * (targets != IGNORED)
+        n_targets, n_learnt = int((targets != IGNORED).sum()), float(counts.sum())
         n_parts = min(len(tokens), len(self._workers) + 1)
-        parts = list(zip(tokens.chunk(n_parts), targets.chunk(n_parts), strict=True))
+        parts = list(
+            zip(tokens.chunk(n_parts), targets.chunk(n_parts), counts.chunk(n_parts), strict=True)
+        )
         busy = self._workers[: len(parts) - 1]
-        for (_, pipe, _sums), (part, wanted) in zip(busy, parts[1:], strict=True):
-            pipe.send((part.numpy(), wanted.numpy(), positions.numpy(), rounding))
+        for (_, pipe, _sums), part in zip(busy, parts[1:], strict=True):
+            pipe.send((*(tensor.numpy() for tensor in part), positions.numpy(), rounding))
         loss = self._pieces.add_gradients(*parts[0], positions, self._sums, rounding)
         for _, pipe, sums in busy:
             loss += pipe.recv()
             for name, total in self._sums.items():
                 total.add_(sums[name])
         for total in self._sums.values():
-            total.div_(n_targets)
+            total.div_(n_learnt)
         for name, gradient in _by_name(self._sums, self._shape).items():
             self._weights[name].grad = gradient
         return loss / n_targets
@@ -139,8 +147,8 @@ def _work(
             *arrays, rounding = pipe.recv()
         except EOFError:
             return
-        tokens, targets, positions = (torch.from_numpy(np.asarray(part)) for part in arrays)
-        pipe.send(pieces.add_gradients(tokens, targets, positions, sums, rounding))
+        tokens, targets, counts, positions = (torch.from_numpy(np.asarray(part)) for part in arrays)
+        pipe.send(pieces.add_gradients(tokens, targets, counts, positions, sums, rounding))
 
 
 class Pieces:
@@ -176,6 +184,7 @@ class Pieces:
         self,
         tokens: Tensor,
         targets: Tensor,
+        counts: Tensor,
         positions: Tensor,
         sums: Tensors,
         rounding: Callable[[Tensor], Tensor] | None,
@@ -190,7 +199,8 @@ class Pieces:
         turns = self._turns
         cos, sin = turns[0][positions], turns[1][positions]
         loss = torch.zeros((), device=embedding.device)
-        for part, wanted in zip(tokens.split(n_rows), targets.split(n_rows), strict=True):
+        given = (tokens, targets, counts)
+        for part, wanted, count in zip(*(one.split(n_rows) for one in given), strict=True):
             x = F.embedding(part, embedding).requires_grad_()
             hidden = self._layers(x, *leaves, cos, sin, self._shape)
             back, flat = torch.empty_like(hidden).flatten(0, 1), hidden.detach().flatten(0, 1)
@@ -201,6 +211,7 @@ class Pieces:
                     flat[chunk],
                     embedding,
                     wanted.flatten()[chunk],
+                    count.flatten()[chunk],
                     None if taught is None else (taught[chunk], self._teacher_embedding),
                     self._teacher.share if self._teacher else 0.0,
                 )
@@ -350,15 +361,18 @@ def _head(
     hidden: Tensor,
     embedding: Tensor,
     targets: Tensor,
+    counts: Tensor,
     taught: tuple[Tensor, Tensor] | None,
     share: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The summed loss, and its gradients for the outputs and for the embedding, without keeping logits.
 
+    `counts` multiplies the gradients of each target.
+
     With `taught`, a teacher's outputs and its embedding, the gradients are those of the cross entropy with `share` of
     what it expects and the rest of what the text says; the loss stays the text's.
 
-    Shapes: hidden [N, width], embedding [V, width], targets [N] → scalar, [N, width], [V, width].
+    Shapes: hidden [N, width], embedding [V, width], targets and counts [N] → scalar, [N, width], [V, width].
     """
     logits = F.linear(hidden, embedding)
     is_wanted = (targets != IGNORED)[:, None]
@@ -373,7 +387,8 @@ def _head(
         expected = F.linear(*taught).float().softmax(-1)
         beyond = beyond - share * expected
         of_target = of_target + share - share * expected.gather(1, wanted)
-    back = (beyond * is_wanted).to(hidden.dtype)
+    counted = counts[:, None]
+    back = (beyond * counted).to(hidden.dtype)
     # one number of each row, where comparing all of them with their target would cost as much as the rest
-    back = back.scatter(1, wanted, (of_target * is_wanted).to(hidden.dtype))
+    back = back.scatter(1, wanted, (of_target * counted).to(hidden.dtype))
     return losses.sum(), back @ embedding, back.t() @ hidden

@@ -101,12 +101,12 @@ class Run:
         rounding: Callable[[Tensor], Tensor] | None = None,
     ) -> float:
         """One optimizer step; the mean loss in nats a token."""
-        tokens, targets = samples.batch(self.counters.batch, rows)
+        tokens, targets, is_middle = samples.batch(self.counters.batch, rows)
         n_targets = int((targets != IGNORED).sum())
         positions = samples.positions(self.counters.batch, self.model.shape.max_context)
-        loss = step.gradients(
-            tokens.to(self.device), targets.to(self.device), rounding, positions.to(self.device)
-        )
+        counts = 1 + (self.config.get("middle_counts", 1) - 1) * is_middle.float()
+        given = (part.to(self.device) for part in (positions, counts))
+        loss = step.gradients(tokens.to(self.device), targets.to(self.device), rounding, *given)
         rates = self.config["optimizer"]
         self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
         self.counters = replace(
@@ -268,7 +268,7 @@ def run_decay(run: Run, minutes: float, out: Path) -> None:
             for phase in run.config["decay"]
         ]
         for phase, samples in phases:  # compiled before the time runs
-            tokens, targets = samples.batch(0, phase["rows"])
+            tokens, targets, _ = samples.batch(0, phase["rows"])
             step.gradients(tokens.to(run.device), targets.to(run.device))
         start = time.monotonic()
         for phase, samples in phases:

@@ -239,7 +239,9 @@ def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
         patched.setattr(
             sequence,
             "_kernels",
-            SimpleNamespace(attention=fail_in_layer_1, rotate=reference.rotate),
+            SimpleNamespace(
+                attention=fail_in_layer_1, rotate=reference.rotate, store=reference.store
+            ),
         )
         with pytest.raises(RuntimeError):
             sequence.encode(np.array(positions))

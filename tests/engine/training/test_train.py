@@ -234,7 +234,7 @@ def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     other.batch(far, 2)  # into the second epoch and back
     for a, b in zip(one.batch(1, 2), other.batch(1, 2), strict=True):
         assert torch.equal(a, b)
-    tokens, targets = one.batch(0, 4)
+    tokens, targets, _ = one.batch(0, 4)
     pad = own.tokenizer.token_to_id("<|fim_pad|>")
     assert not bool((targets == pad).any())
     assert tokens.shape == (4, 64)

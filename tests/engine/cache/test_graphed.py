@@ -1,0 +1,155 @@
+"""Passes that are captured once and replayed with other numbers, against cold reads and passes as they are.
+
+Without a GPU what would be captured is done again instead; with one, and its kernels verified, these are CUDA graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.engine.cache.test_sequence import (
+    TOLERANCE,
+    apply,
+    assert_equals_cold_read,
+    edits,
+    read_all,
+    token,
+)
+
+from warmline_engine.cache import graphed
+from warmline_engine.cache import sequence as sequence_module
+from warmline_engine.cache.arena import BLOCK_SLOTS, Arena
+from warmline_engine.cache.graphed import GraphedPasses
+from warmline_engine.cache.kept import KeptChunks
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.model.transformer import Transformer
+
+PROMPT = [k % 97 for k in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequence_module, "passes_for", GraphedPasses)
+    monkeypatch.setattr(graphed, "LEAST_ASKED", 1)
+
+
+def plain(model: Transformer, arena: Arena) -> Sequence:
+    found = Sequence(model, arena)
+    found._graphs = None
+    return found
+
+
+def graphs_of(sequence: Sequence) -> dict[tuple[int, int], object]:
+    assert sequence._graphs is not None
+    return dict(sequence._graphs._graphs)
+
+
+@pytest.mark.parametrize("n_rotated", [0, 1000])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(start=st.lists(token, min_size=1, max_size=60), edits=edits)
+def test_any_edits_then_refresh_are_a_cold_read(
+    model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch, n_rotated: int,
+    start: list[int], edits: list[tuple],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sequence_module, "N_KEYS_ROTATED", n_rotated)
+    sequence, mirror = Sequence(model, arena), list(start)
+    sequence.splice(0, 0, start)
+    for edit in edits:
+        apply(sequence, mirror, edit)
+        sequence.check()
+    if mirror:
+        read_all(sequence)
+        sequence.refresh(len(mirror))
+        assert_equals_cold_read(sequence, model)
+    sequence.drop_cache()
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    chunks=st.lists(st.lists(token, min_size=1, max_size=8), max_size=4),
+    inserted=st.lists(token, min_size=1, max_size=5),
+    drafted=st.lists(token, min_size=1, max_size=6),
+)
+def test_drafts_behind_bound_chunks_are_told_the_same(
+    model: Transformer,
+    arena: Arena,
+    chunks: list[list[int]],
+    inserted: list[int],
+    drafted: list[int],
+) -> None:
+    def drafts(make: Callable[[Transformer, Arena], Sequence]) -> torch.Tensor:
+        sequence, kept = make(model, arena), KeptChunks(2**20)
+        sequence.splice(0, 0, PROMPT)
+        read_all(sequence)
+        sequence.bind(chunks)
+        sequence.bound_end = len(PROMPT) // 2
+        while sequence.encode_bound(5, kept):
+            pass
+        sequence.splice(20, 22, inserted)
+        found = sequence.extend(drafted, sequence.pending_positions())
+        sequence.drop_cache()
+        return found
+
+    assert float((drafts(Sequence) - drafts(plain)).abs().max()) < TOLERANCE
+
+
+def test_a_graph_outlives_splices_and_ends_with_its_rows(model: Transformer, arena: Arena) -> None:
+    sequence = Sequence(model, arena)
+    sequence.splice(0, 0, PROMPT)
+    read_all(sequence)
+    sequence.append(3)
+    captured = graphs_of(sequence)
+    assert list(captured) == [(1, 1)]
+    sequence.splice(5, 9, [1, 2])
+    sequence.move(0, 4, 20)
+    while sequence.encode_pending(1):
+        pass
+    sequence.append(4)
+    assert graphs_of(sequence)[1, 1] is captured[1, 1]
+    sequence.splice(0, 0, [k % 97 for k in range(BLOCK_SLOTS)])  # more than there is room for
+    read_all(sequence)
+    sequence.append(5)
+    assert graphs_of(sequence)[1, 1] is not captured[1, 1]
+    sequence.refresh(len(sequence))
+    assert_equals_cold_read(sequence, model)
+    sequence.drop_cache()
+    assert not graphs_of(sequence)
+
+
+def test_what_is_asked_for_once_is_not_captured(
+    model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphed, "LEAST_ASKED", 2)
+    sequence = Sequence(model, arena)
+    sequence.splice(0, 0, PROMPT)
+    read_all(sequence)
+    sequence.append(3)
+    assert not graphs_of(sequence)
+    sequence.append(3)
+    assert list(graphs_of(sequence)) == [(1, 1)]
+
+
+def test_where_capturing_fails_passes_go_as_they_are(
+    model: Transformer,
+    arena: Arena,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(GraphedPasses, "_captured", fail)
+    sequence = Sequence(model, arena)
+    sequence.splice(0, 0, PROMPT)
+    read_all(sequence)
+    assert_equals_cold_read(sequence, model)
+    assert "no CUDA graphs" in caplog.text
+    assert len(caplog.records) == 1
