@@ -15,6 +15,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 N_RUNS, N_WARM_UP = 20, 3
 COPIED_BYTES = 256 * 2**20
 N_LAYERS, N_HEADS, N_KV_HEADS, HEAD_SIZE = 24, 14, 2, 64  # of Qwen2.5-Coder-0.5B
+MLP_WIDTH = 4864
+N_READ, N_DECODED = 2000, 64  # tokens
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,10 @@ def make_view(n_queries: int, n_slots: int, n_offsets: int, device: torch.device
     )
 
 
-def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> list[Row]:
-    """All kernels at the sizes that editing a file makes."""
+def measure(
+    kernels: ModuleType, device: torch.device, dtype: torch.dtype
+) -> tuple[list[Row], float]:
+    """All kernels at the sizes that editing a file makes; and the bandwidth of a copy in GB/s."""
     clock = Clock(device)
     copied = copy_bandwidth(clock, device)
     print(f"copy: {copied:.0f} GB/s", flush=True)
@@ -136,7 +141,82 @@ def measure(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> li
             kernels.rotate(stored, rotated, slots, cos, sin)  # noqa: B023 - timed at once
 
         add(f"rotate, {n_slots} slots, {N_LAYERS} layers", 2 * stored.nbytes, rotate)
-    return rows
+    for n_tokens in (1, 256):
+        keys, values = (
+            torch.randn(n_tokens, N_KV_HEADS, HEAD_SIZE, device=device).to(dtype) for _ in range(2)
+        )
+        layer = torch.zeros(3, N_KV_HEADS, 8000, HEAD_SIZE, device=device, dtype=dtype).unbind()
+        slots = torch.randperm(8000, device=device)[:n_tokens]
+        cos, sin = cos_sin(torch.arange(n_tokens, device=device)[:, None], frequencies, 1.0)
+
+        def store(kernels: ModuleType) -> None:
+            kernels.store(keys, values, slots, cos, sin, layer)  # noqa: B023 - timed at once
+
+        add(f"store, {n_tokens} tokens", 5 * keys.nbytes, store)
+        joined = torch.randn(n_tokens, 2 * MLP_WIDTH, device=device).to(dtype)
+
+        def gate(kernels: ModuleType) -> None:
+            kernels.gated(joined)  # noqa: B023 - timed at once
+
+        add(f"gate, {n_tokens} tokens", joined.nbytes * 3 // 2, gate)
+    return rows, copied
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Milliseconds a token, behind N_READ others: as passes go without graphs, and with."""
+
+    model: str
+    without_graphs_ms: float
+    with_graphs_ms: float
+    floor_ms: float  # what its weights take at the copy bandwidth
+
+
+def measure_decoding(name: str, folder: Path, copied: float) -> Decoding:
+    """Greedy decoding on the GPU, token after token as the engine does it."""
+    from warmline_engine.cache.arena import Arena, RowShape
+    from warmline_engine.cache.sequence import Sequence
+    from warmline_engine.model import checkpoint
+
+    device = torch.device("cuda")
+    model = checkpoint.load(folder, device, torch.bfloat16)
+    config = model.config
+    shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.bfloat16, device)
+    sequence = Sequence(model, Arena(shape, 2**30))
+    graphs, times = sequence._graphs, list[float]()
+    assert graphs is not None, "the kernels are verified"
+    for used in (None, graphs):
+        sequence._graphs = used
+        sequence.splice(0, len(sequence), [k % 500 + 100 for k in range(N_READ)])
+        while sequence.encode_pending(512):
+            pass
+        token, begin = int(sequence.next_logits().argmax()), 0.0
+        for k in range(N_WARM_UP + N_DECODED):
+            if k == N_WARM_UP:
+                begin = time.perf_counter()
+            token = int(sequence.append(token).argmax())
+        times.append((time.perf_counter() - begin) * 1000 / N_DECODED)
+    # a copy reads and writes each byte that is counted; weights are read only
+    found = Decoding(name, times[0], times[1], 2 * model.n_weights / copied / 1e6)
+    print(
+        f"a token of {name}: {found.with_graphs_ms:.2f} ms, {found.without_graphs_ms:.2f} without graphs;"
+        f" reading its weights at the bandwidth of a copy takes {found.floor_ms:.2f}",
+        flush=True,
+    )
+    return found
+
+
+def measure_all_decoding(copied: float) -> list[Decoding]:
+    """The embedded models, and one of half a billion random weights."""
+    from warmline_engine.model import random_checkpoint
+    from warmline_engine.model.sources import EMBEDDED
+
+    large = "qwen2.5-coder-0.5b"
+    found = [measure_decoding(name, EMBEDDED / name, copied) for name in ("small", "base")]
+    with tempfile.TemporaryDirectory() as folder:
+        shape = random_checkpoint.SHAPES[large]
+        random_checkpoint.write(shape, Path(folder), std=0.03, dtype=torch.bfloat16)
+        return [*found, measure_decoding(large, Path(folder), copied)]
 
 
 def checked_out() -> str:
@@ -178,13 +258,16 @@ def main() -> None:
         return
     from warmline_kernels import triton_kernels
 
-    rows = measure(triton_kernels, device, torch.bfloat16)
+    rows, copied = measure(triton_kernels, device, torch.bfloat16)
     record = {
         "device": torch.cuda.get_device_name(),
         "commit": commit,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "rows": [asdict(row) for row in rows],
     }
+    VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
+    # of kernels that are verified by now, since no others are used
+    record["decoding"] = [asdict(found) for found in measure_all_decoding(copied)]
     VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
     if options.places == 0:
         return

@@ -60,6 +60,8 @@ class GraphedPasses:
 
     def __init__(self, model: Transformer, kernels: Kernels) -> None:
         self._model, self._kernels = model, kernels
+        # on the device beforehand: what is captured may copy nothing there
+        self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
         self._is_off = False
         self.drop()
 
@@ -143,8 +145,7 @@ class GraphedPasses:
         config = self._model.config
         tokens, slots, at, rotated_for, seen = (part[:n_tokens] for part in self._read[:5])
         standing, rotated_at, spans = self._read[5:]
-        frequencies = config.rope.inverse_frequencies.to(self._model.device)
-        factor = config.rope.attention_factor
+        frequencies, factor = self._frequencies, config.rope.attention_factor
         view = View(
             at, standing, rotated_at, frequencies, factor, config.attention_scale, spans, seen
         )
