@@ -19,7 +19,11 @@ from .judge import BUCKETS, MARGIN, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
-GPU_MINUTES = {"small": 2, "base": 5}  # that the models that ship were trained for
+# of the models that ship, on one GPU: the minutes of each run, and how its config was another than it is now
+GPU_RUNS = {
+    "small": ((2, "middle_counts = 1"),),
+    "base": ((5, "seed = 2, middle_counts = 1"), (5, "")),
+}
 GOAL_LINE = {"small": 10, "base": 25}  # base: 20 where no GPU trained it
 
 
@@ -120,8 +124,11 @@ def _how(card: Card) -> str:
     teacher = f" --teacher {card.teacher}" if card.teacher else ""
     train = f".venv/bin/python -m warmline_engine.training.train {config}"
     if card.device:
-        minutes = GPU_MINUTES.get(card.name, GPU_MINUTES["base"])
-        steps = [f"{train} whole --minutes {minutes}{teacher} \\", f"    --out {out}"]
+        steps: list[str] = []
+        for number, (minutes, config_then) in enumerate(GPU_RUNS.get(card.name, ((5, ""),))):
+            start = f" --from {out}" if number else ""
+            steps += [f"# with {config_then}"] if config_then else []
+            steps += [f"{train} whole --minutes {minutes}{teacher}{start} \\", f"    --out {out}"]
     else:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip

@@ -190,7 +190,7 @@ def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints
     card = tomllib.loads((folder / "card.toml").read_text())
     counters = checkpoints.Counters(
         n_tokens=card.get("tokens_seen", 0),
-        is_continued=True,
+        is_continued=card.get("is_continued", "tokens_seen" not in card),
         grown_from=card.get("grown_from", ""),
     )
     if shape != model.shape:

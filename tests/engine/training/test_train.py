@@ -174,17 +174,23 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
     assert checkpoint.load(work / "out").config.n_layers == 1
 
 
-def test_a_run_begins_from_an_exported_model(work: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "n_tokens", "is_continued"),
+    [("tokens_seen = 384\n", 384, False), ("tokens_seen = 384\nis_continued = true\n", 384, True), ("", 0, True)],
+)  # fmt: skip
+def test_a_run_begins_from_an_exported_model(
+    work: Path, said: str, n_tokens: int, is_continued: bool
+) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
     train.export(run, work / "out", None)
-    (work / "out/card.toml").write_text('tokens_seen = 384\ngrown_from = "tinier"\n')
+    (work / "out/card.toml").write_text(said + 'grown_from = "tinier"\n')
     for path in (work / "tiny").iterdir():
         path.unlink()
     again = train.open_run(work / "tiny.toml", work, work / "out")
     assert again.counters.grown_from == "tinier"
-    assert again.counters.n_tokens == 384
-    assert again.counters.is_continued
+    assert again.counters.n_tokens == n_tokens
+    assert again.counters.is_continued == is_continued
     for name, weight in again.model.weights.items():
         assert torch.equal(weight, run.model.weights[name].bfloat16().float()), name
 
