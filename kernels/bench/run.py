@@ -25,7 +25,7 @@ from types import ModuleType
 import torch
 
 from warmline_kernels import reference
-from warmline_kernels.choose import VERIFIED
+from warmline_kernels.verified import VERIFIED
 from warmline_kernels.view import View, cos_sin
 
 GATE = ("tests/kernels", "tests/engine/cache")  # all tests that run on a GPU where there is one

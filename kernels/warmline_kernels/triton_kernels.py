@@ -3,8 +3,8 @@
 Rows of a tile are queries and the heads that share a kv head, so that keys and values are read once for all
 of them. The slots are split among programs, since one query has too few rows to fill a GPU; a second kernel
 combines what the splits found. A key is turned as it is loaded, by how far it stands from where it was
-rotated for; so nothing is derived anew when a thousand keys shift. Unverified until `make gpu-check` has run
-on a GPU; in Triton's interpreter they are tested against the twins.
+rotated for; so nothing is derived anew when a thousand keys shift. They are tested against the twins, in Triton's
+interpreter and, by `make gpu-check`, on a GPU.
 """
 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from warmline_engine.places import cache_folder
+from warmline_kernels import verified
 from warmline_kernels.native.processors import for_this_machine
 
 from . import places
@@ -195,6 +196,12 @@ def _doctor() -> int:
         f"  ok      CPU kernels: {kernels.stem}"
         if kernels
         else "  ok      CPU kernels: none for this machine; torch's own are used, which are slower"
+    )
+    checked = verified.read()
+    print(
+        f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}"
+        if checked
+        else "  ok      GPU kernels: unverified, so off; make gpu-check checks them"
     )
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     print("folders:")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.places import cache_folder
+from warmline_kernels import verified
 from warmline_lsp import places
 from warmline_lsp.cli import main
 
@@ -65,6 +66,18 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
     for folder in (cache_folder(), places.runtime_folder()):
         assert f"{folder}, " in out
     assert "engine abc: gone" in out
+
+
+def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = verified.Verified("a GPU", "0123abc", "2026-01-02")
+    monkeypatch.setattr(verified, "read", lambda: found)
+    main(["doctor"])
+    assert "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc" in capsys.readouterr().out
+    monkeypatch.setattr(verified, "read", lambda: None)
+    main(["doctor"])
+    assert "GPU kernels: unverified, so off" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["lsp", "complete", "cache", "doctor"])

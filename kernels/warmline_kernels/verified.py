@@ -1,0 +1,28 @@
+"""On which GPU all tests of the kernels have passed; it imports no torch, so that the doctor can tell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+# written by `make gpu-check`; without it no GPU has run the Triton kernels, and they are off
+VERIFIED = Path(__file__).with_name("verified.json")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A GPU that has passed, at which commit, on which day (ISO 8601)."""
+
+    device: str
+    commit: str
+    date: str
+
+
+def read(path: Path = VERIFIED) -> Verified | None:
+    """What was recorded; None where nothing is, or nothing that can be read."""
+    try:
+        record = json.loads(path.read_text())
+        return Verified(record["device"], record["commit"], record["date"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
