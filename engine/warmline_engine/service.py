@@ -78,7 +78,10 @@ class Service:
         from .worker import Worker
 
         self.worker = Worker(
-            functools.partial(_load, options), options.context_tokens, self._broadcast
+            functools.partial(_load, options),
+            options.context_tokens,
+            self._broadcast,
+            measures_threads=not options.threads,
         )
         self.worker.start()
 
@@ -331,7 +334,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--low-memory", action="store_true", help="keep weights in one number format only"
     )
-    parser.add_argument("--threads", type=int, default=0, help="0: all cores but one")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="0: all cores but one, or fewer to decode",
+    )
     parser.add_argument("--context-tokens", type=int, default=8192)
     parser.add_argument("--cache-mebibytes", type=int, default=1024, help="memory for caches")
     parser.add_argument(

@@ -5,21 +5,30 @@ Libraries are imported, memory is taken and kernels are chosen then: 8 of 15 ms 
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import replace
 
+import torch
+
+from warmline_kernels.native.library import library
+
 from .cache.arena import ArenaFull
+from .cache.sequence import Sequence
 from .decoding.payoff import Payoff
 from .loaded_model import LoadedModel
+from .model import threads
 from .pair import Pair
 from .session import Ask, Session
+
+log = logging.getLogger(__name__)
 
 TEXT = "def first(values):\n    "
 CONTEXT_TOKENS, MOST_TOKENS = 64, 2
 
 
-def warm_up(loaded: LoadedModel | Pair) -> None:
-    """Completes a line with each model; afterwards nothing is left of it."""
+def warm_up(loaded: LoadedModel | Pair, measures_threads: bool = False) -> None:
+    """Completes a line with each model; afterwards nothing is left of it, but how many threads decode fastest."""
     for model in (loaded.base, loaded.small) if isinstance(loaded, Pair) else (loaded,):
         # what passes cost now says nothing of what they will
         session = Session(
@@ -30,3 +39,26 @@ def warm_up(loaded: LoadedModel | Pair) -> None:
                 pass
             session.complete(Ask(len(TEXT), "", MOST_TOKENS, False, 1, None, lambda: False))
         session.drop_cache()
+    if measures_threads:
+        with suppress(ArenaFull):
+            _measure_threads(loaded.base if isinstance(loaded, Pair) else loaded)
+
+
+def _measure_threads(model: LoadedModel) -> None:
+    """Lets the compiled kernels use the threads that a pass of one token is fastest with."""
+    kernels, n_most = library(), torch.get_num_threads()
+    if kernels is None or n_most == 1 or not model.transformer.takes_at_once(1):
+        return
+    sequence = Sequence(model.transformer, model.arena)
+    try:
+        sequence.splice(0, 0, model.tokenizer.encode(TEXT).ids)
+        sequence.encode_pending(CONTEXT_TOKENS)
+
+        def pass_s(n_threads: int) -> float:
+            kernels.n_threads = n_threads
+            return threads.shortest_s(sequence.next_logits)
+
+        kernels.n_threads = threads.chosen(n_most, pass_s)
+    finally:
+        sequence.drop_cache()
+    log.info("%d of %d threads decode", kernels.n_threads, n_most)

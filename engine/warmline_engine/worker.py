@@ -76,11 +76,13 @@ class Worker(threading.Thread):
         load: Callable[[Callable[[str, float], None]], LoadedModel | Pair],
         context_tokens: int,
         broadcast: Callable[[wire.ToServer], None],
+        measures_threads: bool = False,
     ) -> None:
         super().__init__(name="worker", daemon=True)
         self._load = load
         self._context_tokens = context_tokens
         self._broadcast = broadcast
+        self._measures_threads = measures_threads
         self._inbox = Inbox()
         self._librarian = Librarian(self._inbox.found)
         self._documents: dict[tuple[int, str], Document] = {}
@@ -120,7 +122,7 @@ class Worker(threading.Thread):
         self._librarian.start()
         try:
             loaded = self._load(self._tell_progress)
-            warm_up(loaded)
+            warm_up(loaded, self._measures_threads)
             self._serve(loaded)
         except ModelError as error:
             self._fail(str(error))

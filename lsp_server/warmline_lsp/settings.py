@@ -64,7 +64,10 @@ SETTINGS = (
             "make faster; reading keeps bf16.", ("auto", "float32", "bfloat16", "int8", "int4"), restarts=True),
     Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
             restarts=True),
-    Setting("threads", 0, "CPU threads of the engine; 0 leaves one core free.", least=0, most=256, restarts=True),
+    Setting(
+        "threads", 0, "CPU threads of the engine; 0 leaves one core free and uses as many others as are fastest.",
+        least=0, most=256, restarts=True,
+    ),
     Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
     Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
     Setting("idleExitMinutes", 15, 

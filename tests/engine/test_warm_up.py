@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from warmline_engine.cache.arena import Arena
 from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.model import threads
 from warmline_engine.pair import paired
 from warmline_engine.session import Answer, Ask, Session
-from warmline_engine.warm_up import warm_up
+from warmline_engine.warm_up import _measure_threads, warm_up
+from warmline_kernels.native.library import library
 
 
 @pytest.fixture
@@ -47,3 +50,20 @@ def test_without_room_for_a_cache_the_model_is_loaded_all_the_same(
 ) -> None:
     warm_up(replace(model, arena=Arena(model.arena.shape, 0)))
     assert not answers
+
+
+@pytest.mark.skipif(library() is None, reason="the kernels are for Linux on x86-64")
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_the_threads_that_decode_are_measured_where_there_are_several(
+    n_threads: int, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels = library()
+    assert kernels is not None
+    monkeypatch.setattr(kernels, "n_threads", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    monkeypatch.setattr(type(model.transformer), "takes_at_once", lambda _, n_rows: n_rows == 1)
+    seconds = {1: 3.0, 2: 1.0, 3: 2.0}
+    monkeypatch.setattr(threads, "shortest_s", lambda run: seconds[kernels.n_threads or 0])
+    _measure_threads(model)
+    assert kernels.n_threads == (2 if n_threads == 3 else None)
+    assert model.arena.used_bytes == 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -353,3 +356,19 @@ def test_a_row_that_sees_nothing_gives_no_number_that_is_none() -> None:
     angles = cos_sin(torch.tensor([5]), torch.rand(16), 1.0)
     decoder.run(x, Step((rows[0], rows[1], rows[2]), torch.tensor([2]), view, angles))
     assert bool(x.isfinite().all())
+
+
+@pytest.mark.parametrize(("measured", "expected"), [(None, 5), (2, 2), (9, 5)])
+def test_a_kernel_runs_on_as_many_threads_as_were_measured(
+    measured: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def kernel(n_threads: ctypes.c_int, _: ctypes.c_void_p) -> int:
+        asked.append(n_threads.value)
+        return 0
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    functions: Any = SimpleNamespace(kernel=kernel)
+    Library(Path(), functions, ctypes.c_void_p(), measured).run("kernel")
+    assert asked == [expected]

@@ -14,21 +14,27 @@ import torch
 
 from .processors import for_this_machine
 
+MANY = 2**15  # threads: no bound
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Library:
-    """A file's functions, and the function by which torch's OpenMP runtime starts its threads."""
+    """A file's functions, and the function by which torch's OpenMP runtime starts its threads.
+
+    `n_threads` is how many of torch's a kernel uses at most, where that was measured.
+    """
 
     path: Path
     functions: ctypes.CDLL
     parallel: ctypes.c_void_p
+    n_threads: int | None = None
 
     def run(self, name: str, *arguments: object) -> None:
-        """Calls a kernel on as many threads as torch uses.
+        """Calls a kernel.
 
         Raises: MemoryError.
         """
-        n_threads = ctypes.c_int(torch.get_num_threads())
+        n_threads = ctypes.c_int(min(torch.get_num_threads(), self.n_threads or MANY))
         if getattr(self.functions, name)(*arguments, n_threads, self.parallel):
             raise MemoryError(f"{name} found no memory for its intermediate values")
 
