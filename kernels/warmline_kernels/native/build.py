@@ -15,6 +15,7 @@ SOURCE = FOLDER / "few_rows.c"
 # an old glibc's interface, so that the library loads on any Linux that torch runs on
 TARGET = "x86_64-linux-gnu.2.17"
 PROCESSORS = {
+    "avx512bf16": "x86_64_v4+avx512vnni+avx512bf16",
     "avx512": "x86_64_v4+avx512vnni",
     "avxvnni": "x86_64_v3+avxvnni",
     "avx2": "x86_64_v3",

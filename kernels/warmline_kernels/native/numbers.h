@@ -10,6 +10,8 @@
 #define LANES 8
 #endif
 
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
 typedef float floats __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));

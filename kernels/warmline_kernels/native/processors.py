@@ -12,7 +12,12 @@ from .build import FOLDER, path_of
 _AVX2 = {"avx2", "fma", "f16c", "bmi1", "bmi2", "movbe"}
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}
 # which flags of /proc/cpuinfo each library needs, the best one first
-NEEDED = {"avx512": _AVX2 | _AVX512, "avxvnni": _AVX2 | {"avx_vnni"}, "avx2": _AVX2}
+NEEDED = {
+    "avx512bf16": _AVX2 | _AVX512 | {"avx512_bf16"},
+    "avx512": _AVX2 | _AVX512,
+    "avxvnni": _AVX2 | {"avx_vnni"},
+    "avx2": _AVX2,
+}
 
 
 def for_this_machine() -> Path | None:
