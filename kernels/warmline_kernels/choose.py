@@ -71,10 +71,7 @@ def agree(device: torch.device) -> bool:
         ours, twins = (
             _some_of_each(cast(Kernels, kernels), device) for kernels in (triton_kernels, reference)
         )
-        apart = [
-            float((one.float() - other.float()).abs().max())
-            for one, other in zip(ours, twins, strict=True)
-        ]
+        apart = [_apart(one.float(), other.float()) for one, other in zip(ours, twins, strict=True)]
     # whatever a compiler or a driver may raise: torch does the same, only slower
     except Exception as error:
         log.warning("the GPU kernels do not run here, so tokens come slower: %s", error)
@@ -83,6 +80,11 @@ def agree(device: torch.device) -> bool:
     if not does_agree:
         log.warning("the GPU kernels are off by %s here, so tokens come slower", apart)
     return does_agree
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """The greatest difference, of large numbers in their size."""
+    return float(((one - other).abs() / (1 + other.abs())).max())
 
 
 def _some_of_each(kernels: Kernels, device: torch.device) -> list[Tensor]:
