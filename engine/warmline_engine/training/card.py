@@ -126,9 +126,9 @@ def _how(card: Card) -> str:
     if card.device:
         steps: list[str] = []
         for number, (minutes, config_then) in enumerate(GPU_RUNS.get(card.name, ((5, ""),))):
-            start = f" --from {out}" if number else ""
+            start = f"--from {out} " if number else ""
             steps += [f"# with {config_then}"] if config_then else []
-            steps += [f"{train} whole --minutes {minutes}{teacher}{start} \\", f"    --out {out}"]
+            steps += [f"{train} whole --minutes {minutes}{teacher} \\", f"    {start}--out {out}"]
     else:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
