@@ -77,6 +77,29 @@ def test_pieces_give_the_plain_gradients(
         assert float(_distance(weight.grad, expected[name])) < 1e-4, name
 
 
+@pytest.mark.parametrize("n_processes", [1, 2])
+def test_what_counts_more_weighs_more(n_processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(6)
+    model = Decoder(SHAPE)
+    tokens, targets = _batch(3, 140)
+    positions = torch.arange(140)
+    counts = torch.randint(0, 5, tokens.shape).float()
+    plain, _ = _plain(model, tokens, targets, positions)
+    if n_processes == 1:  # a worker has the types that the module has; bf16 rounds there
+        for module in (decoder, steps):
+            monkeypatch.setattr(module, "working_type", lambda device: torch.float32)
+    n_learnt = counts[targets != IGNORED].sum()
+    weighed = (model(tokens, targets, positions) * counts).sum() / n_learnt
+    expected = torch.autograd.grad(weighed, list(model.weights.values()))
+    with Step(model, n_processes, is_compiled=False, piece=256) as step:
+        loss = step.gradients(tokens, targets, positions=positions, counts=counts)
+    assert loss == pytest.approx(plain, rel=5e-3), "the loss is the text's"
+    most = 1e-4 if n_processes == 1 else 0.06
+    for (name, weight), gradient in zip(model.weights.items(), expected, strict=True):
+        assert weight.grad is not None
+        assert float(_distance(weight.grad, gradient)) < most, name
+
+
 def _plain_taught(
     model: Decoder, teacher: Decoder, tokens: Tensor, targets: Tensor, positions: Tensor, share: float
 ) -> dict[str, Tensor]:  # fmt: skip

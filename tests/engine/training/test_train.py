@@ -9,6 +9,7 @@ import textwrap
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.quantization import Scheme, rounded
 from warmline_engine.training import checkpoints, corpus, ngram, samples, tokenizer, train
 from warmline_engine.training.samples import Documents, Samples, SamplesAhead, cut_middle
+from warmline_engine.training.step import Step
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -245,6 +247,56 @@ def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     assert not bool((targets == pad).any())
     assert tokens.shape == (4, 64)
     assert bool((targets == samples.IGNORED).any())
+
+
+@pytest.mark.parametrize("suffix_first", [0.0, 1.0])
+def test_a_middle_is_marked_with_its_end(
+    work: Path, suffix_first: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = train.open_run(work / "tiny.toml", work)
+    spans: list[str] = []
+    plain = samples.cut_middle
+
+    def cut(text: str, rng: np.random.Generator) -> tuple[int, int]:
+        a, b = plain(text, rng)
+        spans.append(text[a:b])
+        return a, b
+
+    monkeypatch.setattr(samples, "cut_middle", cut)
+    drawn = Samples(own.documents, own.tokenizer, 600, 3, suffix_first)
+    marked: list[str] = []
+    for number in range(drawn.n_per_epoch):
+        _, targets, is_middle = drawn.batch(number, 1)
+        run: list[int] = []
+        for target, is_marked in zip(targets[0].tolist(), is_middle[0].tolist(), strict=True):
+            if is_marked and target != own.tokenizer.token_to_id("<|endoftext|>"):
+                run.append(target)
+            elif is_marked:
+                marked.append(own.tokenizer.decode(run, skip_special_tokens=False))
+                run = []
+        assert not run, "each ends"
+    assert marked == spans
+    assert len(marked) > 3
+
+
+def test_what_counts_is_what_the_config_says(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    drawn = run.samples(64, 3)
+    asked: list[torch.Tensor] = []
+    gradients = Step.gradients
+
+    def note(self: Step, *arguments: Any) -> float:
+        asked.append(arguments[-1])
+        return gradients(self, *arguments)
+
+    monkeypatch.setattr(Step, "gradients", note)
+    with run.begin() as step:
+        run.train_step(step, drawn, 2, 1.0)
+        run.config["middle_counts"] = 4
+        is_middle = drawn.batch(run.counters.batch, 2).is_middle
+        run.train_step(step, drawn, 2, 1.0)
+    assert bool((asked[0] == 1).all())
+    assert torch.equal(asked[1], torch.where(is_middle, 4.0, 1.0))
 
 
 def test_batches_made_ahead_are_the_same(work: Path) -> None:
