@@ -54,11 +54,14 @@ def _measure_threads(model: LoadedModel) -> None:
         sequence.splice(0, 0, model.tokenizer.encode(TEXT).ids)
         sequence.encode_pending(CONTEXT_TOKENS)
 
+        if threads.shortest_s(sequence.next_logits, 1) > threads.LONG_S:
+            return
+
         def pass_s(n_threads: int) -> float:
             kernels.n_threads = n_threads
             return threads.shortest_s(sequence.next_logits)
 
         kernels.n_threads = threads.chosen(n_most, pass_s)
+        log.info("%d of %d threads decode", kernels.n_threads, n_most)
     finally:
         sequence.drop_cache()
-    log.info("%d of %d threads decode", kernels.n_threads, n_most)

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from warmline_engine.model.linear import FEW_ROWS
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.choose import Kernels, is_fast
 from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
@@ -24,7 +25,6 @@ from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
 from .arena import Rows
 from .slots import Ints
 
-MOST_TOKENS = 10  # of a drafted pass: 8 drafted, what they follow, the last token again
 LEAST_ASKED = 2  # a shape that is asked for once only is not worth capturing, which takes as long as some passes
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class GraphedPasses:
 
         Shape: [n_logits, V] float32. Modifies: the tokens' rows.
         """
-        if self._is_off or len(numbers.tokens) > MOST_TOKENS:
+        if self._is_off or len(numbers.tokens) > FEW_ROWS:
             return None
         shape = (len(numbers.tokens), n_logits)
         where = (*(store.data_ptr() for store in rows.stores), rows.n_slots)
@@ -103,7 +103,7 @@ class GraphedPasses:
     def _begin(self, rows: Rows, where: tuple[int, ...]) -> None:
         self.drop()
         self._known = where
-        sizes = (*[MOST_TOKENS] * 5, *[rows.n_slots] * 3)
+        sizes = (*[FEW_ROWS] * 5, *[rows.n_slots] * 3)
         host = torch.zeros(sum(sizes), dtype=torch.int64)
         self._host, self._device = host, host.to(self._model.device)
         self._written = [part.numpy() for part in host.split(sizes)]
@@ -128,7 +128,8 @@ class GraphedPasses:
             return self._forward(rows, n_tokens, n_logits)
 
         if self._model.device.type != "cuda":
-            return _Repeated.of(work)
+            repeated = _Repeated(work)
+            return repeated, repeated.logits
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -164,17 +165,12 @@ class GraphedPasses:
 class _Repeated:
     """A graph's twin where there are none: the work itself, done again."""
 
-    def __init__(self, work: Callable[[], Tensor], logits: Tensor) -> None:
-        self._work, self._logits = work, logits
-
-    @classmethod
-    def of(cls, work: Callable[[], Tensor]) -> tuple[Replayed, Tensor]:
-        logits = work()
-        return cls(work, logits), logits
+    def __init__(self, work: Callable[[], Tensor]) -> None:
+        self._work, self.logits = work, work()
 
     def replay(self) -> None:
         with torch.inference_mode():
-            self._logits.copy_(self._work())
+            self.logits.copy_(self._work())
 
 
 def passes_for(model: Transformer, kernels: Kernels) -> GraphedPasses | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from warmline_kernels.cpu import is_emulated
 
 from .compact import Compact
+from .threads import shortest_s
 
 # from so many rows on, weights are worth converting for one product: at 16 rows both take 15 ms for 9,728 by 896
 # weights, at 512 rows 92 and 503 ms (two cores with AVX2 alone)
@@ -71,19 +71,10 @@ def measured_few_rows(parts: Sequence[Linear]) -> int:
             for x, (_, weight) in zip(inputs, pairs, strict=True):
                 linear(x, weight)
 
-        if _least_s(many) < _least_s(few):
+        if shortest_s(many, N_TRIALS) < shortest_s(few, N_TRIALS):
             break
         found = n_rows
     return found
-
-
-def _least_s(run: Callable[[], None]) -> float:
-    least = float("inf")
-    for _ in range(N_TRIALS):
-        begin = time.perf_counter()
-        run()
-        least = min(least, time.perf_counter() - begin)
-    return least
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

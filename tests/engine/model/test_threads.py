@@ -30,7 +30,7 @@ def test_as_few_threads_as_are_as_fast(
 
 
 def test_a_pass_takes_what_the_fastest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    durations = iter([9.0, *[3.0] * (threads.N_PASSES - 1), 2.0])
+    durations = iter([9.0, *[3.0] * (threads.N_PASSES - 2), 2.0])
     now = 0.0
 
     def run() -> None:
