@@ -83,7 +83,8 @@ def load(
 ) -> LoadedModel:
     """Finds and loads a model; `progress` gets what is being done and the share of it that is.
 
-    On a CPU weights in bf16 are kept in 8 or 4 bits too, which decodes faster; `low_memory` keeps one format only.
+    On a CPU weights in bf16 are kept in 8 bits too, which decodes faster, and in 4 where that is asked for; on a GPU in
+    either where it is. `low_memory` keeps one format only.
 
     Raises: ModelError, with what to do.
     """
@@ -93,7 +94,7 @@ def load(
     on = _device(device)
     loading = partial(tell, "loading")
     card = read_card(folder)
-    few = _few(dtype, low_memory)
+    few = _few(dtype, on, low_memory)
     transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, few, low_memory)
     tokenizer = Tokenizer.load(folder)
     layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
@@ -127,10 +128,10 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _few(dtype: str, low_memory: bool) -> str:
+def _few(dtype: str, device: torch.device, low_memory: bool) -> str:
     """The format for few rows."""
     if dtype == "auto":
-        return "" if low_memory else AUTO_FEW
+        return "" if low_memory or device.type == "cuda" else AUTO_FEW
     return dtype if dtype in FORMATS else ""
 
 

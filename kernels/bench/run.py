@@ -20,11 +20,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import cast
 
 import torch
+from torch import Tensor
 
-from warmline_kernels import reference
+from warmline_kernels import choose, nibbles, reference
+from warmline_kernels.choose import Kernels
+from warmline_kernels.native.blocks import GROUP
 from warmline_kernels.verified import VERIFIED
 from warmline_kernels.view import View, cos_sin
 
@@ -33,8 +36,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 N_RUNS, N_WARM_UP = 20, 3
 COPIED_BYTES = 256 * 2**20
 N_LAYERS, N_HEADS, N_KV_HEADS, HEAD_SIZE = 24, 14, 2, 64  # of Qwen2.5-Coder-0.5B
-MLP_WIDTH = 4864
+WIDTH, MLP_WIDTH, N_VOCABULARY = 896, 4864, 151_936
 N_READ, N_DECODED = 2000, 64  # tokens
+
+TWINS = cast(Kernels, reference)
 
 
 @dataclass(frozen=True)
@@ -96,70 +101,140 @@ def make_view(n_queries: int, n_slots: int, n_offsets: int, device: torch.device
     )
 
 
-def measure(
-    kernels: ModuleType, device: torch.device, dtype: torch.dtype
-) -> tuple[list[Row], float]:
-    """All kernels at the sizes that editing a file makes; and the bandwidth of a copy in GB/s."""
-    clock = Clock(device)
-    copied = copy_bandwidth(clock, device)
-    print(f"copy: {copied:.0f} GB/s", flush=True)
-    rows: list[Row] = []
+class Table:
+    """Kernels beside their twins, a row printed as soon as it is measured."""
 
-    def add(name: str, n_bytes: int, work: Callable[[ModuleType], object]) -> None:
-        milliseconds = clock.milliseconds(lambda: work(kernels))
-        twin = milliseconds if kernels is reference else clock.milliseconds(lambda: work(reference))
+    def __init__(self, kernels: Kernels, device: torch.device, dtype: torch.dtype) -> None:
+        self._kernels, self.device, self.dtype = kernels, device, dtype
+        self._clock = Clock(device)
+        self.rows: list[Row] = []
+        self.copied = copy_bandwidth(self._clock, device)
+        print(f"copy: {self.copied:.0f} GB/s", flush=True)
+
+    def drawn(self, *shape: int) -> Tensor:
+        return torch.randn(shape, device=self.device).to(self.dtype)
+
+    def add(self, name: str, n_bytes: int, work: Callable[[Kernels], object]) -> None:
+        milliseconds = self._clock.milliseconds(lambda: work(self._kernels))
+        twin = milliseconds
+        if self._kernels is not TWINS:
+            twin = self._clock.milliseconds(lambda: work(TWINS))
         bandwidth = n_bytes / milliseconds / 1e6
-        rows.append(Row(name, milliseconds, twin, bandwidth, bandwidth / copied))
+        self.rows.append(Row(name, milliseconds, twin, bandwidth, bandwidth / self.copied))
         print(
             f"{name:44} {milliseconds:9.3f} ms, the twin {twin:9.3f} ms"
-            f" {bandwidth:8.1f} GB/s {bandwidth / copied:6.1%} of copy",
+            f" {bandwidth:8.1f} GB/s {bandwidth / self.copied:6.1%} of copy",
             flush=True,
         )
 
+
+def measure_attention(table: Table) -> None:
     for n_slots in (1000, 8000, 16000):
-        keys, values = (
-            torch.randn(N_KV_HEADS, n_slots, HEAD_SIZE, device=device).to(dtype) for _ in range(2)
-        )
+        keys, values = (table.drawn(N_KV_HEADS, n_slots, HEAD_SIZE) for _ in range(2))
         n_bytes = keys.nbytes + values.nbytes
         for n_queries, n_offsets in ((1, 1), (1, 2), (9, 2), (256, 1)):
-            queries = torch.randn(n_queries, N_HEADS, HEAD_SIZE, device=device).to(dtype)
-            view = make_view(n_queries, n_slots, n_offsets, device)
+            queries = table.drawn(n_queries, N_HEADS, HEAD_SIZE)
+            view = make_view(n_queries, n_slots, n_offsets, table.device)
 
-            def attend(kernels: ModuleType) -> object:
+            def attend(kernels: Kernels) -> object:
                 return kernels.attention(queries, keys, values, view)  # noqa: B023 - timed at once
 
             name = f"attention, {n_queries} queries, {n_slots} slots, {n_offsets} offsets"
-            add(name, n_bytes, attend)
+            table.add(name, n_bytes, attend)
+
+
+def measure_cache(table: Table) -> None:
+    device = table.device
+    frequencies = (1e6 ** (-torch.arange(0, HEAD_SIZE, 2) / HEAD_SIZE)).to(device)
     for n_slots in (1000, 8000):
-        stored = torch.randn(N_LAYERS, N_KV_HEADS, n_slots, HEAD_SIZE, device=device).to(dtype)
+        stored = table.drawn(N_LAYERS, N_KV_HEADS, n_slots, HEAD_SIZE)
         rotated = torch.zeros_like(stored)
         slots = torch.randperm(n_slots, device=device)
-        frequencies = (1e6 ** (-torch.arange(0, HEAD_SIZE, 2) / HEAD_SIZE)).to(device)
         cos, sin = cos_sin(torch.arange(n_slots, device=device), frequencies, 1.0)
 
-        def rotate(kernels: ModuleType) -> None:
+        def rotate(kernels: Kernels) -> None:
             kernels.rotate(stored, rotated, slots, cos, sin)  # noqa: B023 - timed at once
 
-        add(f"rotate, {n_slots} slots, {N_LAYERS} layers", 2 * stored.nbytes, rotate)
+        table.add(f"rotate, {n_slots} slots, {N_LAYERS} layers", 2 * stored.nbytes, rotate)
+    layer = tuple(torch.zeros_like(table.drawn(N_KV_HEADS, 8000, HEAD_SIZE)) for _ in range(3))
     for n_tokens in (1, 256):
-        keys, values = (
-            torch.randn(n_tokens, N_KV_HEADS, HEAD_SIZE, device=device).to(dtype) for _ in range(2)
-        )
-        layer = torch.zeros(3, N_KV_HEADS, 8000, HEAD_SIZE, device=device, dtype=dtype).unbind()
+        keys, values = (table.drawn(n_tokens, N_KV_HEADS, HEAD_SIZE) for _ in range(2))
         slots = torch.randperm(8000, device=device)[:n_tokens]
         cos, sin = cos_sin(torch.arange(n_tokens, device=device)[:, None], frequencies, 1.0)
 
-        def store(kernels: ModuleType) -> None:
-            kernels.store(keys, values, slots, cos, sin, layer)  # noqa: B023 - timed at once
+        def store(kernels: Kernels) -> None:
+            unrotated, rotated, values_there = layer
+            rows = unrotated, rotated, values_there
+            kernels.store(keys, values, slots, cos, sin, rows)  # noqa: B023 - timed at once
 
-        add(f"store, {n_tokens} tokens", 5 * keys.nbytes, store)
-        joined = torch.randn(n_tokens, 2 * MLP_WIDTH, device=device).to(dtype)
+        table.add(f"store, {n_tokens} tokens", 5 * keys.nbytes, store)
 
-        def gate(kernels: ModuleType) -> None:
-            kernels.gated(joined)  # noqa: B023 - timed at once
 
-        add(f"gate, {n_tokens} tokens", joined.nbytes * 3 // 2, gate)
-    return rows, copied
+def measure_rows(table: Table) -> None:
+    for n_tokens in (1, 256):
+        joined = table.drawn(n_tokens, 2 * MLP_WIDTH)
+        x, added, weight = (
+            table.drawn(n_tokens, WIDTH),
+            table.drawn(n_tokens, WIDTH),
+            table.drawn(WIDTH),
+        )
+
+        def gate(kernels: Kernels) -> object:
+            return kernels.gated(joined)  # noqa: B023 - timed at once
+
+        def norm(kernels: Kernels) -> object:
+            return kernels.normed(x, added, 1.0, weight, 1e-6)  # noqa: B023 - timed at once
+
+        table.add(f"gate, {n_tokens} tokens", joined.nbytes * 3 // 2, gate)
+        table.add(f"sum and norm, {n_tokens} tokens", 4 * x.nbytes, norm)
+
+
+def measure_products(table: Table) -> None:
+    parts = {
+        "up": (2 * MLP_WIDTH, WIDTH),
+        "down": (WIDTH, MLP_WIDTH),
+        "head": (N_VOCABULARY, WIDTH),
+    }
+    for part, (n_out, n_in) in parts.items():
+        codes = torch.randint(0, 16, (n_out, n_in), device=table.device, dtype=torch.int8)
+        scales, zeros = table.drawn(n_out, n_in // GROUP), table.drawn(n_out, n_in // GROUP)
+        eight = codes, scales[:, 0].float()
+        four = nibbles.packed(codes), scales, zeros
+        for n_tokens in (1, 9):
+            x = table.drawn(n_tokens, n_in)
+
+            def of_8_bits(kernels: Kernels) -> object:
+                return kernels.product_8(x, *eight)  # noqa: B023 - timed at once
+
+            def of_4_bits(kernels: Kernels) -> object:
+                return kernels.product_4(x, *four)  # noqa: B023 - timed at once
+
+            for bits, weights, work in ((8, eight, of_8_bits), (4, four, of_4_bits)):
+                n_bytes = sum(one.nbytes for one in weights)
+                table.add(f"{part} in {bits} bits, {n_tokens} tokens", n_bytes, work)
+
+
+def measure_logits(table: Table) -> None:
+    logits, lame = (table.drawn(N_VOCABULARY).float() for _ in range(2))
+    numbers = reference.statistics(logits), reference.statistics(lame)
+
+    def contrast(kernels: Kernels) -> object:
+        return kernels.contrasted(logits, lame, *numbers, True, 0.3, 0.1)
+
+    table.add("statistics", logits.nbytes, lambda kernels: kernels.statistics(logits))
+    table.add("contrast", 3 * logits.nbytes, contrast)
+
+
+def measure(kernels: Kernels, device: torch.device, dtype: torch.dtype) -> Table:
+    """All kernels at the sizes that editing a file makes."""
+    table = Table(kernels, device, dtype)
+    measure_attention(table)
+    measure_cache(table)
+    measure_rows(table)
+    measure_logits(table)
+    if device.type == "cuda":  # a CPU has products of its own, not the twins
+        measure_products(table)
+    return table
 
 
 @dataclass(frozen=True)
@@ -167,19 +242,20 @@ class Decoding:
     """Milliseconds a token, behind N_READ others: as passes go without graphs, and with."""
 
     model: str
+    weights: str  # their format
     without_graphs_ms: float
     with_graphs_ms: float
     floor_ms: float  # what its weights take at the copy bandwidth
 
 
-def measure_decoding(name: str, folder: Path, copied: float) -> Decoding:
+def measure_decoding(name: str, folder: Path, copied: float, few: str = "") -> Decoding:
     """Greedy decoding on the GPU, token after token as the engine does it."""
     from warmline_engine.cache.arena import Arena, RowShape
     from warmline_engine.cache.sequence import Sequence
     from warmline_engine.model import checkpoint
 
     device = torch.device("cuda")
-    model = checkpoint.load(folder, device, torch.bfloat16)
+    model = checkpoint.load(folder, device, torch.bfloat16, few=few)
     config = model.config
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.bfloat16, device)
     sequence = Sequence(model, Arena(shape, 2**30))
@@ -198,9 +274,11 @@ def measure_decoding(name: str, folder: Path, copied: float) -> Decoding:
         # the median: a kernel that is compiled for another size takes a second once
         times.append(statistics.median(each[N_WARM_UP:]))
     # a copy reads and writes each byte that is counted; weights are read only
-    found = Decoding(name, times[0], times[1], 2 * model.n_weights / copied / 1e6)
+    n_bytes = {"": 2.0, "int8": 1.0, "int4": 0.5}[few] * model.n_weights
+    found = Decoding(name, few or "bf16", times[0], times[1], n_bytes / copied / 1e6)
     print(
-        f"a token of {name}: {found.with_graphs_ms:.2f} ms, {found.without_graphs_ms:.2f} without graphs;"
+        f"a token of {name} in {found.weights}: {found.with_graphs_ms:.2f} ms,"
+        f" {found.without_graphs_ms:.2f} without graphs;"
         f" reading its weights at the bandwidth of a copy takes {found.floor_ms:.2f}",
         flush=True,
     )
@@ -217,7 +295,8 @@ def measure_all_decoding(copied: float) -> list[Decoding]:
     with tempfile.TemporaryDirectory() as folder:
         shape = random_checkpoint.SHAPES[large]
         random_checkpoint.write(shape, Path(folder), std=0.03, dtype=torch.bfloat16)
-        return [*found, measure_decoding(large, Path(folder), copied)]
+        formats = ("", "int8", "int4")
+        return [*found, *(measure_decoding(large, Path(folder), copied, few) for few in formats)]
 
 
 def checked_out() -> str:
@@ -255,20 +334,20 @@ def main() -> None:
         raise SystemExit("the kernels' tests failed: no times")
     device = torch.device(options.device)
     if device.type == "cpu":
-        measure(reference, device, torch.bfloat16)
+        measure(TWINS, device, torch.bfloat16)
         return
-    from warmline_kernels import triton_kernels
-
-    rows, copied = measure(triton_kernels, device, torch.bfloat16)
+    ours = choose.of_triton(frozenset(choose.MODULES))
+    table = measure(ours, device, torch.bfloat16)
     record = {
         "device": torch.cuda.get_device_name(),
         "commit": commit,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "rows": [asdict(row) for row in rows],
+        "kernels": list(choose.MODULES),
+        "rows": [asdict(row) for row in table.rows],
     }
     VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
     # of kernels that are verified by now, since no others are used
-    record["decoding"] = [asdict(found) for found in measure_all_decoding(copied)]
+    record["decoding"] = [asdict(found) for found in measure_all_decoding(table.copied)]
     VERIFIED.write_text(json.dumps(record, indent=1) + "\n")
     if options.places == 0:
         return

@@ -1,29 +1,45 @@
 """Which kernels run on a device: the twins, except on a GPU, where Triton's are used that `make gpu-check` has passed.
 
-It has passed on one GPU, and there are others: so on each the kernels are held against their twins once a process.
+They have passed on one GPU, and there are others: so on each a kernel is held against its twin once a process.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from . import reference, verified
+from . import nibbles, reference, verified
+from .native.blocks import GROUP
 from .view import View, cos_sin
 
 MOST_APART = 3e-2  # bf16 keeps 8 bits
+
+MODULES = {
+    "attention": "triton_kernels",
+    "rotate": "triton_kernels",
+    "store": "triton_kernels",
+    "gated": "triton_kernels",
+    "normed": "triton_kernels",
+    "product_8": "triton_products",
+    "product_4": "triton_products",
+    "statistics": "triton_logits",
+    "contrasted": "triton_logits",
+}
 
 log = logging.getLogger(__name__)
 
 
 class Kernels(Protocol):
-    """What `reference` and `triton_kernels` have in common."""
+    """What `reference` has, and of Triton's what serves in its place."""
 
     def attention(
         self, queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
@@ -45,72 +61,129 @@ class Kernels(Protocol):
 
     def gated(self, joined: Tensor) -> Tensor: ...
 
+    def normed(
+        self, x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def product_8(self, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor: ...
+
+    def product_4(self, x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor: ...
+
+    def statistics(self, logits: Tensor) -> Tensor: ...
+
+    def contrasted(
+        self,
+        logits: Tensor,
+        lame: Tensor,
+        numbers: Tensor,
+        lame_numbers: Tensor,
+        is_ratio: bool,
+        strength: float,
+        plausible: float,
+    ) -> Tensor: ...
+
 
 def kernels_for(device: torch.device, record: Path = verified.VERIFIED) -> Kernels:
-    """The Triton kernels on a CUDA device where they are verified and do as their twins, else the twins."""
-    if device.type != "cuda" or verified.read(record) is None:
+    """The twins, and on a CUDA device Triton's in the place of those that are verified and do as their twins."""
+    passed = verified.read(record)
+    if device.type != "cuda" or passed is None or importlib.util.find_spec("triton") is None:
         return cast(Kernels, reference)
-    if importlib.util.find_spec("triton") is None or not agree(device):
+    return of_triton(passed.kernels & agreeing(device))
+
+
+def of_triton(names: frozenset[str]) -> Kernels:
+    """Triton's kernels of these names, and the twins of the others."""
+    if not names:
         return cast(Kernels, reference)
-    from . import triton_kernels
+    ours = {name: _of_triton(name) if name in names else twin(name) for name in MODULES}
+    return cast(Kernels, SimpleNamespace(**ours))
 
-    return cast(Kernels, triton_kernels)
+
+def twin(name: str) -> Callable[..., Any]:
+    return getattr(reference, name)
 
 
-def is_fast(kernels: Kernels) -> bool:
-    """Whether these are a GPU's own."""
-    return kernels is not cast(Kernels, reference)
+def _of_triton(name: str) -> Callable[..., Any]:
+    module = importlib.import_module(f"{__package__}.{MODULES[name]}")
+    return getattr(module, name)
+
+
+def is_fast(kernels: Kernels, *names: str) -> bool:
+    """Whether these are a GPU's own; without names, whether those are that a pass through the cache takes."""
+    return all(getattr(kernels, name) is not twin(name) for name in names or ("attention", "store"))
 
 
 @functools.cache
-def agree(device: torch.device) -> bool:
-    """Whether Triton's kernels compile for a device and find there what their twins do, at a small size."""
-    from . import triton_kernels
+def agreeing(device: torch.device) -> frozenset[str]:
+    """The kernels of Triton that compile for a device and find there what their twins do, at a small size."""
+    return frozenset(name for name in MODULES if _agrees(name, device))
 
+
+def _agrees(name: str, device: torch.device) -> bool:
     try:
         ours, twins = (
-            _some_of_each(cast(Kernels, kernels), device) for kernels in (triton_kernels, reference)
+            _found_by(function, name, device) for function in (_of_triton(name), twin(name))
         )
         apart = [_apart(one.float(), other.float()) for one, other in zip(ours, twins, strict=True)]
     # whatever a compiler or a driver may raise: torch does the same, only slower
     except Exception as error:
-        log.warning("the GPU kernels do not run here, so tokens come slower: %s", error)
+        log.warning("the GPU kernel %s does not run here, so tokens come slower: %s", name, error)
         return False
     does_agree = all(each <= MOST_APART for each in apart)  # NaN does not
     if not does_agree:
-        log.warning("the GPU kernels are off by %s here, so tokens come slower", apart)
+        log.warning("the GPU kernel %s is off by %s here, so tokens come slower", name, apart)
     return does_agree
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    """The greatest difference, of large numbers in their size."""
-    return float(((one - other).abs() / (1 + other.abs())).max())
+    """The greatest difference, of large numbers in their size; none between what is infinite in both."""
+    if not torch.equal(torch.isinf(one), torch.isinf(other)):
+        return float("inf")
+    difference = ((one - other).abs() / (1 + other.abs())).masked_fill(torch.isinf(one), 0)
+    return float(difference.max())
 
 
-def _some_of_each(kernels: Kernels, device: torch.device) -> list[Tensor]:
-    """What the kernels make of a few tokens and a hundred slots."""
+def _found_by(kernel: Callable[..., Any], name: str, device: torch.device) -> list[Tensor]:
+    """What a kernel makes of a few tokens and a hundred slots, or of some thousand logits."""
     random = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:
         return torch.randn(shape, generator=random).to(device, torch.bfloat16)
 
-    n_tokens, n_slots, size = 3, 100, 64
+    n_tokens, n_slots, size, width = 3, 100, 64, 288
     frequencies = (1e4 ** (-torch.arange(0, size, 2) / size)).to(device)
     positions = torch.arange(n_slots, device=device)
-    rotated_at = positions - (positions % 7 == 0).long()
-    queries, keys, values = (
-        drawn(n_tokens, 4, size),
-        drawn(2, n_slots, size),
-        drawn(2, n_slots, size),
-    )
-    view = View(positions[-n_tokens:], positions, rotated_at, frequencies, 1.0, size**-0.5)
-    rows = drawn(3, 2, n_slots, size).unbind()
-    stored = (rows[0], rows[1], rows[2])
-    cos, sin = cos_sin(positions[:n_tokens], frequencies, 1.0)
-    kernels.store(
-        queries[:, :2], queries[:, 2:], positions[:n_tokens], cos[:, None], sin[:, None], stored
-    )
-    rotated = torch.zeros(1, 2, n_slots, size, dtype=torch.bfloat16, device=device)
-    kernels.rotate(keys[None], rotated, positions[:n_tokens], cos, sin)
-    found = kernels.attention(queries, keys, values, view)
-    return [found, *stored, rotated, kernels.gated(drawn(n_tokens, 2 * size))]
+    if name == "attention":
+        rotated_at = positions - (positions % 7 == 0).long()
+        view = View(positions[-n_tokens:], positions, rotated_at, frequencies, 1.0, size**-0.5)
+        keys, values = drawn(2, n_slots, size), drawn(2, n_slots, size)
+        return [kernel(drawn(n_tokens, 4, size), keys, values, view)]
+    if name in ("rotate", "store"):
+        cos, sin = cos_sin(positions[:n_tokens], frequencies, 1.0)
+        rows = drawn(3, 2, n_slots, size).unbind()
+        if name == "rotate":
+            kernel(rows[0][None], rows[1][None], positions[:n_tokens], cos, sin)
+        else:
+            keys, values = drawn(n_tokens, 2, size), drawn(n_tokens, 2, size)
+            kernel(keys, values, positions[:n_tokens], cos[:, None], sin[:, None], rows)
+        return list(rows)
+    if name == "gated":
+        return [kernel(drawn(n_tokens, 2 * size))]
+    if name == "normed":
+        x, added = drawn(n_tokens, size), drawn(n_tokens, size)
+        return [*kernel(x, added, 0.5, drawn(size), 1e-6), *kernel(x, None, 1.0, drawn(size), 1e-6)]
+    if name in ("product_8", "product_4"):
+        x = drawn(n_tokens, width) * width**-0.5
+        codes = torch.randint(-8, 8, (size, width), generator=random).to(device, torch.int8)
+        scales, zeros = drawn(size, width // GROUP), drawn(size, width // GROUP)
+        if name == "product_8":
+            return [kernel(x, codes, scales[:, 0].contiguous())]
+        return [kernel(x, nibbles.packed(codes + 8), scales, zeros)]
+    logits, lame = 2 * drawn(2, 10_000).float()
+    if name == "statistics":
+        found = kernel(logits)
+        ids = found[5:].long()
+        # equal logits may be told in either order, and rounding apart at 10,000 would count for nothing
+        return [found[:5], logits[ids]]
+    numbers = reference.statistics(logits), reference.statistics(lame)
+    return [kernel(logits, lame, *numbers, is_ratio, 0.5, 0.1) for is_ratio in (False, True)]

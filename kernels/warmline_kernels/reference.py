@@ -1,7 +1,8 @@
 """The kernels in torch: what they compute, and what runs on a CPU.
 
 Caches are laid out [layers, kv heads, slots, head size], so that a head's slots lie together. Shape letters:
-T queries, S slots, Hq and Hk query and key/value heads, D head size, R rotated size, L layers, G offsets.
+T queries, W width, V vocabulary, S slots, Hq and Hk query and key/value heads, D head size, R rotated size, L layers,
+G offsets.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .cpu import is_emulated
+from .native.blocks import GROUP
+from .nibbles import unpacked
 from .view import View
 
 # torch's own attention shares keys between query heads by copying them; few queries are folded, so that those of
 # a group are rows over the same keys
 FEW_QUERIES = 16
+LEAST_LOGPROB = -100.0  # what is less likely to the lame would be infinitely better without it
 ROTATED_AT_ONCE = 3500  # keys of a head; measured at 8,000 slots and heads of 32 and 64
 
 
@@ -73,6 +77,70 @@ def gated(joined: Tensor) -> Tensor:
     """The SwiGLU of a gate and what it gates. Shapes: [T, 2 · n] → [T, n]."""
     gate, up = joined.chunk(2, dim=-1)
     return F.silu(gate) * up
+
+
+def normed(
+    x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """x with what a layer adds to it, `scale` times, and the RMS norm of that.
+
+    Shapes: x and added [T, W], weight [W] → two of [T, W].
+    """
+    if added is not None:
+        x = x + added if scale == 1.0 else x + added * scale
+    return x, F.rms_norm(x, weight.shape, weight, eps)
+
+
+def product_8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    """x Wᵀ of weights in 8 bits. Shapes: x [T, in], codes [out, in] int8, scales [out] → [T, out]."""
+    return F.linear(x, (codes.float() * scales.float()[:, None]).to(x.dtype))
+
+
+def product_4(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
+    """x Wᵀ of weights in 4 bits, `(code - 8) · scale + zero`.
+
+    Shapes: x [T, in], codes as `nibbles.packed` makes them, scales and zeros [out, in / GROUP] → [T, out].
+    """
+    groups = (unpacked(codes, x.shape[1]) - 8).float().unflatten(1, (-1, GROUP))
+    weight = groups * scales.float()[:, :, None] + zeros.float()[:, :, None]
+    return F.linear(x, weight.flatten(1).to(x.dtype))
+
+
+def statistics(logits: Tensor) -> Tensor:
+    """What is asked about a distribution, so that one reading answers all of it.
+
+    In one tensor, since a GPU is waited for with each: the logarithm of the sum of exponentials, the entropy in nats,
+    the sum of squared probabilities, the greatest logit and the second, and where these two stand (exact in float32:
+    a vocabulary has under 2^24 tokens). Shapes: logits [V], two finite ones among them → [7] float32.
+    """
+    total = logits.logsumexp(0)
+    logprobs = logits - total
+    expected = logprobs.exp()
+    nats = -(expected * logprobs).nan_to_num(0.0).sum()  # what is impossible adds nothing
+    two = logits.topk(2)
+    return torch.stack([total, nats, expected @ expected, *two.values, *two.indices])
+
+
+def contrasted(
+    logits: Tensor,
+    lame: Tensor,
+    numbers: Tensor,
+    lame_numbers: Tensor,
+    is_ratio: bool,
+    strength: float,
+    plausible: float,
+) -> Tensor:
+    """The scores of contrast, -inf for what is not `plausible` times as likely as the likeliest.
+
+    Probabilities are divided, or taken off each other, `strength` being how much of the lame ones. `numbers` are the
+    `statistics` of each. Shapes: logits and lame [V], numbers [7] → [V] float32.
+    """
+    expected, anyway = logits - numbers[0], (lame - lame_numbers[0]).clamp(min=LEAST_LOGPROB)
+    scores = expected - strength * anyway
+    if not is_ratio:
+        scores = (expected.exp() - strength * anyway.exp()).clamp(min=0).log()
+    least = plausible * (numbers[3] - numbers[0]).exp()
+    return scores.masked_fill(expected.exp() < least, float("-inf"))
 
 
 def attention(

@@ -241,6 +241,26 @@ def _gated(joined, out, joined_t, out_t, width, BLOCK: tl.constexpr):
     tl.store(out + row * out_t + at, product.to(out.dtype.element_ty), mask=is_there)
 
 
+@triton.jit
+def _normed(
+    x, added, weight, total, out, width, x_t, added_t, scale, eps,
+    WIDTH: tl.constexpr, HAS_ADDED: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, WIDTH)
+    is_there = at < width
+    kind = out.dtype.element_ty
+    value = tl.load(x + row * x_t + at, mask=is_there, other=0.0).to(tl.float32)
+    if HAS_ADDED:
+        more = tl.load(added + row * added_t + at, mask=is_there, other=0.0).to(tl.float32)
+        rounded = (value + more * scale).to(kind)
+        tl.store(total + row * width + at, rounded, mask=is_there)
+        value = rounded.to(tl.float32)
+    size = tl.sqrt(tl.sum(value * value, 0) / width + eps)
+    factor = tl.load(weight + at, mask=is_there, other=0.0).to(tl.float32)
+    tl.store(out + row * width + at, (value / size * factor).to(kind), mask=is_there)
+
+
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
 ) -> Tensor:
@@ -263,7 +283,7 @@ def attention(
     is_exact = keys.dtype == torch.float32
     tile_rows = min(MOST_EXACT_ROWS if is_exact else MOST_ROWS, _padded(n_rows))
     n_tiles = triton.cdiv(n_rows, tile_rows)
-    n_splits, split_slots = _split(n_slots, n_tiles * n_kv_heads, _n_processors(queries.device))
+    n_splits, split_slots = _split(n_slots, n_tiles * n_kv_heads, processors_of(queries.device))
     size = _padded(head_size)
     found = torch.empty(
         n_kv_heads * n_rows * n_splits * (size + 2), dtype=torch.float32, device=queries.device
@@ -284,7 +304,7 @@ def attention(
         shared=shared, half=half, head_size=head_size,
         ROWS=tile_rows, HALF=_padded(half), REST=_padded(head_size - 2 * half), SIZE=size,
         BLOCK=BLOCK_SLOTS, HAS_REST=2 * half < head_size, HAS_SPANS=has_spans,
-        HAS_WINDOW=window is not None, FACTOR=_factor(keys),
+        HAS_WINDOW=window is not None, FACTOR=factor_of(keys),
         # a large tile does not fit into the registers of 4
         num_warps=4 if tile_rows * size <= MOST_ROWS * 64 and not is_exact else 8,
         num_stages=1 if is_exact else 3,
@@ -310,13 +330,13 @@ def _split(n_slots: int, n_tiles: int, n_processors: int) -> tuple[int, int]:
 
 
 @functools.cache
-def _n_processors(device: torch.device) -> int:
+def processors_of(device: torch.device) -> int:
     if device.type != "cuda":
         return PROCESSORS
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def _factor(numbers: Tensor) -> tl.dtype:
+def factor_of(numbers: Tensor) -> tl.dtype:
     """What products are made of. The interpreter makes none of bf16, but of what was rounded to it."""
     if numbers.dtype == torch.float32 or numbers.device.type == "cpu":
         return tl.float32
@@ -379,3 +399,22 @@ def gated(joined: Tensor) -> Tensor:
             joined, out, joined.stride(0), out.stride(0), width, BLOCK=GATED_AT_ONCE
         )
     return out
+
+
+def normed(
+    x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """As `reference.normed`; the sum is rounded once."""
+    x = x if x.stride(-1) == 1 else x.contiguous()
+    if added is not None and added.stride(-1) != 1:
+        added = added.contiguous()
+    total = x if added is None else torch.empty_like(x, memory_format=torch.contiguous_format)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    width = x.shape[1]
+    if len(x):
+        _normed[(len(x),)](
+            x, x if added is None else added, weight, total, out, width,
+            x.stride(0), 0 if added is None else added.stride(0), scale, eps,
+            WIDTH=triton.next_power_of_2(width), HAS_ADDED=added is not None,
+        )  # fmt: skip
+    return total, out

@@ -1,4 +1,4 @@
-"""On which GPU all tests of the kernels have passed; it imports no torch, so that the doctor can tell."""
+"""On which GPU all tests of which kernels have passed; it imports no torch, so that the doctor can tell."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ VERIFIED = Path(__file__).with_name("verified.json")
 
 @dataclass(frozen=True)
 class Verified:
-    """A GPU that has passed, at which commit, on which day (ISO 8601)."""
+    """A GPU that has passed, at which commit, on which day (ISO 8601), and the kernels that there were then."""
 
     device: str
     commit: str
     date: str
+    kernels: frozenset[str]
 
 
 def read(path: Path = VERIFIED) -> Verified | None:
     """What was recorded; None where nothing is, or nothing that can be read."""
     try:
         record = json.loads(path.read_text())
-        return Verified(record["device"], record["commit"], record["date"])
+        kernels = frozenset(str(name) for name in record["kernels"])
+        return Verified(record["device"], record["commit"], record["date"], kernels)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -16,13 +16,19 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 RECORD = {"device": "a GPU", "commit": "0123abc", "date": "2026-01-01", "rows": []}
 
 
+def recorded(path: Path, *kernels: str) -> Path:
+    path.write_text(json.dumps({**RECORD, "kernels": kernels}))
+    return path
+
+
 def test_a_cpu_runs_the_twins_whatever_was_verified(tmp_path: Path) -> None:
-    record = tmp_path / "verified.json"
-    record.write_text(json.dumps(RECORD))
+    record = recorded(tmp_path / "verified.json", *choose.MODULES)
     assert kernels_for(CPU, record) is reference
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"device": "a GPU"}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"device": "a GPU"}', json.dumps(RECORD)]
+)
 def test_a_gpu_runs_the_twins_until_it_is_checked(content: str | None, tmp_path: Path) -> None:
     record = tmp_path / "verified.json"
     if content is not None:
@@ -30,30 +36,45 @@ def test_a_gpu_runs_the_twins_until_it_is_checked(content: str | None, tmp_path:
     assert kernels_for(GPU, record) is reference
 
 
-@pytest.mark.parametrize("is_like_the_twins", [True, False])
-def test_a_checked_gpu_runs_triton_where_it_does_as_the_twins(
-    is_like_the_twins: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_kernel_has_a_twin() -> None:
+    pytest.importorskip("triton")
+    for name in choose.MODULES:
+        assert callable(choose.twin(name))
+        assert getattr(choose.of_triton(frozenset({name})), name) is not choose.twin(name)
+
+
+def test_a_checked_gpu_runs_what_was_checked_and_does_as_the_twins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
-    monkeypatch.setattr(choose, "agree", lambda _: is_like_the_twins)
-    record = tmp_path / "verified.json"
-    record.write_text(json.dumps(RECORD))
-    assert kernels_for(GPU, record) is (triton_kernels if is_like_the_twins else reference)
+    pytest.importorskip("triton")
+    agreeing = frozenset(choose.MODULES) - {"rotate"}
+    monkeypatch.setattr(choose, "agreeing", lambda _: agreeing)
+    record = recorded(tmp_path / "verified.json", "attention", "rotate", "store", "of another day")
+    kernels = kernels_for(GPU, record)
+    fast = {name for name in choose.MODULES if choose.is_fast(kernels, name)}
+    assert fast == {"attention", "store"}
+    assert choose.is_fast(kernels)
+    assert not choose.is_fast(kernels, "attention", "gated")
+    monkeypatch.setattr(choose, "agreeing", lambda _: frozenset({"attention"}))
+    assert not choose.is_fast(kernels_for(GPU, record))
+    monkeypatch.setattr(choose, "agreeing", lambda _: frozenset())
+    assert kernels_for(GPU, record) is reference
 
 
 def test_the_kernels_agree_here() -> None:
     pytest.importorskip("triton")
-    choose.agree.cache_clear()
-    assert choose.agree(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    choose.agreeing.cache_clear()
+    here = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose.agreeing(here) == frozenset(choose.MODULES)
 
 
-@pytest.mark.parametrize("kernel", ["attention", "rotate", "store", "gated"])
+@pytest.mark.parametrize("kernel", choose.MODULES)
 @pytest.mark.parametrize("fault", ["raises", "is off", "is no number"])
-def test_a_kernel_that_fails_here_is_heard(
+def test_a_kernel_that_fails_here_is_heard_and_left_out(
     kernel: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
-    plain = getattr(reference, kernel)
+    module = pytest.importorskip(f"warmline_kernels.{choose.MODULES[kernel]}")
+    plain = choose.twin(kernel)
 
     def faulty(*arguments: Any) -> Any:
         if fault == "raises":
@@ -64,14 +85,19 @@ def test_a_kernel_that_fails_here_is_heard(
             arguments[1].add_(amount)
         elif kernel == "store":
             arguments[-1][1].add_(amount)
+        elif kernel == "normed":
+            found = found[0], found[1] + amount
+        elif kernel == "statistics":
+            found[1] += amount
         else:
             found = found + amount
         return found
 
-    monkeypatch.setattr(triton_kernels, kernel, faulty)
-    choose.agree.cache_clear()
-    assert not choose.agree(CPU)
-    choose.agree.cache_clear()
+    monkeypatch.setattr(module, kernel, faulty)
+    choose.agreeing.cache_clear()
+    assert choose.agreeing(CPU) == frozenset(choose.MODULES) - {kernel}
+    choose.agreeing.cache_clear()
+    assert f"{kernel} " in caplog.text
     assert "tokens come slower" in caplog.text
 
 
@@ -80,3 +106,4 @@ def test_what_is_recorded_can_be_read() -> None:
     assert found is not None
     assert found.device
     assert found.commit
+    assert found.kernels <= frozenset(choose.MODULES)

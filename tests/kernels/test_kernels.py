@@ -214,7 +214,7 @@ LARGE_CASES = {
 def allow_processors(n_processors: int, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The Triton kernels as they run on so many: with one, a split has many blocks, with 132 each has one."""
     triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
-    monkeypatch.setattr(triton_kernels, "_n_processors", lambda _: n_processors)
+    monkeypatch.setattr(triton_kernels, "processors_of", lambda _: n_processors)
     return triton_kernels
 
 

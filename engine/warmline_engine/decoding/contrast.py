@@ -17,6 +17,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from warmline_kernels.choose import kernels_for
+
+from .statistics import statistics_of
+
 
 @dataclass(frozen=True)
 class ContrastRule:
@@ -38,18 +42,15 @@ RULES = {"difference": ContrastRule("difference"), "ratio": ContrastRule("ratio"
 
 def is_uncertain(logits: Tensor, rule: ContrastRule) -> bool:
     """Whether the lame context is to be asked. Shape: [V]."""
-    return float(logits.softmax(0).square().sum()) < rule.below
+    return statistics_of(logits).squares < rule.below
 
 
 def contrasted(logits: Tensor, lame: Tensor, rule: ContrastRule) -> Tensor:
     """Log-probabilities after the contrast, the logits where it leaves no token. Shapes: [V], [V] → [V] float32."""
-    expected, anyway = logits.softmax(0), lame.softmax(0)
-    is_plausible = expected >= rule.plausible * expected.max()
-    if rule.form == "ratio":
-        scores = expected.log() - rule.strength * anyway.log()
-    else:
-        scores = (expected - rule.strength * anyway).clamp(min=0).log()
-    scores = scores.masked_fill(~is_plausible, float("-inf"))
+    kernels = kernels_for(logits.device)
+    numbers = kernels.statistics(logits), kernels.statistics(lame)
+    is_ratio = rule.form == "ratio"
+    scores = kernels.contrasted(logits, lame, *numbers, is_ratio, rule.strength, rule.plausible)
     if not bool(torch.isfinite(scores).any()):
         return logits
     return scores.log_softmax(0)

@@ -8,13 +8,14 @@ incoming model's. No token is taken back, so the answer may differ from the base
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+
+from .statistics import statistics_of
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,15 @@ class Switching:
     def logits(self, tokens: Sequence[int]) -> Tensor:
         """The logits behind tokens, of the model whose turn it is. Asked once for each token. Shape: [V] float32."""
         logits = self._voices[self.is_base].logits(tokens)
-        self._entropies.append(entropy_bits(logits))
+        self._entropies.append(statistics_of(logits).entropy_bits)
         mean = sum(self._entropies) / len(self._entropies)
         if self._rule.dwell <= self._n_since and (self._rule.above < mean) != self.is_base:
             self.is_base = not self.is_base
             self.n_switches += 1
             logits = self._voices[self.is_base].logits(tokens)
             self._entropies.clear()
-            self._entropies.append(entropy_bits(logits))
+            self._entropies.append(statistics_of(logits).entropy_bits)
             self._n_since = 0
         self._n_since += 1
         self.n_by_base += self.is_base
         return logits
-
-
-def entropy_bits(logits: Tensor) -> float:
-    """The entropy of the distribution that raw logits stand for. Shape: [V]."""
-    logprobs = logits.log_softmax(0)
-    # what is impossible adds nothing
-    nats = -float((logprobs.exp() * logprobs).nan_to_num(0.0).sum())
-    return nats / math.log(2)

@@ -47,8 +47,8 @@ def load(
 ) -> Transformer:
     """The model in a folder, its weights in the dtype and on the device given.
 
-    Weights in bf16 on a CPU are kept in the format `few` of `compact.FORMATS` too, for products of few rows; with
-    `is_few_alone` in that only, but for the embedding. "" is none.
+    Weights in bf16 are kept in the format `few` of `compact.FORMATS` too, for products of few rows; with
+    `is_few_alone` in that only, but for the embedding. "" is none. On a GPU that takes the kernels for it.
 
     Raises: ConfigError; CheckpointError, which lists every tensor that is missing or misshapen.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,19 +12,18 @@ from warmline_kernels.native import blocks
 from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library
 
+from .compact_gpu import on_gpu
 from .memory import LargePages
+from .rounding import fitted, nearest, parts
 
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
 # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
 GROUP = blocks.GROUP
 BLOCK = 16  # outputs that torch's 4-bit product takes at a time
-# weights at a time: float32 copies of the whole would be several times the weights once more, and leave the caches
-N_AT_ONCE = 2**20
 # logits of a large head that are made exact: of 12,288 tokens that leaves 0.004 nats of 0.034 lost (16: 0.013,
 # 64: 0.008, 1,024: 0.001), and takes 1 ms of the 10 that 4 bits save of 150,000 tokens
 N_RESCORED = 256
 RUN = 32  # logits whose maximum is looked at first
-N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
 
 _memory = LargePages()  # one thread loads models
 
@@ -64,7 +62,7 @@ class Int8:
             return None
         codes = torch.empty(weight.shape, dtype=torch.int8)
         scales = torch.empty(len(weight), dtype=torch.float32)
-        for part in _parts(weight, 1):
+        for part in parts(weight, 1):
             codes[part], scales[part] = nearest(weight[part].float())
         return cls(codes, scales.to(weight.dtype))
 
@@ -104,7 +102,7 @@ class Int4:
             return None
         codes = torch.empty(n_out, n_in // 2, dtype=torch.uint8)
         scales_and_zeros = torch.empty(n_in // GROUP, n_out, 2, dtype=torch.bfloat16)
-        for part in _parts(weight, 64):  # torch orders the codes of up to 64 outputs together
+        for part in parts(weight, 64):  # torch orders the codes of up to 64 outputs together
             some, scales, zeros = fitted(weight[part].float())
             codes[part] = torch.ops.aten._convert_weight_to_int4pack_for_cpu(some, 2)
             scales_and_zeros[:, part, 0] = scales.T
@@ -186,63 +184,9 @@ def highest_of(logits: Tensor, n: int) -> Tensor:
     return best.gather(1, inside // RUN) * RUN + inside % RUN
 
 
-def nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes in -127..127, and a scale for each output. Shapes: weight [out, in] float32 → [out, in] int8, [out]."""
-    scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
-    return (weight / scales[:, None]).round_().to(torch.int8), scales
-
-
-def fitted(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes, scales and zeros of four bits: first from each group's range, then the best for their codes by turns.
-
-    Scales and zeros are as bf16 keeps them, and the codes are the nearest for those. Of normal weights 0.53 % of the
-    squares are lost; with the range alone 0.61 %, with a symmetric scale by least squares 0.71 %.
-
-    Shapes: weight [out, in] float32 → codes [out, in] int32 in 0..15, scales and zeros [out, in / GROUP] float32.
-    """
-    groups = weight.unflatten(1, (-1, GROUP))
-    low, high = groups.aminmax(dim=2, keepdim=True)
-    scales = _kept((high - low) / 15)
-    zeros = _kept(low + 8 * scales)
-    sums = groups.sum(2, keepdim=True)
-    for _ in range(N_FITS):
-        codes = _nearest(groups, scales, zeros)
-        n_codes = codes.sum(2, keepdim=True)
-        spread = (codes * codes).sum(2, keepdim=True) - n_codes * n_codes / GROUP
-        slopes = ((groups * codes).sum(2, keepdim=True) - sums * n_codes / GROUP) / spread
-        # codes that are all the same say nothing of a scale
-        scales = torch.where(spread > 0, _kept(slopes), scales)
-        zeros = _kept((sums - scales * n_codes) / GROUP)
-    codes = _nearest(groups, scales, zeros).flatten(1).to(torch.int32) + 8
-    return codes, scales[:, :, 0], zeros[:, :, 0]
-
-
-def unpacked(codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """What `fitted` stands for: the twin of the product. Shape: [out, in] float32."""
-    groups = (codes - 8).float().unflatten(1, (-1, GROUP))
-    return (groups * scales[:, :, None] + zeros[:, :, None]).flatten(1)
-
-
-def _nearest(groups: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """Codes in -8..7, float32; a scale of 0 leaves any of them."""
-    return ((groups - zeros) / scales).nan_to_num_(0, 0, 0).round_().clamp_(-8, 7)
-
-
-def _kept(values: Tensor) -> Tensor:
-    return values.bfloat16().float()
-
-
 def _is_served(weight: Tensor, product: str) -> bool:
     is_known = hasattr(torch.ops.aten, product)
     return is_known and weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
-
-
-def _parts(weight: Tensor, multiple: int) -> Iterator[slice]:
-    """The outputs in parts of N_AT_ONCE weights; each part but the last is a multiple."""
-    n_out, n_in = weight.shape
-    n_rows = max(1, N_AT_ONCE // n_in // multiple) * multiple
-    for start in range(0, n_out, n_rows):
-        yield slice(start, min(n_out, start + n_rows))
 
 
 def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
@@ -254,7 +198,7 @@ def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
     n_blocks, n_bytes = n_out // blocks.BLOCK, blocks.n_bytes_of(n_in, bits)
     out = _memory.empty(n_blocks * n_bytes).view(n_blocks, n_bytes)
     begin = 0
-    for part in _parts(weight, blocks.BLOCK):
+    for part in parts(weight, blocks.BLOCK):
         made = _in_blocks(weight[part].float(), bits)
         out[begin : begin + len(made)] = made
         begin += len(made)
@@ -268,6 +212,8 @@ def _in_blocks(weight: Tensor, bits: int) -> Tensor:
 
 
 def _compact(weight: Tensor, bits: int) -> Compact | None:
+    if weight.device.type == "cuda":
+        return on_gpu(weight, bits)
     kernels = library()
     ours = None if kernels is None else blocks_of(weight, bits, kernels)
     if ours is not None:

@@ -59,7 +59,8 @@ def measured_few_rows(parts: Sequence[Linear]) -> int:
     Cost: each is multiplied some ten times, 0.3 s for 100 million weights on two cores.
     """
     found = FEW_ROWS
-    pairs = [(p.few, p.weight) for p in parts if p.few is not None and p.weight is not None]
+    known = [(p.few, p.weight) for p in parts if p.few is not None and p.weight is not None]
+    pairs = [pair for pair in known if pair[1].device.type == "cpu"]  # a GPU does not wait
     for n_rows in ROWS_TRIED if pairs else ():
         inputs = [torch.ones(n_rows, weight.shape[1], dtype=weight.dtype) for _, weight in pairs]
 

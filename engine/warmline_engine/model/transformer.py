@@ -140,17 +140,24 @@ class Transformer:
             x = x * config.embedding_multiplier
         n_tokens, head_size = len(tokens), config.head_size
         n_q, n_kv = config.n_heads, config.n_kv_heads
+        added: Tensor | None = None  # what the layer before adds, which goes with the next norm
         for index, layer in enumerate(self._layers):
-            heads = layer.qkv(self._normed(x, layer.norm_in)).view(n_tokens, -1, head_size)
+            x, normed = self._normed(x, added, layer.norm_in)
+            heads = layer.qkv(normed).view(n_tokens, -1, head_size)
             q, k, v = heads.split((n_q, n_kv, n_kv), dim=1)
             if layer.query_norm is not None and layer.key_norm is not None:
-                q, k = self._normed(q, layer.query_norm), self._normed(k, layer.key_norm)
+                q, k = (
+                    self._normed_alone(q, layer.query_norm),
+                    self._normed_alone(k, layer.key_norm),
+                )
             seen = attend(index, q, k, v)
-            x = self._add(x, layer.out(seen.reshape(n_tokens, -1)))
-            x = self._add(x, self._mlp(self._normed(x, layer.norm_mlp), layer))
+            x, normed = self._normed(x, layer.out(seen.reshape(n_tokens, -1)), layer.norm_mlp)
+            added = self._mlp(normed, layer)
         if logits_for is None:
             return torch.empty(0, config.n_vocabulary)
-        return self._logits(self._normed(x[logits_for], self._norm))
+        assert added is not None, "a model has layers"
+        _, normed = self._normed(x[logits_for], added[logits_for], self._norm)
+        return self._logits(normed)
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = self.head(x).float()
@@ -171,11 +178,16 @@ class Transformer:
         tanh = self.config.activation == "gelu_pytorch_tanh"
         return F.gelu(x, approximate="tanh" if tanh else "none")
 
-    def _normed(self, x: Tensor, norm: Norm) -> Tensor:
+    def _normed(self, x: Tensor, added: Tensor | None, norm: Norm) -> tuple[Tensor, Tensor]:
+        """x with what is added to it, and the norm of that. Shapes: [T, width]."""
+        scale = self.config.residual_multiplier
+        if self.config.norm == "rms":
+            return self._kernels.normed(x, added, scale, norm.weight, self.config.norm_eps)
+        if added is not None:
+            x = x + added if scale == 1.0 else x + added * scale
+        return x, self._normed_alone(x, norm)
+
+    def _normed_alone(self, x: Tensor, norm: Norm) -> Tensor:
         if self.config.norm == "layer":
             return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, self.config.norm_eps)
         return F.rms_norm(x, norm.weight.shape, norm.weight, self.config.norm_eps)
-
-    def _add(self, x: Tensor, y: Tensor) -> Tensor:
-        scale = self.config.residual_multiplier
-        return x + y if scale == 1.0 else x + y * scale

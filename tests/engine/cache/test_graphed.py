@@ -6,11 +6,13 @@ Without a GPU what would be captured is done again instead; with one, and its ke
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.engine.cache.conftest import DEVICE, SHAPE
 from tests.engine.cache.test_sequence import (
     TOLERANCE,
     apply,
@@ -22,10 +24,11 @@ from tests.engine.cache.test_sequence import (
 
 from warmline_engine.cache import graphed
 from warmline_engine.cache import sequence as sequence_module
-from warmline_engine.cache.arena import BLOCK_SLOTS, Arena
+from warmline_engine.cache.arena import BLOCK_SLOTS, Arena, RowShape
 from warmline_engine.cache.graphed import GraphedPasses
 from warmline_engine.cache.kept import KeptChunks
 from warmline_engine.cache.sequence import Sequence
+from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
 
 PROMPT = [k % 97 for k in range(40)]
@@ -153,3 +156,29 @@ def test_where_capturing_fails_passes_go_as_they_are(
     assert_equals_cold_read(sequence, model)
     assert "no CUDA graphs" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_two_models_on_one_device_have_graphs_of_their_own(
+    tmp_path: Path, model: Transformer, arena: Arena
+) -> None:
+    """Decoding by turns, as two models that switch do, in rows out of one memory."""
+    random_checkpoint.write({**SHAPE, "hidden_size": 32, "num_hidden_layers": 2}, tmp_path, std=0.2)
+    other = checkpoint.load(tmp_path, DEVICE)
+    config = other.config
+    shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.float32, DEVICE)
+    pair = Sequence(model, arena), Sequence(other, Arena(shape, 64 * 2**20))
+    alone = plain(model, arena), plain(other, Arena(shape, 64 * 2**20))
+    for sequence in (*pair, *alone):
+        sequence.splice(0, 0, PROMPT)
+        read_all(sequence)
+    for step in range(12):
+        spoken = step % 97
+        if step == 6:
+            for sequence in (*pair, *alone):
+                sequence.splice(4, 7, [5, 6])
+                read_all(sequence)
+        for ours, twin in zip(pair, alone, strict=True):
+            torch.testing.assert_close(
+                ours.append(spoken), twin.append(spoken), atol=TOLERANCE, rtol=0
+            )
+    assert all(graphs_of(sequence) for sequence in pair)

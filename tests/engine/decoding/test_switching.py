@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from warmline_engine.decoding.switching import Switching, SwitchRule, entropy_bits
+from warmline_engine.decoding.statistics import statistics_of
+from warmline_engine.decoding.switching import Switching, SwitchRule
 
 RULES = st.builds(
     SwitchRule,
@@ -90,4 +91,4 @@ def test_the_ends_of_the_threshold_are_one_model_alone() -> None:
 def test_entropy_is_in_bits_and_nothing_is_added_by_what_cannot_be(n: int) -> None:
     logits = torch.full((64,), float("-inf"))
     logits[:n] = 3.0
-    assert entropy_bits(logits) == pytest.approx(math.log2(n), abs=1e-5)
+    assert statistics_of(logits).entropy_bits == pytest.approx(math.log2(n), abs=1e-5)

@@ -15,17 +15,19 @@ from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.compact import (
     FORMATS,
     GROUP,
-    N_AT_ONCE,
     RUN,
     Int4,
     Int8,
     Rescored,
     compact,
-    fitted,
     highest_of,
-    unpacked,
 )
+from warmline_engine.model.compact_gpu import OnGpu
 from warmline_engine.model.linear import FEW_ROWS, Linear, linear, measured_few_rows
+from warmline_engine.model.rounding import N_AT_ONCE, fitted, nearest, unpacked
+from warmline_kernels.choose import of_triton
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 SHAPE = {
     "model_type": "llama",
@@ -281,3 +283,26 @@ def test_a_model_in_one_format_has_its_matrices_once(name: str, tmp_path: Path) 
     for part in model.parts():
         assert part.few is not None
         assert bits[0] <= 8 * part.few.n_bytes / part.n_weights <= bits[1]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    "names", [frozenset(), frozenset({"product_8", "product_4"})], ids=["twins", "triton"]
+)
+def test_weights_on_a_gpu_are_those_on_a_cpu(bits: int, names: frozenset[str]) -> None:
+    if names:
+        pytest.importorskip("triton")
+    weight = torch.randn(40, 256, generator=torch.Generator().manual_seed(bits)).bfloat16()
+    made = OnGpu.of(weight.to(DEVICE), bits, of_triton(names))
+    one = torch.eye(256, dtype=torch.bfloat16, device=DEVICE)
+    found = torch.cat([made.product(rows) for rows in one.split(16)]).T.float().cpu()
+    if bits == 8:
+        codes, scales = nearest(weight.float())
+        twin = codes.float() * scales[:, None]
+    else:
+        twin = unpacked(*fitted(weight.float()))
+    torch.testing.assert_close(
+        found, twin, atol=1e-6, rtol=2**-7
+    )  # bf16, which the interpreter cuts off
+    assert (made.bits, made.n_weights) == (bits, weight.numel())
+    assert made.n_bytes < weight.nbytes * (bits + 2) / 16

@@ -1,0 +1,31 @@
+"""What is asked about the distribution that logits stand for: how uncertain it is."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from warmline_kernels.choose import Kernels, kernels_for
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The entropy in bits, and the sum of squared probabilities."""
+
+    entropy_bits: float
+    squares: float
+
+
+def statistics_of(logits: Tensor) -> Statistics:
+    """Of raw logits. Shape: [V]."""
+    _, nats, squares, *_ = _kernels(logits.device).statistics(logits).tolist()
+    return Statistics(nats / math.log(2), squares)
+
+
+@functools.cache
+def _kernels(device: torch.device) -> Kernels:
+    return kernels_for(device)
