@@ -127,7 +127,7 @@ class Sequence:
         is_turned = len(positions) <= N_QUERIES_TURNED and n_offsets <= N_OFFSETS_KEPT
         slots = self._slots.place(positions, offset)
         try:
-            if n_others <= N_KEYS_ROTATED or not is_turned:
+            if n_others and (n_others <= N_KEYS_ROTATED or not is_turned):
                 self.derive_rotated(offset)
             has_one_offset = n_others == 0 and n_offsets == 1
             logits = self._forward(positions, slots, offset, n_logits, has_one_offset)

@@ -50,7 +50,9 @@ class SlotTable:
         return self.stand(self.position_of)
 
     def stand(self, positions: Ints) -> Ints:
-        """The positions that tokens are seen at, by those in the books."""
+        """The positions that tokens are seen at, by those in the books; these themselves where nothing is bound."""
+        if not len(self.bound_slot_of):
+            return positions
         return np.where(positions < 0, positions + self.bound_end, positions)
 
     @property

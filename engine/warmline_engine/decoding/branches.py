@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 N_EARLY = 8  # tokens of the first answer that alternatives may leave it at
@@ -70,4 +69,4 @@ class Branches:
 
 def logprobs_of(logits: Tensor) -> Tensor:
     """Log-probabilities. Shape: [V] float32."""
-    return logits - torch.logsumexp(logits, 0)
+    return logits.log_softmax(0)

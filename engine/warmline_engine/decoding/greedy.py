@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from warmline_engine.text.tokenizer import Tokenizer
@@ -72,6 +73,8 @@ def decode(
     """
     tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
     text, reason = tokenizer.decode(tokens)[n_known:], ""
+    # added, which takes a tenth of what filling in does
+    bar = torch.zeros_like(logits).masked_fill_(barred, -math.inf)
     if tokens and (stop := stopping.find(text)):
         text, reason = text[: stop.n_characters], stop.reason
     while not reason and len(tokens) < limits.max_tokens:
@@ -81,7 +84,7 @@ def decode(
         if tokens and limits.is_late():
             reason = "deadline"
             break
-        logprobs = logprobs_of(logits.masked_fill(barred, float("-inf")))
+        logprobs = logprobs_of(logits + bar)
         token = choose(logprobs)
         if branches:
             branches.note(len(tokens), logprobs, token, logprob)

@@ -12,6 +12,7 @@ interpolation (Jelinek & Mercer 1980) fitted by expectation maximisation.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,14 +87,17 @@ class Recall:
         found = self.find(generated, allowed)
         if found is None:
             return logits
-        expected = logits.softmax(-1)
+        logprobs = logits.log_softmax(-1)
+        expected = logprobs.exp()
         share = self._shares.table[found.n_agreeing - 1, certainty_of(expected)]
         if share == 0.0:
             return logits
-        mixed = expected * (1 - share)
+        # a logarithm of all would take longer than all else here
+        mixed = logprobs + (math.log1p(-share) if share < 1 else -math.inf)
         ids = torch.from_numpy(found.ids).to(mixed.device)
-        mixed[ids] += torch.from_numpy(found.probabilities * share).to(mixed)
-        return mixed.log()
+        recalled = torch.from_numpy(found.probabilities * share).to(mixed)
+        mixed[ids] = (expected[ids] * (1 - share) + recalled).log()
+        return mixed
 
     def find(
         self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
@@ -108,5 +112,5 @@ class Recall:
 
 def certainty_of(probabilities: Tensor) -> int:
     """Which certainty a distribution has, an index into a row of shares. Shape: [V]."""
-    total = float(probabilities.square().sum())
+    total = float(probabilities @ probabilities)
     return int(np.searchsorted(CERTAINTY_BOUNDS, total, side="right"))
