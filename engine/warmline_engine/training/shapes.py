@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import Sequence
@@ -32,7 +31,7 @@ from . import checkpoints
 from .decoder import Decoder, Shape
 from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
-from .train import Run, export
+from .train import Run, Texts, export
 
 MOST_BYTES = 3_000_000  # of the weights' file
 WIDTHS = (96, 128, 160, 192, 224, 256)
@@ -105,14 +104,13 @@ def described(shape: Shape, storage: Scheme) -> Tried:
     return Tried(shape, n_bytes_of(shape, storage), n_products_of(shape))
 
 
-def trained(tried: Tried, config: dict[str, Any], work: Path, n_steps: int) -> Tried:
-    """The shape after n_steps, all of them on the same tokens as any other's. Writes under work/shapes."""
+def trained(tried: Tried, config: dict[str, Any], texts: Texts, n_steps: int) -> Tried:
+    """The shape after n_steps, all of them on the same tokens as any other's. Writes beside the corpus."""
     shape = tried.shape
     torch.manual_seed(config["seed"])
     model = Decoder(shape)
-    tokenizer = Tokenizer.from_file(str(work / "tokenizer/tokenizer.json"))
-    folder = work / f"shapes-{shape.width}-{shape.n_layers}-{shape.mlp_width}"
-    run = Run(config, model, Optimizer(model.weights), checkpoints.Counters(), tokenizer, folder)
+    folder = texts.folder / f"shapes-{shape.width}-{shape.n_layers}-{shape.mlp_width}"
+    run = Run(config, model, Optimizer(model.weights), checkpoints.Counters(), texts, folder)
     trunk, n_warm = config["trunk"], config["optimizer"]["warmup_steps"]
     samples = run.samples(trunk["sequence"], config["seed"])
     with run.begin() as step:
@@ -120,7 +118,7 @@ def trained(tried: Tried, config: dict[str, Any], work: Path, n_steps: int) -> T
             scale = min((number + 1) / n_warm, 1 - number / n_steps)
             run.train_step(step, samples, trunk["rows"], scale)
     losses = [
-        bits_per_byte(model, run.heldout, tokenizer, config["n_heldout_windows"], layout)
+        bits_per_byte(model, texts.heldout, texts.tokenizer, config["n_heldout_windows"], layout)
         for layout in ("left-to-right", "spm")
     ]
     export(run, folder, run.storage)
@@ -139,7 +137,7 @@ def milliseconds_of_a_token(folder: Path) -> float:
     config = model.config
     rows = RowShape(config.n_layers, config.n_kv_heads, config.head_size, model.dtype, model.device)
     sequence = Sequence(model, Arena(rows, 2**28))
-    sequence.splice(0, 0, [k % 5000 for k in range(N_BEHIND)])
+    sequence.splice(0, 0, [k % config.n_vocabulary for k in range(N_BEHIND)])
     while sequence.encode_pending(512):
         pass
     token = likeliest(sequence.next_logits())
@@ -156,12 +154,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
     config = tomllib.loads(arguments.config.read_text())
-    found: list[Tried] = []
+    texts, found = Texts.of(arguments.work), list[Tried]()
     for tried in candidates(Shape(**config["shape"]), Scheme(**config["storage"])):
         if tried.shape.width not in arguments.widths:
             continue
         if arguments.steps:
-            tried = trained(tried, config, arguments.work, arguments.steps)  # noqa: PLW2901 - now with losses
+            tried = trained(tried, config, texts, arguments.steps)  # noqa: PLW2901 - now with losses
         found.append(tried)
         shape = tried.shape
         print(

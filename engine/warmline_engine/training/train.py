@@ -46,6 +46,28 @@ GPU_PIECE = 65536  # tokens at once on a GPU
 
 
 @dataclass
+class Texts:
+    """What is trained on and what is held out, each tokenized when it is first asked for: that takes minutes."""
+
+    folder: Path  # of corpus and tokenizer
+    tokenizer: Tokenizer
+
+    @classmethod
+    def of(cls, work: Path) -> Texts:
+        """Raises: ValueError, when the corpus is not as it was made."""
+        corpus.check_hashes(work / "corpus")
+        return cls(work, Tokenizer.from_file(str(work / "tokenizer/tokenizer.json")))
+
+    @cached_property
+    def documents(self) -> Documents:
+        return Documents(self.folder / "corpus/train.jsonl", self.tokenizer)
+
+    @cached_property
+    def heldout(self) -> Documents:
+        return Documents(self.folder / "corpus/heldout.jsonl", self.tokenizer)
+
+
+@dataclass
 class Run:
     """A model in training with what it is trained on."""
 
@@ -53,7 +75,7 @@ class Run:
     model: Decoder
     optimizer: Optimizer
     counters: checkpoints.Counters
-    tokenizer: Tokenizer
+    texts: Texts
     folder: Path
     is_stopping: bool = False
     teacher: Teacher | None = None
@@ -61,14 +83,6 @@ class Run:
     @property
     def device(self) -> torch.device:
         return self.model.weights["model.norm.weight"].device
-
-    @cached_property
-    def documents(self) -> Documents:
-        return Documents(self.folder.parent / "corpus/train.jsonl", self.tokenizer)
-
-    @cached_property
-    def heldout(self) -> Documents:
-        return Documents(self.folder.parent / "corpus/heldout.jsonl", self.tokenizer)
 
     def begin(self) -> Step:
         """What computes gradients: on a CPU with a process for each core."""
@@ -81,7 +95,7 @@ class Run:
     def samples(self, sequence: int, seed: int) -> Samples:
         """What is trained on at one sequence length."""
         share = self.config.get("suffix_first", 0.3)
-        samples = Samples(self.documents, self.tokenizer, sequence, seed, share)
+        samples = Samples(self.texts.documents, self.texts.tokenizer, sequence, seed, share)
         if self.device.type != "cuda":
             return samples
         return SamplesAhead(samples, max(1, len(os.sched_getaffinity(0)) - 1))
@@ -140,7 +154,7 @@ class Run:
                 value = weight.detach()
                 model.weights[name].data.copy_(rounding(value) if value.ndim == 2 else value)
         n_windows = self.config["n_heldout_windows"]
-        loss = bits_per_byte(model, self.heldout, self.tokenizer, n_windows)
+        loss = bits_per_byte(model, self.texts.heldout, self.texts.tokenizer, n_windows)
         self.log(stage=stage, heldout_bits_per_byte=loss)
 
 
@@ -149,11 +163,10 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
 
     Raises: ValueError, when the corpus is not as it was made.
     """
-    corpus.check_hashes(work / "corpus")
+    texts = Texts.of(work)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = config_for(device.type, tomllib.loads(config_path.read_text()))
     torch.manual_seed(config["seed"])
-    tokenizer = Tokenizer.from_file(str(work / "tokenizer/tokenizer.json"))
     model = Decoder(Shape(**config["shape"])).to(device)
     optimizer = Optimizer(model.weights)
     folder = work / config_path.stem
@@ -170,7 +183,7 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
     print(
         f"{n_parameters / 1e6:.2f} million parameters, {counters.n_tokens / 1e6:.1f} million tokens seen"
     )
-    return Run(config, model, optimizer, counters, tokenizer, folder)
+    return Run(config, model, optimizer, counters, texts, folder)
 
 
 def config_for(device: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +219,7 @@ def take_teacher(run: Run, folder: Path) -> None:
 
     Raises: ValueError, when that reads other tokens.
     """
-    ours = run.folder.parent / "tokenizer/tokenizer.json"
+    ours = run.texts.folder / "tokenizer/tokenizer.json"
     if (folder / "tokenizer.json").read_bytes() != ours.read_bytes():
         raise ValueError(f"{folder.name} reads other tokens, so nothing can be learnt from it")
     weights = {k: w.to(run.device) for k, w in checkpoint.read_weights(folder).items()}
@@ -236,7 +249,7 @@ def _run_steps(
     start = time.monotonic()
     saved, since, losses = start, start, list[float]()
     seen = run.counters.n_tokens
-    n_most = MOST_EPOCHS * run.documents.n_tokens
+    n_most = MOST_EPOCHS * run.texts.documents.n_tokens
     while not run.is_stopping and (minutes is None or time.monotonic() - start < 60 * minutes):
         if n_most <= run.counters.n_tokens:
             print(f"stopping: {MOST_EPOCHS} times through the corpus, the rest is for the decay")
@@ -309,7 +322,7 @@ def export(run: Run, out: Path, storage: Scheme | None) -> None:
     (out / "model.partial").chmod(0o644)
     (out / "model.partial").replace(out / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        source = run.folder.parent / "tokenizer" / name
+        source = run.texts.folder / "tokenizer" / name
         (out / f"{name}.partial").write_bytes(source.read_bytes())
         (out / f"{name}.partial").replace(out / name)
     print(f"exported to {out.name} after {run.counters.n_tokens} tokens")

@@ -131,10 +131,10 @@ def test_a_corpus_that_changed_is_not_trained_on(work: Path) -> None:
 
 def test_no_file_is_seen_more_than_four_times(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    run.counters = replace(run.counters, n_tokens=int(3.5 * run.documents.n_tokens) - 100)
+    run.counters = replace(run.counters, n_tokens=int(3.5 * run.texts.documents.n_tokens) - 100)
     train.run_trunk(run, None, max_steps=1000)
     assert run.counters.step < 4
-    assert run.counters.n_tokens < 4 * run.documents.n_tokens
+    assert run.counters.n_tokens < 4 * run.texts.documents.n_tokens
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -168,7 +168,7 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     model = train.Decoder(train.Shape(**config["shape"]))
     cut = train.Run(
-        config, model, train.Optimizer(model.weights), run.counters, run.tokenizer, run.folder
+        config, model, train.Optimizer(model.weights), run.counters, run.texts, run.folder
     )
     train.run_trunk(cut, None, max_steps=3)
     assert cut.counters.step == 3
@@ -237,13 +237,13 @@ def test_a_run_grows_from_a_smaller_model(work: Path) -> None:
 
 def test_a_sample_is_a_function_of_its_number(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    one, other = (Samples(own.documents, own.tokenizer, 64, 3) for _ in range(2))
+    one, other = (Samples(own.texts.documents, own.texts.tokenizer, 64, 3) for _ in range(2))
     far = one.n_per_epoch // 2 + 1
     other.batch(far, 2)  # into the second epoch and back
     for a, b in zip(one.batch(1, 2), other.batch(1, 2), strict=True):
         assert torch.equal(a, b)
     tokens, targets, _ = one.batch(0, 4)
-    pad = own.tokenizer.token_to_id("<|fim_pad|>")
+    pad = own.texts.tokenizer.token_to_id("<|fim_pad|>")
     assert not bool((targets == pad).any())
     assert tokens.shape == (4, 64)
     assert bool((targets == samples.IGNORED).any())
@@ -263,16 +263,16 @@ def test_a_middle_is_marked_with_its_end(
         return a, b
 
     monkeypatch.setattr(samples, "cut_middle", cut)
-    drawn = Samples(own.documents, own.tokenizer, 600, 3, suffix_first)
+    drawn = Samples(own.texts.documents, own.texts.tokenizer, 600, 3, suffix_first)
     marked: list[str] = []
     for number in range(drawn.n_per_epoch):
         _, targets, is_middle = drawn.batch(number, 1)
         run: list[int] = []
         for target, is_marked in zip(targets[0].tolist(), is_middle[0].tolist(), strict=True):
-            if is_marked and target != own.tokenizer.token_to_id("<|endoftext|>"):
+            if is_marked and target != own.texts.tokenizer.token_to_id("<|endoftext|>"):
                 run.append(target)
             elif is_marked:
-                marked.append(own.tokenizer.decode(run, skip_special_tokens=False))
+                marked.append(own.texts.tokenizer.decode(run, skip_special_tokens=False))
                 run = []
         assert not run, "each ends"
     assert marked == spans
@@ -301,7 +301,7 @@ def test_what_counts_is_what_the_config_says(work: Path, monkeypatch: pytest.Mon
 
 def test_batches_made_ahead_are_the_same(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    plain = Samples(own.documents, own.tokenizer, 64, 3)
+    plain = Samples(own.texts.documents, own.texts.tokenizer, 64, 3)
     ahead = SamplesAhead(plain, 2)
     epoch = plain.n_per_epoch // 4
     # into the next epoch, another place, another size
@@ -313,15 +313,15 @@ def test_batches_made_ahead_are_the_same(work: Path) -> None:
 
 def test_long_sequences_hold_short_windows_too(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    documents = copy.copy(own.documents)
-    documents.texts = ["\n".join(own.documents.texts) * 20] * 40
+    documents = copy.copy(own.texts.documents)
+    documents.texts = ["\n".join(own.texts.documents.texts) * 20] * 40
     documents.paths = ["a.py"] * 40
-    encoded = own.tokenizer.encode(documents.texts[0])
+    encoded = own.texts.tokenizer.encode(documents.texts[0])
     documents.starts = [np.array([a for a, _ in encoded.offsets], np.int32)] * 40
     lengths = {
         sequence: [
             window.end - window.start
-            for row in Samples(documents, own.tokenizer, sequence, 3)._windows
+            for row in Samples(documents, own.texts.tokenizer, sequence, 3)._windows
             for window in row
         ]
         for sequence in (600, 4096)
@@ -336,22 +336,22 @@ def test_long_sequences_hold_short_windows_too(work: Path) -> None:
 
 def test_windows_are_read_after_pieces_of_other_files(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    documents = copy.copy(own.documents)
+    documents = copy.copy(own.texts.documents)
     user = "from shapes import Square\n\ndef made(side):\n    return Square(side)\n" * 40
     shapes = 'class Square:\n    """Four sides."""\n\n    def area(self):\n        return 1\n'
     documents.texts, documents.paths = [user, shapes], ["pkg/made.py", "pkg/shapes.py"]
     documents.origins = ["pkg", "pkg"]
-    encodings = own.tokenizer.encode_batch(documents.texts)
+    encodings = own.texts.tokenizer.encode_batch(documents.texts)
     documents.starts = [np.array([a for a, _ in e.offsets], np.int32) for e in encodings]
-    piece = own.tokenizer.encode("# pkg/shapes.py\n" + shapes).ids
+    piece = own.texts.tokenizer.encode("# pkg/shapes.py\n" + shapes).ids
     n_read, n_rows = 0, 0
     for seed in range(30):
-        drawn = Samples(documents, own.tokenizer, 300, seed)
+        drawn = Samples(documents, own.texts.tokenizer, 300, seed)
         for number in range(drawn.n_per_epoch):
             row = drawn.batch(number, 1)[0][0].tolist()
             n_rows += 1
             n_read += any(row[k : k + len(piece)] == piece for k in range(len(row)))
-            assert own.tokenizer.token_to_id("<|endoftext|>") in row
+            assert own.texts.tokenizer.token_to_id("<|endoftext|>") in row
     assert 0 < n_read < n_rows
     # a package of its own finds nothing in another
     documents = copy.copy(documents)
@@ -363,7 +363,7 @@ def test_windows_are_read_after_pieces_of_other_files(work: Path) -> None:
 
 def test_positions_leave_gaps_and_stay_within(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    drawn = Samples(own.documents, own.tokenizer, 64, 3)
+    drawn = Samples(own.texts.documents, own.texts.tokenizer, 64, 3)
     found = [drawn.positions(number, 900) for number in range(40)]
     assert all(bool((p.diff() >= 1).all()) and p[0] >= 0 and p[-1] < 900 for p in found)
     assert 5 < sum(bool((p.diff() == 1).all()) for p in found) < 35
@@ -402,6 +402,6 @@ def test_the_baseline_is_a_distribution() -> None:
 
 def test_documents_know_where_tokens_start(work: Path) -> None:
     own = train.open_run(work / "tiny.toml", work)
-    documents = Documents(work / "corpus/train.jsonl", own.tokenizer, keep_ids=True)
+    documents = Documents(work / "corpus/train.jsonl", own.texts.tokenizer, keep_ids=True)
     text, starts = documents.texts[0], documents.starts[0]
-    assert own.tokenizer.decode(documents.ids[0][:50].tolist()) == text[: starts[50]]
+    assert own.texts.tokenizer.decode(documents.ids[0][:50].tolist()) == text[: starts[50]]
