@@ -133,6 +133,11 @@ def comment_mark(language: str) -> str:
     return grammar.comment if grammar else "#"
 
 
+def is_indented(language: str) -> bool:
+    """Whether blocks of a language are what is indented."""
+    return language == "python"
+
+
 def new_parser(language: str) -> Parser | None:
     """A parser of a language, for one thread; None for a language without grammar."""
     grammar = GRAMMARS.get(OTHER_NAMES.get(language, language))

@@ -1,6 +1,7 @@
 """A document's syntax tree, kept up with its edits, and whether a completion would break it.
 
-Only a text that is whole without the line at the cursor tells: elsewhere nobody knows what the completion broke.
+Only a text tells that is whole without the line at the cursor, or with another one there, as where a block below lacks
+the line that opens it: elsewhere nobody knows what the completion broke.
 """
 
 from __future__ import annotations
@@ -8,22 +9,30 @@ from __future__ import annotations
 import time
 from functools import cached_property
 
-from tree_sitter import Parser, Point, Tree
+from tree_sitter import Node, Parser, Point, Tree
 
-from .grammars import new_parser
+from .grammars import is_indented, new_parser
 
 MOST_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
 MOST_S = 0.08  # for parsing: what is no code may take seconds
 N_LATE = 3  # times that it took longer, after which it is not tried again
 READ_BYTES = 1 << 16  # at a time
+# lines that a text may lack: one that opens what is closed or indented below, or any at all. None that closes, since
+# what is open above may be meant to go on
+LINES = ("x", "if x:", "def x():", "x(", "x[", "{")
+BLOCKS = (
+    "block",
+    "module",
+)  # of a language that is indented: what stands in them begins in one column
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 class Syntax:
     """The tree of one document. It is made when it is first needed, and again in part after edits."""
 
-    def __init__(self, parser: Parser, text: str) -> None:
+    def __init__(self, parser: Parser, text: str, is_indented: bool = False) -> None:
         self._parser = parser
+        self._is_indented = is_indented
         self._text = text
         self._tree: Tree | None = None
         self._is_current = False
@@ -33,7 +42,7 @@ class Syntax:
     def of(cls, language: str, text: str) -> Syntax | None:
         """None for a language without grammar."""
         parser = new_parser(language)
-        return parser and cls(parser, text)
+        return parser and cls(parser, text, is_indented(language))
 
     def edit(self, start: int, end: int, replacement: str, text: str) -> None:
         """Follows an edit of the code points [start, end), which has made the text what it is now."""
@@ -42,7 +51,10 @@ class Syntax:
         self._text, self._is_current = text, False
 
     def is_whole(self, start: int, end: int, replacement: str) -> bool:
-        """Whether the text has no error with this in the place of [start, end), or that cannot be told in time."""
+        """Whether the text has no error with this in the place of [start, end), or that cannot be told in time.
+
+        In a language that is indented what follows stands below it, too, which its grammar does not ask.
+        """
         self.follow()
         if self._tree is None or not self._is_current:
             return True
@@ -50,16 +62,26 @@ class Syntax:
         note_edit(tree, self._text, start, end, replacement)
         text = self._text[:start] + replacement + self._text[end:]
         parsed = parse(self._parser, text, tree)
-        return parsed is None or not parsed.root_node.has_error
+        if parsed is None:
+            return True
+        if parsed.root_node.has_error:
+            return False
+        behind = len(text[: start + len(replacement.rstrip())].encode())
+        return not self._is_indented or is_even(parsed.root_node, behind)
 
     def rest_of_line(self, cursor: int) -> str:
         end = self._text.find("\n", cursor)
         return self._text[cursor:] if end < 0 else self._text[cursor:end]
 
-    def is_whole_without_line(self, cursor: int) -> bool:
-        """Whether the text would have no error without what the line at the cursor says."""
+    def is_whole_but_for_line(self, cursor: int) -> bool:
+        """Whether the text would have no error without what the line at the cursor says, or if that were another."""
         start = self._text.rfind("\n", 0, cursor) + 1
-        return self.is_whole(start, cursor + len(self.rest_of_line(cursor)), "")
+        end = cursor + len(self.rest_of_line(cursor))
+        if self.is_whole(start, end, ""):
+            return True
+        line = self._text[start:end]
+        start += len(line) - len(line.lstrip())
+        return any(self.is_whole(start, end, other) for other in LINES)
 
     def follow(self) -> bool:
         """Parses what changed, ahead of who asks; whether there was something to do."""
@@ -80,7 +102,7 @@ class SyntaxAt:
     @cached_property
     def tells(self) -> bool:
         """Whether an error can be the fault of what is put here."""
-        return self._syntax.is_whole_without_line(self._cursor)
+        return self._syntax.is_whole_but_for_line(self._cursor)
 
     def fits(self, offered: str) -> bool:
         """Whether the text is whole with it.
@@ -112,6 +134,49 @@ class SyntaxAt:
             if self._is_whole(beginning):
                 return beginning
         return ""
+
+
+def is_even(root: Node, behind: int) -> bool:
+    """Whether in each block around a place what stands before it and behind it begins in the same column.
+
+    `behind` is where the place ends, in bytes. What shares a line with what is before it counts for nothing, as
+    comments do.
+    """
+    node = root.descendant_for_byte_range(behind, behind)
+    while node is not None:
+        if node.type in BLOCKS:
+            before, following = _beside(node, behind)
+            if (
+                before is not None
+                and following is not None
+                and before.end_point.row < following.start_point.row
+                and before.start_point.column != following.start_point.column
+            ):
+                return False
+        node = node.parent
+    return True
+
+
+def _beside(block: Node, behind: int) -> tuple[Node | None, Node | None]:
+    """The last child that begins before a byte and the first one that does not, comments left out."""
+    # by a cursor: a node that is asked for its sibling may bring the process down (tree-sitter 0.26.1)
+    cursor, before, following = block.walk(), None, None
+    if cursor.goto_first_child_for_byte(behind) is None:
+        return None, None
+    is_there = True
+    while is_there and (cursor.node is None or _is_left_out(cursor.node, behind)):
+        is_there = cursor.goto_next_sibling()
+    if is_there:
+        following = cursor.node
+        while cursor.goto_previous_sibling():
+            if cursor.node is not None and cursor.node.type != "comment":
+                before = cursor.node
+                break
+    return before, following
+
+
+def _is_left_out(node: Node, behind: int) -> bool:
+    return node.start_byte < behind or node.type == "comment"
 
 
 def _closed(text: str) -> str:

@@ -7,10 +7,11 @@ import textwrap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tree_sitter import Node
 
 from warmline_engine.syntax import tree as tree_module
 from warmline_engine.syntax.grammars import new_parser
-from warmline_engine.syntax.tree import MOST_BYTES, N_LATE, Syntax, SyntaxAt, parse
+from warmline_engine.syntax.tree import LINES, MOST_BYTES, N_LATE, Syntax, SyntaxAt, parse
 
 FILE = textwrap.dedent(
     """\
@@ -38,10 +39,29 @@ PIECES = st.sampled_from(
 CLOSED = {"(": ["()"]}
 
 
-def is_whole(text: str) -> bool:
+def is_whole(before: str, put: str, behind: str) -> bool:
+    """By a tree that is made anew, all of which is gone through."""
     parser = new_parser("python")
     assert parser is not None
-    return not parser.parse(text.encode()).root_node.has_error
+    root = parser.parse(f"{before}{put}{behind}".encode()).root_node
+    place = len((before + put.rstrip()).encode())
+    return not root.has_error and all(stands_even(block, place) for block in blocks_in(root))
+
+
+def blocks_in(node: Node) -> list[Node]:
+    own = [node] if node.type in ("module", "block") else []
+    return own + [block for child in node.children for block in blocks_in(child)]
+
+
+def stands_even(block: Node, place: int) -> bool:
+    statements = [child for child in block.named_children if child.type != "comment"]
+    before = [s for s in statements if s.start_byte < place][-1:]
+    behind = [s for s in statements if place <= s.start_byte][:1]
+    return all(
+        a.end_point.row == b.start_point.row or a.start_point.column == b.start_point.column
+        for a in before
+        for b in behind
+    )
 
 
 def syntax_of(text: str) -> Syntax:
@@ -67,16 +87,18 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         cursor = data.draw(st.integers(0, len(text)))
         line = text.rfind("\n", 0, cursor) + 1
         rest = text.find("\n", cursor)
-        without = text[:line] + (text[rest:] if rest >= 0 else "")
+        rest = len(text) if rest < 0 else rest
+        code = line + len(text[line:rest]) - len(text[line:rest].lstrip())
         found = SyntaxAt(syntax, cursor)
         offered = data.draw(PIECES)
         tried = [offered, *CLOSED.get(offered, [])]
         following = text[cursor:].partition("\n")[0]
         shared = [n for n in range(1, len(offered) + 1) if following.startswith(offered[-n:])]
         tried += [offered[: -max(shared)]] if shared and offered not in CLOSED else []
-        expected = any(is_whole(text[:cursor] + one + text[cursor:]) for one in tried)
+        expected = any(is_whole(text[:cursor], one, text[cursor:]) for one in tried)
         assert found.fits(offered) == expected
-        assert found.tells == is_whole(without)
+        lines = [(line, ""), *((code, other) for other in LINES)]
+        assert found.tells == any(is_whole(text[:a], one, text[rest:]) for a, one in lines)
 
 
 AT = FILE.index("    return 0")
@@ -99,6 +121,40 @@ def test_as_much_is_left_as_fits(offered: str, fitting: str) -> None:
     text = FILE[:AT] + "\n" + FILE[AT:]
     found = SyntaxAt(syntax_of(text), AT)
     assert found.fitting(offered) == fitting
+
+
+@pytest.mark.parametrize(
+    ("line", "fits", "does_not"),
+    [
+        ("if names:", "while names:", "names.sort()"),
+        ("print(", "sorted(", "sorted(names)"),
+        ("found = [", "found = x[", "found = []"),
+        ("def inner():", "with names:", "return"),
+    ],
+)
+def test_what_opens_what_is_below_is_put_back(line: str, fits: str, does_not: str) -> None:
+    body = "        names,\n    )\n" if line.endswith("(") else "        names\n"
+    body = body if not line.endswith("[") else "        names\n    ]\n"
+    text = f"def f(names):\n    x = 1\n    \n{body}    return x\n"
+    found = SyntaxAt(syntax_of(text), text.index("    \n") + 4)
+    assert found.tells
+    assert found.fitting(line) == line
+    assert found.fitting(fits) == fits
+    assert found.fitting(does_not) == ""
+
+
+def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
+    text = "def f(names):\n    x = g(\n        1,\n        \n    return x\n"
+    found = SyntaxAt(syntax_of(text), text.index("        \n") + 8)
+    assert not found.tells
+    assert found.fitting("2,") == "2,"
+    assert found.fitting("2)") == "2)"
+
+
+def test_columns_tell_nothing_in_a_language_of_braces() -> None:
+    syntax = Syntax.of("javascript", "function f() {\n  a();\n  \n      b();\n}\n")
+    assert syntax is not None
+    assert SyntaxAt(syntax, syntax._text.index("  \n") + 2).fitting("c();") == "c();"
 
 
 def test_what_is_assumed_stands_before_it() -> None:
