@@ -156,6 +156,8 @@ class Completion:
         most = max(n_wanted, n_mending)
         branches = Branches(most) if most else None
         greedy = self.decode(stopping, limits, branches=branches)
+        if stopping.is_block and greedy.stop in CUT:
+            greedy = replace(greedy, text=_whole_lines(greedy.text))
         if branches is None or greedy.stop == "cancelled":
             return greedy, []
         ends, spell = self.model.layout.ends, self.model.tokenizer.decode
@@ -269,6 +271,12 @@ class Completion:
     def close(self) -> None:
         """Leaves the sequence with the tokens of the first answer only."""
         self.voice.close()
+
+
+def _whole_lines(text: str) -> str:
+    """Without the last line where there are several: of a block it is no use begun."""
+    lines, _, last = text.rpartition("\n")
+    return lines.rstrip() if lines.strip() else last
 
 
 def _distinct(best: Decoded, others: list[Decoded]) -> list[Decoded]:

@@ -168,3 +168,14 @@ def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> No
         assert place.fits(item.text) or is_same(item, greedy)
         assert is_same(item, greedy) or not place.fits(greedy.text)
     assert n_broken > 0
+
+
+def test_a_block_that_was_cut_ends_with_a_whole_line(model: LoadedModel) -> None:
+    offset = TEXT.index("    ") + 4
+    for n_tokens in (3, 9, 17, 30):
+        session = Session(model, TEXT, offset, 4096)
+        finish(session)
+        (item,) = session.complete(ask(offset, max_tokens=n_tokens, multi_line=True)).items
+        whole = model.tokenizer.decode(item.tokens)
+        if item.stop in CUT and "\n" in whole.strip():
+            assert whole.startswith(item.text + "\n")

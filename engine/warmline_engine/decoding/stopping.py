@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 OPENERS = (":", "(", "[", "{")
-N_REPEATS = 3
+N_REPEATS = 3  # of one line
+MOST_REPEATED = 4  # lines that are said a second time, one after another
 _STUTTER = re.compile(r"(.{2,24}?)\1{3,}$")  # the same few characters four times over, on one line
 
 
@@ -63,8 +64,9 @@ class Stopping:
                     return Stop("block", _without_blank_end(text[:start]))
                 if is_whole and line == self._next_line and len(content) > 2:
                     return Stop("suffix", _without_blank_end(text[:start]))
-                if is_whole and _is_repeated(lines[: number + 1]):
-                    return Stop("repeat", _without_blank_end(text[:start]))
+                if is_whole and (n_again := _n_repeated(lines[: number + 1])):
+                    kept = "\n".join(lines[: number + 1 - n_again])
+                    return Stop("repeat", _without_blank_end(kept))
             elif is_whole and number + 1 < len(lines) - 1 and not lines[number + 1].strip():
                 return Stop("block", _without_blank_end(text[:start]))
             start += 1 + len(line)
@@ -78,6 +80,15 @@ def _without_blank_end(text: str) -> int:
     return len(text.rstrip())
 
 
-def _is_repeated(lines: list[str]) -> bool:
-    last = lines[-1].strip()
-    return [line.strip() for line in lines[-N_REPEATS:]] == [last] * N_REPEATS
+def _n_repeated(lines: list[str]) -> int:
+    """How many lines at the end say again what the lines before them do: one line that says it the third time, or more.
+
+    0 for none.
+    """
+    said = [line.strip() for line in lines]
+    if said[-N_REPEATS:] == [said[-1]] * N_REPEATS:
+        return 1
+    for n in range(2, min(MOST_REPEATED, len(said) // 2) + 1):
+        if said[-n:] == said[-2 * n : -n]:
+            return n
+    return 0

@@ -33,6 +33,9 @@ def check(text: str, generated: str, expected: str | None, multi_line: bool = Tr
         ("if x:\n        (|)", "a = 1\n    else:\n", "a = 1"),
         ("x = (|)", "no no no no no no no ", ""),
         ("(|)", "a = 1\na = 1\na = 1\na = 1\n", "a = 1\na = 1"),
+        ("(|)", "if a:\n    b()\nif a:\n    b()\n", "if a:\n    b()"),
+        ("(|)", "x\na\n\nb\nc\na\n\nb\nc\n", "x\na\n\nb\nc"),
+        ("(|)", "a\nb\nc\na\nb\nd\n", None),
     ],
 )
 def test_stops(text: str, generated: str, expected: str | None) -> None:

@@ -115,6 +115,13 @@ AT = FILE.index("    return 0")
         ("    if x:", "    if x:"),  # its block is still to be written
         ("    x = [f(", "    x = [f("),  # what stands in it, likewise
         ('    x = "', ""),
+        (
+            "    x = 1\n    if x:",
+            "    x = 1",
+        ),  # of several lines none opens what nobody has written
+        ("    x = 1\n    for y in z:\n        if y:", "    x = 1"),
+        ("    x = 1\n    y = f(", "    x = 1"),
+        ("    x = 1\n    if y:\n        x = 2", "    x = 1\n    if y:\n        x = 2"),
     ],
 )
 def test_as_much_is_left_as_fits(offered: str, fitting: str) -> None:
@@ -141,6 +148,13 @@ def test_what_opens_what_is_below_is_put_back(line: str, fits: str, does_not: st
     assert found.fitting(line) == line
     assert found.fitting(fits) == fits
     assert found.fitting(does_not) == ""
+
+
+def test_several_lines_may_open_what_stands_below() -> None:
+    text = "def f(names):\n    \n        names.sort()\n"
+    found = SyntaxAt(syntax_of(text), text.index("    \n") + 4)
+    assert found.fitting("x = 1\n    if x:") == "x = 1\n    if x:"
+    assert found.fitting("x = 1\n    y = 2") == ""
 
 
 def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
@@ -199,7 +213,7 @@ def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
 def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broken = "    x = f(\n)("
+    broken = "    x = f(\n))"
     assert SyntaxAt(syntax_of(FILE), AT).fitting(broken) == ""
     monkeypatch.setattr(tree_module, "MOST_S", -1.0)
     long = FILE * 40  # it is asked about the time now and then only
