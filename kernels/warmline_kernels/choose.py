@@ -19,21 +19,10 @@ from torch import Tensor
 
 from . import nibbles, reference, verified
 from .native.blocks import GROUP
+from .verified import MODULES
 from .view import View, cos_sin
 
 MOST_APART = 3e-2  # bf16 keeps 8 bits
-
-MODULES = {
-    "attention": "triton_kernels",
-    "rotate": "triton_kernels",
-    "store": "triton_kernels",
-    "gated": "triton_kernels",
-    "normed": "triton_kernels",
-    "product_8": "triton_products",
-    "product_4": "triton_products",
-    "statistics": "triton_logits",
-    "contrasted": "triton_logits",
-}
 
 log = logging.getLogger(__name__)
 

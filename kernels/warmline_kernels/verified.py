@@ -8,6 +8,18 @@ from pathlib import Path
 
 # written by `make gpu-check`; without it no GPU has run the Triton kernels, and they are off
 VERIFIED = Path(__file__).with_name("verified.json")
+# the kernels of Triton that there are, by the modules that have them
+MODULES = {
+    "attention": "triton_kernels",
+    "rotate": "triton_kernels",
+    "store": "triton_kernels",
+    "gated": "triton_kernels",
+    "normed": "triton_kernels",
+    "product_8": "triton_products",
+    "product_4": "triton_products",
+    "statistics": "triton_logits",
+    "contrasted": "triton_logits",
+}
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,11 @@ class Verified:
     commit: str
     date: str
     kernels: frozenset[str]
+
+    @property
+    def missing(self) -> list[str]:
+        """The kernels that have come since."""
+        return [name for name in MODULES if name not in self.kernels]
 
 
 def read(path: Path = VERIFIED) -> Verified | None:

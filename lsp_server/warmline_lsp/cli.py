@@ -198,8 +198,10 @@ def _doctor() -> int:
         else "  ok      CPU kernels: none for this machine; torch's own are used, which are slower"
     )
     checked = verified.read()
+    missing_kernels = ", ".join(checked.missing) if checked else ""
+    unchecked = f"; unverified, so off: {missing_kernels}" if missing_kernels else ""
     print(
-        f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}"
+        f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}{unchecked}"
         if checked
         else "  ok      GPU kernels: unverified, so off; make gpu-check checks them"
     )

@@ -11,6 +11,7 @@ import torch
 
 from warmline_kernels import choose, reference, verified
 from warmline_kernels.choose import kernels_for
+from warmline_kernels.verified import MODULES
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 RECORD = {"device": "a GPU", "commit": "0123abc", "date": "2026-01-01", "rows": []}
@@ -22,7 +23,7 @@ def recorded(path: Path, *kernels: str) -> Path:
 
 
 def test_a_cpu_runs_the_twins_whatever_was_verified(tmp_path: Path) -> None:
-    record = recorded(tmp_path / "verified.json", *choose.MODULES)
+    record = recorded(tmp_path / "verified.json", *MODULES)
     assert kernels_for(CPU, record) is reference
 
 
@@ -38,7 +39,7 @@ def test_a_gpu_runs_the_twins_until_it_is_checked(content: str | None, tmp_path:
 
 def test_every_kernel_has_a_twin() -> None:
     pytest.importorskip("triton")
-    for name in choose.MODULES:
+    for name in MODULES:
         assert callable(choose.twin(name))
         assert getattr(choose.of_triton(frozenset({name})), name) is not choose.twin(name)
 
@@ -47,11 +48,11 @@ def test_a_checked_gpu_runs_what_was_checked_and_does_as_the_twins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("triton")
-    agreeing = frozenset(choose.MODULES) - {"rotate"}
+    agreeing = frozenset(MODULES) - {"rotate"}
     monkeypatch.setattr(choose, "agreeing", lambda _: agreeing)
     record = recorded(tmp_path / "verified.json", "attention", "rotate", "store", "of another day")
     kernels = kernels_for(GPU, record)
-    fast = {name for name in choose.MODULES if choose.is_fast(kernels, name)}
+    fast = {name for name in MODULES if choose.is_fast(kernels, name)}
     assert fast == {"attention", "store"}
     assert choose.is_fast(kernels)
     assert not choose.is_fast(kernels, "attention", "gated")
@@ -65,15 +66,15 @@ def test_the_kernels_agree_here() -> None:
     pytest.importorskip("triton")
     choose.agreeing.cache_clear()
     here = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    assert choose.agreeing(here) == frozenset(choose.MODULES)
+    assert choose.agreeing(here) == frozenset(MODULES)
 
 
-@pytest.mark.parametrize("kernel", choose.MODULES)
+@pytest.mark.parametrize("kernel", MODULES)
 @pytest.mark.parametrize("fault", ["raises", "is off", "is no number"])
 def test_a_kernel_that_fails_here_is_heard_and_left_out(
     kernel: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    module = pytest.importorskip(f"warmline_kernels.{choose.MODULES[kernel]}")
+    module = pytest.importorskip(f"warmline_kernels.{MODULES[kernel]}")
     plain = choose.twin(kernel)
 
     def faulty(*arguments: Any) -> Any:
@@ -95,7 +96,7 @@ def test_a_kernel_that_fails_here_is_heard_and_left_out(
 
     monkeypatch.setattr(module, kernel, faulty)
     choose.agreeing.cache_clear()
-    assert choose.agreeing(CPU) == frozenset(choose.MODULES) - {kernel}
+    assert choose.agreeing(CPU) == frozenset(MODULES) - {kernel}
     choose.agreeing.cache_clear()
     assert f"{kernel} " in caplog.text
     assert "tokens come slower" in caplog.text
@@ -106,4 +107,4 @@ def test_what_is_recorded_can_be_read() -> None:
     assert found is not None
     assert found.device
     assert found.commit
-    assert found.kernels <= frozenset(choose.MODULES)
+    assert found.kernels <= frozenset(MODULES)

@@ -71,10 +71,13 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
 def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = verified.Verified("a GPU", "0123abc", "2026-01-02", frozenset())
-    monkeypatch.setattr(verified, "read", lambda: found)
-    main(["doctor"])
-    assert "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc" in capsys.readouterr().out
+    checked = "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc"
+    for missing, told in (set[str](), ""), ({"normed"}, "; unverified, so off: normed"):
+        kernels = frozenset(verified.MODULES) - missing
+        found = verified.Verified("a GPU", "0123abc", "2026-01-02", kernels)
+        monkeypatch.setattr(verified, "read", lambda found=found: found)
+        main(["doctor"])
+        assert f"{checked}{told}\n" in capsys.readouterr().out
     monkeypatch.setattr(verified, "read", lambda: None)
     main(["doctor"])
     assert "GPU kernels: unverified, so off" in capsys.readouterr().out

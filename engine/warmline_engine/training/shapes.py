@@ -13,15 +13,15 @@ import argparse
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from warmline_engine.cache import sequence as cached
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
 from warmline_engine.decoding.greedy import likeliest
 from warmline_engine.model import checkpoint
 from warmline_engine.model.quantization import Scheme
@@ -78,11 +78,17 @@ def _weights(shape: Shape) -> list[torch.Tensor]:
         return list(Decoder(shape).weights.values())
 
 
-def candidates(like: Shape, storage: Scheme, most_bytes: int = MOST_BYTES) -> Iterator[Tried]:
+def candidates(
+    like: Shape,
+    storage: Scheme,
+    most_bytes: int = MOST_BYTES,
+    widths: Iterable[int] = WIDTHS,
+    ratios: Sequence[float] = GATE_RATIOS,
+) -> Iterator[Tried]:
     """For each width and ratio the deepest shape that fits; the narrow ones first."""
-    for width in WIDTHS:
+    for width in widths:
         n_heads = width // HEAD_SIZE
-        for ratio in GATE_RATIOS:
+        for ratio in ratios:
             shape = replace(
                 like,
                 width=width,
@@ -136,7 +142,7 @@ def milliseconds_of_a_token(folder: Path) -> float:
     model = checkpoint.load(folder, dtype=torch.bfloat16, few="int8")
     config = model.config
     rows = RowShape(config.n_layers, config.n_kv_heads, config.head_size, model.dtype, model.device)
-    sequence = Sequence(model, Arena(rows, 2**28))
+    sequence = cached.Sequence(model, Arena(rows, 2**28))
     sequence.splice(0, 0, [k % config.n_vocabulary for k in range(N_BEHIND)])
     while sequence.encode_pending(512):
         pass
@@ -150,14 +156,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--steps", type=int, default=0, help="without, nothing is trained")
     parser.add_argument("--widths", type=int, nargs="*", default=WIDTHS)
+    parser.add_argument("--ratios", type=float, nargs="*", default=GATE_RATIOS)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
     config = tomllib.loads(arguments.config.read_text())
     texts, found = Texts.of(arguments.work), list[Tried]()
-    for tried in candidates(Shape(**config["shape"]), Scheme(**config["storage"])):
-        if tried.shape.width not in arguments.widths:
-            continue
+    shape, storage = Shape(**config["shape"]), Scheme(**config["storage"])
+    listed = candidates(shape, storage, MOST_BYTES, arguments.widths, arguments.ratios)
+    for tried in listed:
         if arguments.steps:
             tried = trained(tried, config, texts, arguments.steps)  # noqa: PLW2901 - now with losses
         found.append(tried)
