@@ -38,7 +38,10 @@ LONG_MS = 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of edit at one length of context. Times are medians, in milliseconds."""
+    """One kind of edit at one length of context. Times are medians, in milliseconds.
+
+    `step_ms` is a pass of one token behind the same context: what is left of an edit's time is what the edit costs.
+    """
 
     kind: str
     n_tokens: int
@@ -47,6 +50,7 @@ class Row:
     encoded_p99: float
     first_token_ms: float
     first_token_p99_ms: float
+    step_ms: float
     cold_ms: float
     share_of_cold: float
     top1_agreement: float | None
@@ -128,17 +132,21 @@ class Bench:
 
     _offered = "result = self.value(index)"
 
-    def _choose_place(self, kind: str) -> None:
-        """Puts the cursor somewhere, with all that is read there, and an offer to accept."""
+    def _choose_place(self, kind: str) -> float:
+        """Puts the cursor somewhere, with all that is read there, and an offer to accept; as `prepare`."""
         session = self.session
         place = self._place()
         session.move_cursor(place)
         self._settle_cheaply()
         session.logits_at(place)
+        begin = time.perf_counter()
+        session.logits_at(place)  # where nothing has changed, the last token alone is encoded again
+        step_ms = (time.perf_counter() - begin) * 1000
         if kind == "accept":
             from .session import Ask
 
             session.complete(Ask(place, self._offered, 1, False, 1, None, lambda: False))
+        return step_ms
 
     def _settle_cheaply(self) -> None:
         while self.session.encode_some(512):
@@ -150,8 +158,9 @@ class Bench:
         """Runs one kind of edit at n_places places."""
         encoded: list[int] = []
         times: list[float] = []
+        steps: list[float] = []
         for _ in range(n_places):
-            self.prepare(kind)
+            steps.append(self.prepare(kind))
             before, begin = self.session.n_encoded, time.perf_counter()
             self.session.logits_at(make())
             times.append((time.perf_counter() - begin) * 1000)
@@ -166,21 +175,25 @@ class Bench:
             encoded_p99=_percentile(encoded, 0.99),
             first_token_ms=median,
             first_token_p99_ms=_percentile(times, 0.99),
+            step_ms=statistics.median(steps),
             cold_ms=cold_ms,
             share_of_cold=median / cold_ms,
             top1_agreement=agreement,
             kl_nats=divergence,
         )
 
-    def prepare(self, kind: str) -> None:
-        """What comes before the clock starts: the last edit taken back, as a person's undo does, and another place."""
+    def prepare(self, kind: str) -> float:
+        """What comes before the clock starts: the last edit taken back, as a person's undo does, and another place.
+
+        The milliseconds of a pass of one token there.
+        """
         session, original = self.session, self._original
         text = session.text
         if text != original:
             head = _common(text, original)
             tail = _common(text[head:][::-1], original[head:][::-1])
             session.edit(head, len(text) - tail, original[head : len(original) - tail])
-        self._choose_place(kind)
+        return self._choose_place(kind)
 
     def _quality(
         self, kind: str, make: Callable[[], int], n_quality: int
@@ -291,7 +304,8 @@ def show(row: Row) -> None:
         quality = f"  top-1 {row.top1_agreement:.0%}  KL {row.kl_nats:.4f}"
     print(
         f"{row.n_tokens:6} tokens  {row.kind:26} encoded {row.encoded_median:5.0f} (p99 {row.encoded_p99:.0f})"
-        f"  first token {row.first_token_ms:8.1f} ms (p99 {row.first_token_p99_ms:.1f})"
+        f"  first token {row.first_token_ms:8.1f} ms (p99 {row.first_token_p99_ms:.1f},"
+        f" one step {row.step_ms:.1f})"
         f"  cold {row.cold_ms:8.0f} ms  share {row.share_of_cold:.2%}{quality}",
         flush=True,
     )
