@@ -55,70 +55,49 @@ def test_norms(n: int, width: int, scale: float | None, dtype: torch.dtype) -> N
 SIZES = [(1, 32), (31, 96), (32, 128), (100, 160), (64, 608)]
 
 
-def weights_of_8_bits(n_out: int, n_in: int) -> tuple[Tensor, Tensor]:
+def weights_of(bits: int, n_out: int, n_in: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """What a product of so many bits takes, and the weights in double precision."""
     random = torch.Generator().manual_seed(n_out)
-    codes = torch.randint(-127, 128, (n_out, n_in), generator=random).to(DEVICE, torch.int8)
-    return codes, drawn(n_in, n_out).abs() / 100
-
-
-def weights_of_4_bits(n_out: int, n_in: int) -> tuple[Tensor, Tensor, Tensor]:
-    random = torch.Generator().manual_seed(n_out)
+    if bits == 8:
+        codes = torch.randint(-127, 128, (n_out, n_in), generator=random).to(DEVICE, torch.int8)
+        scales = drawn(n_in, n_out).abs() / 100
+        return (codes, scales), codes.double() * scales.double()[:, None]
     codes = torch.randint(0, 16, (n_out, n_in), generator=random).to(DEVICE, torch.int8)
     scales, zeros = (drawn(seed, n_out, n_in // GROUP).bfloat16() for seed in (4, 5))
-    return codes, scales, zeros
-
-
-@DTYPES
-@pytest.mark.parametrize("n_processors", [1, 132])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("n", [0, 1, 10, 16, 17])
-def test_products_of_8_bits(
-    n: int,
-    size: tuple[int, int],
-    n_processors: int,
-    dtype: torch.dtype,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(triton_products, "processors_of", lambda _: n_processors)
-    codes, scales = weights_of_8_bits(*size)
-    x = drawn(n, n, size[1] + 1).to(dtype)[:, :-1]
-    expected = x.double() @ (codes.double() * scales.double()[:, None]).T
-    for product in (triton_products.product_8, reference.product_8):
-        found = product(x, codes, scales)
-        assert found.dtype == dtype
-        size_of_sums = 1 + size[1] ** 0.5
-        torch.testing.assert_close(
-            found.double(),
-            expected,
-            atol=TOLERANCE[dtype] * size_of_sums,
-            rtol=TOLERANCE[dtype],
-        )
-
-
-@DTYPES
-@pytest.mark.parametrize("n_processors", [1, 132])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("n", [0, 1, 10, 16, 17])
-def test_products_of_4_bits(
-    n: int,
-    size: tuple[int, int],
-    n_processors: int,
-    dtype: torch.dtype,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(triton_products, "processors_of", lambda _: n_processors)
-    codes, scales, zeros = weights_of_4_bits(*size)
-    x = drawn(n, n, size[1] + 1).to(dtype)[:, :-1]
     groups = (codes.double() - 8).unflatten(1, (-1, GROUP))
-    weight = (groups * scales.double()[:, :, None] + zeros.double()[:, :, None]).flatten(1)
-    for product in (triton_products.product_4, reference.product_4):
-        found = product(x, nibbles.packed(codes), scales, zeros)
+    weight = groups * scales.double()[:, :, None] + zeros.double()[:, :, None]
+    return (nibbles.packed(codes), scales, zeros), weight.flatten(1)
+
+
+PRODUCTS = {
+    8: (triton_products.product_8, reference.product_8),
+    4: (triton_products.product_4, reference.product_4),
+}
+
+
+@DTYPES
+@pytest.mark.parametrize("n_processors", [1, 132])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("n", [0, 1, 10, 16, 17])
+@pytest.mark.parametrize("bits", PRODUCTS)
+def test_products(
+    bits: int,
+    n: int,
+    size: tuple[int, int],
+    n_processors: int,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(triton_products, "processors_of", lambda _: n_processors)
+    given, weight = weights_of(bits, *size)
+    x = drawn(n, n, size[1] + 1).to(dtype)[:, :-1]
+    tolerance = TOLERANCE[dtype]
+    size_of_sums = float(weight.abs().max()) * size[1] ** 0.5
+    for product in PRODUCTS[bits]:
+        found = product(x, *given)
         assert found.dtype == dtype
         torch.testing.assert_close(
-            found.double(),
-            x.double() @ weight.T,
-            atol=TOLERANCE[dtype] * 10 * size[1] ** 0.5,
-            rtol=TOLERANCE[dtype],
+            found.double(), x.double() @ weight.T, atol=tolerance * size_of_sums, rtol=tolerance
         )
 
 
@@ -129,14 +108,11 @@ def test_a_row_has_the_same_product_beside_any_others(
     """To the bit: a draft is judged by what decodes without it."""
     monkeypatch.setattr(triton_products, "processors_of", lambda _: n_processors)
     x = drawn(1, 10, 608).bfloat16()
-    codes, scales, zeros = weights_of_4_bits(50, 608)
-    for product, weights in (
-        (triton_products.product_8, weights_of_8_bits(50, 608)),
-        (triton_products.product_4, (nibbles.packed(codes), scales, zeros)),
-    ):
-        together = product(x, *weights)
+    for bits, (product, _) in PRODUCTS.items():
+        given, _ = weights_of(bits, 50, 608)
+        together = product(x, *given)
         for row in range(10):
-            assert torch.equal(product(x[row : row + 1], *weights)[0], together[row])
+            assert torch.equal(product(x[row : row + 1], *given)[0], together[row])
 
 
 @pytest.mark.parametrize("n_out", [1, 31, 896, 151_936])
