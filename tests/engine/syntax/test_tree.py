@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
@@ -39,6 +39,11 @@ PIECES = st.sampled_from(
 CLOSED = {"(": ["()"]}
 
 
+@pytest.fixture(autouse=True)
+def all_the_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_module, "LINES_S", 1e9)
+
+
 def is_whole(before: str, put: str, behind: str) -> bool:
     """By a tree that is made anew, all of which is gone through."""
     parser = new_parser("python")
@@ -70,7 +75,9 @@ def syntax_of(text: str) -> Syntax:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     data=st.data(),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=6),
@@ -163,6 +170,16 @@ def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
     assert not found.tells
     assert found.fitting("2,") == "2,"
     assert found.fitting("2)") == "2)"
+
+
+def test_where_other_lines_cannot_be_tried_in_time_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "def f(names):\n    x = 1\n    \n        names.sort()\n"
+    cursor = text.index("    \n") + 4
+    assert SyntaxAt(syntax_of(text), cursor).tells
+    monkeypatch.setattr(tree_module, "LINES_S", 0.0)
+    assert not SyntaxAt(syntax_of(text), cursor).tells
 
 
 def test_columns_tell_nothing_in_a_language_of_braces() -> None:
