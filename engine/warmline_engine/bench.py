@@ -19,7 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -255,11 +255,10 @@ def text_of(model: LoadedModel, source: str, n_tokens: int) -> str:
     return source[: source.rfind("\n", 0, end) + 1]
 
 
-def run(options: argparse.Namespace) -> list[Row]:
+def run(options: argparse.Namespace) -> Iterator[Row]:
     """All rows, printed as they come."""
     model = loaded_model.load(options.model, options.device, options.dtype, cache_mebibytes=8192)
     source = options.file.read_text(encoding="utf-8")
-    rows: list[Row] = []
     for n_tokens in options.tokens:
         longest = model.transformer.config.max_context - 900  # room for a paste
         bench = Bench(model, text_of(model, source, min(n_tokens, longest)), options.seed)
@@ -267,10 +266,9 @@ def run(options: argparse.Namespace) -> list[Row]:
         for kind, make in bench.kinds().items():
             n_places = options.places if "type" in kind else options.repeats
             row = bench.measure(kind, make, n_places, cold_ms, options.quality)
-            rows.append(row)
             if not options.json:
                 show(row)
-    return rows
+            yield row
 
 
 def machine() -> str:
@@ -336,22 +334,24 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    try:
-        rows = run(options)
-    except (EngineError, OSError) as error:
-        raise SystemExit(f"warmline bench: {error}") from None
+    rows: list[dict[str, object]] = []
     found = {
         "model": options.model,
         "machine": machine(),
         "commit": commit(),
         "threads": torch.get_num_threads(),
         "seed": options.seed,
-        "rows": [asdict(row) for row in rows],
+        "rows": rows,
     }
+    try:
+        for row in run(options):
+            rows.append(asdict(row))
+            if options.out:  # after each: long contexts take minutes
+                options.out.write_text(json.dumps(found, indent=1) + "\n")
+    except (EngineError, OSError) as error:
+        raise SystemExit(f"warmline bench: {error}") from None
     if options.json:
         print(json.dumps(found))
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
     sys.stdout.flush()
 
 
