@@ -118,7 +118,12 @@ class View:
 
     def _make_mask(self, window: int | None) -> Tensor | None:
         has_rule = self.key_spans is not None and self.seen_spans is not None
-        if window is None and not has_rule and len(self.key_positions):
+        if (
+            window is None
+            and not has_rule
+            and len(self.key_positions)
+            and len(self.query_positions)
+        ):
             last = self.key_positions.max()
             if bool(last <= self.query_positions.min()):
                 return None  # as where one token is decoded
