@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FEW_ANGLES = (
-    128  # positions whose angles numpy makes in 10 microseconds and torch, call by call, in 80
-)
+# positions whose angles numpy makes in 10 microseconds and torch, call by call, in 80
+FEW_ANGLES = 128
 UNSEEN = 2**30  # the position of a slot that nobody may see
 EVERY_SPAN = -1  # all bits set: a query that sees every span
 

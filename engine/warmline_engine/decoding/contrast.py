@@ -17,9 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from warmline_kernels.choose import kernels_for
-
-from .statistics import statistics_of
+from .statistics import kernels_on, statistics_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def is_uncertain(logits: Tensor, rule: ContrastRule) -> bool:
 
 def contrasted(logits: Tensor, lame: Tensor, rule: ContrastRule) -> Tensor:
     """Log-probabilities after the contrast, the logits where it leaves no token. Shapes: [V], [V] → [V] float32."""
-    kernels = kernels_for(logits.device)
+    kernels = kernels_on(logits.device)
     numbers = kernels.statistics(logits), kernels.statistics(lame)
     is_ratio = rule.form == "ratio"
     scores = kernels.contrasted(logits, lame, *numbers, is_ratio, rule.strength, rule.plausible)

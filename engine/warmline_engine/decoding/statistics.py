@@ -22,10 +22,11 @@ class Statistics:
 
 def statistics_of(logits: Tensor) -> Statistics:
     """Of raw logits. Shape: [V]."""
-    _, nats, squares, *_ = _kernels(logits.device).statistics(logits).tolist()
+    _, nats, squares, *_ = kernels_on(logits.device).statistics(logits).tolist()
     return Statistics(nats / math.log(2), squares)
 
 
 @functools.cache
-def _kernels(device: torch.device) -> Kernels:
+def kernels_on(device: torch.device) -> Kernels:
+    """The kernels of a device, chosen once: they are asked with each token."""
     return kernels_for(device)

@@ -85,7 +85,7 @@ def _n_repeated(lines: list[str]) -> int:
 
     0 for none.
     """
-    said = [line.strip() for line in lines]
+    said = [line.strip() for line in lines[-2 * MOST_REPEATED :]]
     if said[-N_REPEATS:] == [said[-1]] * N_REPEATS:
         return 1
     for n in range(2, min(MOST_REPEATED, len(said) // 2) + 1):
