@@ -4,8 +4,9 @@
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
 `... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
 `--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
-a smaller embedded model that a new run grows from. `--teacher MODEL`, an exported model or an embedded one that reads
-the same tokens, is learnt from beside the text.
+a smaller embedded model that a new run grows from. `--rate SHARE` is how much of the config's rates a run takes: less
+for weights that have been at the end of one. `--teacher MODEL`, an exported model or an embedded one that reads the
+same tokens, is learnt from beside the text.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Run:
     folder: Path
     is_stopping: bool = False
     teacher: Teacher | None = None
+    rate: float = 1.0  # share of the config's rates
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +124,8 @@ class Run:
         given = (part.to(self.device) for part in (positions, counts))
         loss = step.gradients(tokens.to(self.device), targets.to(self.device), rounding, *given)
         rates = self.config["optimizer"]
-        self.optimizer.step(self.counters.step, scale, rates["matrix_rate"], rates["other_rate"])
+        matrix_rate, other_rate = rates["matrix_rate"], rates["other_rate"]
+        self.optimizer.step(self.counters.step, scale * self.rate, matrix_rate, other_rate)
         self.counters = replace(
             self.counters,
             step=self.counters.step + 1,
@@ -337,10 +340,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plain", action="store_true", help="export in bf16")
     parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
+    parser.add_argument("--rate", type=float, default=1.0, metavar="SHARE")
     parser.add_argument("--teacher", metavar="MODEL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
     run = open_run(arguments.config, arguments.work, arguments.exported)
+    run.rate = arguments.rate
     if arguments.teacher:
         take_teacher(run, locate(arguments.teacher))
 

@@ -89,6 +89,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -
         assert torch.equal(state, resumed.optimizer.state[name]), name
 
 
+def test_a_run_at_no_rate_learns_nothing(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    run.rate = 0.0
+    before = {name: weight.detach().clone() for name, weight in run.model.weights.items()}
+    train.run_trunk(run, None, max_steps=3)
+    for name, weight in run.model.weights.items():
+        assert torch.equal(weight, before[name]), name
+
+
 def test_what_is_exported_is_what_was_trained(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     train.run_trunk(run, None, max_steps=3)
