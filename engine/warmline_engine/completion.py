@@ -16,6 +16,7 @@ from .decoding.contrast import ContrastRule, contrasted, is_uncertain
 from .decoding.drafts import NOTHING_DRAFTED, copying
 from .decoding.greedy import NOTHING, Decoded, Limits, decode, likeliest
 from .decoding.healing import Healing, only
+from .decoding.opening import openers
 from .decoding.recall import Recall
 from .decoding.sampling import Sampler, SamplingRule
 from .decoding.small_drafts import Trust, drafting
@@ -23,7 +24,7 @@ from .decoding.speculation import Speculation
 from .decoding.stopping import Stopping
 from .decoding.switching import Switching, SwitchRule
 from .loaded_model import LoadedModel
-from .syntax.tree import SyntaxAt
+from .syntax.place import SyntaxAt
 from .window import Window
 
 # ways to leave the greedy line that are looked into where a person has asked: of 1,000 held-out places 17 more were
@@ -33,6 +34,8 @@ ENDED = ("line", "end", "unsure")  # ways in which a line is over, or not worth 
 # where the likeliest answer breaks the syntax: of 300 held-out rests of lines 88 % parsed, 93 % with so many others
 N_MENDING = 3
 CUT = ("tokens", "deadline")  # ways to stop within a line
+# where a block below lacks what opens it: lines one in the other, ways to begin each, tokens for the rest of it
+MOST_OPENED, N_OPENERS, OPENER_TOKENS = 2, 4, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +166,7 @@ class Completion:
         ends, spell = self.model.layout.ends, self.model.tokenizer.decode
         leaving = branches.best(n_wanted, greedy.tokens, ends, spell) if n_wanted else []
         fitting = self._fitting(greedy)
-        if fitting or greedy.stop in CUT:
+        if fitting or greedy.stop == "deadline" or (greedy.stop in CUT and not stopping.is_block):
             return fitting or greedy, leaving
         carried = list(self.voice.taken)
         for begun in branches.best(n_mending, greedy.tokens, ends, spell):
@@ -173,8 +176,41 @@ class Completion:
             fitting = None if found.stop in CUT else self._fitting(found)
             if fitting and fitting.text.strip():
                 return fitting, leaving
+        if self.shows_broken and (opened := self._opened(stopping, limits, greedy)):
+            return opened, leaving
         self.voice.carry(carried)
         return greedy if self.shows_broken else replace(greedy, text="", stop="syntax"), leaving
+
+    def _opened(
+        self, stopping: Stopping, limits: Limits, answer: Decoded, n_most: int = MOST_OPENED
+    ) -> Decoded | None:
+        """As much of an answer as fits with lines behind it that open the block below, at most so many."""
+        beginning = self.place and self.place.before_opener(
+            answer.text if stopping.is_block else ""
+        )
+        if beginning is None:
+            return None
+
+        def encode(text: str) -> list[int]:
+            return self.model.tokenizer.encode(self.stub + text).ids
+
+        found = openers(beginning, encode, self.voice.logits, answer.logprob)
+        for begun in found[:N_OPENERS]:
+            if limits.is_late() or limits.is_cancelled():
+                break
+            bounds = replace(limits, max_tokens=len(begun.tokens) + OPENER_TOKENS)
+            opened = self.decode(stopping, bounds, begun)
+            if opened.stop in CUT:
+                opened = replace(opened, text=_whole_lines(opened.text))
+            fitting = self._fitting(opened)
+            if fitting and len(beginning) < len(fitting.text):
+                return fitting
+            line = opened.text[len(beginning) :].partition("\n")[0].rstrip()
+            if n_most > 1 and line.endswith(":"):
+                opened = replace(opened, text=beginning + line)
+                if deeper := self._opened(stopping, limits, opened, n_most - 1):
+                    return deeper
+        return None
 
     def _fitting(self, answer: Decoded) -> Decoded | None:
         """As much of an answer as fits into the syntax, None where nothing does."""

@@ -24,7 +24,8 @@ from .decoding.switching import SwitchRule
 from .errors import OutOfSync
 from .loaded_model import LoadedModel
 from .removed import Removed
-from .syntax.tree import Syntax, SyntaxAt
+from .syntax.place import SyntaxAt
+from .syntax.tree import Syntax
 from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read

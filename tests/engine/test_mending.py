@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 import pytest
 from tests.engine.test_session import TEXT, ask, finish
 
+from warmline_engine import completion
 from warmline_engine.completion import CUT
+from warmline_engine.decoding.branches import Begun
 from warmline_engine.decoding.greedy import Decoded
+from warmline_engine.decoding.opening import WORDS
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import Session
 from warmline_engine.syntax import tree
-from warmline_engine.syntax.tree import SyntaxAt
+from warmline_engine.syntax.place import SyntaxAt
 
+Encode = Callable[[str], list[int]]
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
 
 
@@ -30,6 +35,9 @@ class Refusing:
         self.seen.append(offered)
         return "" if offered in self.refused else offered
 
+    def before_opener(self, offered: str) -> str | None:
+        return None
+
 
 class Nothing(Refusing):
     def fitting(self, offered: str) -> str:
@@ -40,6 +48,26 @@ class Nothing(Refusing):
 class FirstHalf(Refusing):
     def fitting(self, offered: str) -> str:
         return offered[: (len(offered) + 1) // 2]
+
+
+class LacksOpeners(Nothing):
+    """A place where nothing fits but lines that open blocks, `n` of them, behind the first line that is offered."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n, self.begun = n, list[str]()
+
+    def fitting(self, offered: str) -> str:
+        self.seen.append(offered)
+        is_opened = len(self.begun) == self.n and offered.startswith(self.begun[-1])
+        return offered if is_opened else ""
+
+    def before_opener(self, offered: str) -> str | None:
+        if len(self.begun) == self.n:
+            return None
+        offered = offered if self.begun else offered.partition("\n")[0]
+        self.begun.append(f"{offered}\n" + "    " * (len(self.begun) + 1))
+        return self.begun[-1]
 
 
 def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Decoded, Session]:
@@ -110,6 +138,37 @@ def test_unasked_nothing_is_shown_where_nothing_fits(
         (item,) = session.complete(replace(said, place=place, shows_unsure=False)).items
         assert (item.text, item.stop) == ("", "syntax")
         session.check()
+
+
+def open_with_if(beginning: str, encode: Encode, _: object, logprob: float) -> list[Begun]:
+    """What this model begins with a word seldom ends as a line that opens a block does."""
+    return [Begun(tuple(encode(beginning + "if x:\n")), logprob)]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_what_a_block_below_lacks_is_opened(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    if n > 1:
+        monkeypatch.setattr(completion, "openers", open_with_if)
+    n_opened = 0
+    for offset in range(20, len(TEXT), 131):
+        line = TEXT.rfind("\n", 0, offset) + 1
+        session = Session(model, TEXT, line, 4096)
+        finish(session)
+        place = LacksOpeners(n)
+        said = replace(ask(line, max_tokens=20, multi_line=True), place=cast(SyntaxAt, place))
+        (item,) = session.complete(said).items
+        if len(place.begun) == n and item.text.startswith(place.begun[-1]):
+            n_opened += 1
+            words = [line.strip() for line in item.text[len(place.begun[0]) :].split("\n")]
+            assert words[0].startswith(WORDS)
+        session.check()
+        carried = session._full.carried()
+        assert carried == item.tokens[: len(carried)], "the sequence carries what is offered"
+        session.edit(line, line, item.text)
+        session.check()
+    assert n_opened > 0
 
 
 def test_what_fits_of_an_answer_is_offered(model: LoadedModel) -> None:

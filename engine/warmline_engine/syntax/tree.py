@@ -1,14 +1,9 @@
-"""A document's syntax tree, kept up with its edits, and whether a completion would break it.
-
-Only a text tells that is whole without the line at the cursor, or with another one there, as where a block below lacks
-the line that opens it: elsewhere nobody knows what the completion broke.
-"""
+"""A document's syntax tree, kept up with its edits, and whether its text would be whole after one more."""
 
 from __future__ import annotations
 
 import io
 import time
-from functools import cached_property
 
 from tree_sitter import Node, Parser, Point, Tree
 
@@ -18,23 +13,17 @@ MOST_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the f
 MOST_S = 0.08  # for parsing: what is no code may take seconds
 N_LATE = 3  # times that it took longer, after which it is not tried again
 READ_BYTES = 1 << 16  # at a time
-# lines that a text may lack: one that opens what is closed or indented below, or any at all. None that closes, since
-# what is open above may be meant to go on
-LINES = ("x", "if x:", "def x():", "try:", "x(", "x[", "x([", "def x(", "{")
-LINES_S = 0.05  # for trying them all
 # of a language that is indented; what stands in them begins in one column
 BLOCKS = ("block", "module")
-CLOSERS = {"(": ")", "[": "]", "{": "}"}
-OPENERS = (":", *CLOSERS)
 
 
 class Syntax:
     """The tree of one document. It is made when it is first needed, and again in part after edits."""
 
     def __init__(self, parser: Parser, text: str, is_indented: bool = False) -> None:
+        self.text = text
+        self.is_indented = is_indented
         self._parser = parser
-        self._is_indented = is_indented
-        self._text = text
         self._tree: Tree | None = None
         self._is_current = False
         self._n_late = 0
@@ -48,8 +37,8 @@ class Syntax:
     def edit(self, start: int, end: int, replacement: str, text: str) -> None:
         """Follows an edit of the code points [start, end), which has made the text what it is now."""
         if self._tree is not None:
-            note_edit(self._tree, self._text, start, end, replacement)
-        self._text, self._is_current = text, False
+            note_edit(self._tree, self.text, start, end, replacement)
+        self.text, self._is_current = text, False
 
     def is_whole(self, start: int, end: int, replacement: str) -> bool:
         """Whether the text has no error with this in the place of [start, end), or that cannot be told in time.
@@ -60,103 +49,33 @@ class Syntax:
         if self._tree is None or not self._is_current:
             return True
         tree = self._tree.copy()
-        note_edit(tree, self._text, start, end, replacement)
-        text = self._text[:start] + replacement + self._text[end:]
+        note_edit(tree, self.text, start, end, replacement)
+        text = self.text[:start] + replacement + self.text[end:]
         parsed = parse(self._parser, text, tree)
         if parsed is None:
             return True
         if parsed.root_node.has_error:
             return False
         behind = len(text[: start + len(replacement.rstrip())].encode())
-        return not self._is_indented or is_even(parsed.root_node, behind)
+        return not self.is_indented or is_even(parsed.root_node, behind)
 
     def rest_of_line(self, cursor: int) -> str:
-        end = self._text.find("\n", cursor)
-        return self._text[cursor:] if end < 0 else self._text[cursor:end]
+        end = self.text.find("\n", cursor)
+        return self.text[cursor:] if end < 0 else self.text[cursor:end]
 
     def line_below(self, cursor: int) -> str:
         """The first line below the cursor's that says something, "" for none."""
-        below = self._text[cursor + len(self.rest_of_line(cursor)) :]
+        below = self.text[cursor + len(self.rest_of_line(cursor)) :]
         return next((line for line in io.StringIO(below) if line.strip()), "")
-
-    def is_whole_but_for_line(self, cursor: int) -> bool:
-        """Whether the text would have no error without what the line at the cursor says, or if that were another."""
-        start = self._text.rfind("\n", 0, cursor) + 1
-        end = cursor + len(self.rest_of_line(cursor))
-        if self.is_whole(start, end, ""):
-            return True
-        line = self._text[start:end]
-        start, late = start + len(line) - len(line.lstrip()), time.perf_counter() + LINES_S
-        return any(
-            time.perf_counter() < late and self.is_whole(start, end, other) for other in LINES
-        )
 
     def follow(self) -> bool:
         """Parses what changed, ahead of who asks; whether there was something to do."""
-        if self._is_current or self._n_late == N_LATE or len(self._text) > MOST_BYTES:
+        if self._is_current or self._n_late == N_LATE or len(self.text) > MOST_BYTES:
             return False
-        self._tree = parse(self._parser, self._text, self._tree)
+        self._tree = parse(self._parser, self.text, self._tree)
         self._is_current = self._tree is not None
         self._n_late += not self._is_current
         return True
-
-
-class SyntaxAt:
-    """A place in a document where something may be put, behind what is assumed to stand there."""
-
-    def __init__(self, syntax: Syntax, cursor: int, assumed: str = "") -> None:
-        self._syntax, self._cursor, self._assumed = syntax, cursor, assumed
-
-    @cached_property
-    def tells(self) -> bool:
-        """Whether an error can be the fault of what is put here."""
-        return self._syntax.is_whole_but_for_line(self._cursor)
-
-    def fits(self, offered: str) -> bool:
-        """Whether the text is whole with it.
-
-        What the rest of the line says already is not put there twice; a bracket that ends a line may be closed below.
-        """
-        if self._is_whole(offered):
-            return True
-        if offered.rstrip().endswith(tuple(CLOSERS)):
-            return self._is_whole(_closed(offered))
-        n_again = _overlap(offered, self._syntax.rest_of_line(self._cursor))
-        return n_again > 0 and self._is_whole(offered[:-n_again])
-
-    def _is_whole(self, offered: str) -> bool:
-        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
-
-    def fitting(self, offered: str) -> str:
-        """All of it, also where nothing can be told, or as many lines as leave the text whole; empty for none.
-
-        Of several lines the last does not open what nobody has written.
-        Cost: a parse in part where it fits, as most do: half a millisecond in 100,000 characters.
-        """
-        while "\n" in offered.rstrip() and self._opens_nothing(offered):
-            offered = offered.rstrip().rpartition("\n")[0]
-        if self.fits(offered) or not self.tells:
-            return offered
-        lines = offered.split("\n")
-        for n_lines in range(len(lines) - 1, 0, -1):
-            beginning = "\n".join(lines[:n_lines]).rstrip()
-            if not beginning:
-                break
-            if self._is_whole(beginning) and not (n_lines > 1 and self._opens_nothing(beginning)):
-                return beginning
-        return ""
-
-    def _opens_nothing(self, offered: str) -> bool:
-        """Whether its last line opens a block and what stands below is not in it."""
-        last = offered.rstrip().rpartition("\n")[2]
-        if not last.endswith(OPENERS):
-            return False
-        following = self._syntax.line_below(self._cursor)
-        return _indent_of(following) <= _indent_of(last)
-
-
-def _indent_of(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def is_even(root: Node, behind: int) -> bool:
@@ -200,23 +119,6 @@ def _beside(block: Node, behind: int) -> tuple[Node | None, Node | None]:
 
 def _is_left_out(node: Node, behind: int) -> bool:
     return node.start_byte < behind or node.type == "comment"
-
-
-def _closed(text: str) -> str:
-    """With the brackets closed that it opens, wherever they stand."""
-    open_ones: list[str] = []
-    for character in text:
-        if character in CLOSERS:
-            open_ones.append(CLOSERS[character])
-        elif open_ones and character == open_ones[-1]:
-            open_ones.pop()
-    return text.rstrip() + "".join(reversed(open_ones))
-
-
-def _overlap(text: str, rest: str) -> int:
-    """How many characters a text ends with that the rest begins with."""
-    longest = min(len(text), len(rest))
-    return next((n for n in range(longest, 0, -1) if text.endswith(rest[:n])), 0)
 
 
 def parse(parser: Parser, text: str, tree: Tree | None = None) -> Tree | None:

@@ -23,7 +23,8 @@ from warmline_engine.evaluation.measures import edit_similarity, is_exact
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session import Ask, Session
-from warmline_engine.syntax.tree import Syntax, SyntaxAt
+from warmline_engine.syntax.place import SyntaxAt
+from warmline_engine.syntax.tree import Syntax
 
 from .fit_recall import is_for_fitting
 from .ngram import ORDER, NGram

@@ -1,0 +1,185 @@
+"""Whether a completion would break the syntax of its document, and as much of it as would not.
+
+Only a text tells that is whole without the line at the cursor, or with another one there, as where a block below lacks
+the line that opens it: elsewhere nobody knows what the completion broke.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+from .tree import Syntax
+
+BLOCK_OPENERS = ("if x:", "def x():", "try:")
+# lines that a text may lack: one that opens what is closed or indented below, or any at all. None that closes, since
+# what is open above may be meant to go on
+LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
+# where what stands below is indented deeper: two lines, the second in what the first one opens
+FIRST, SECOND = BLOCK_OPENERS, ("if x:", "x(", "x([")
+LINES_S = 0.05  # for trying them all
+CLOSERS = {"(": ")", "[": "]", "{": "}"}
+OPENERS = (":", *CLOSERS)
+BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
+
+
+class SyntaxAt:
+    """A place in a document where something may be put, behind what is assumed to stand there."""
+
+    def __init__(self, syntax: Syntax, cursor: int, assumed: str = "") -> None:
+        self._syntax, self._cursor, self._assumed = syntax, cursor, assumed
+
+    @property
+    def tells(self) -> bool:
+        """Whether an error can be the fault of what is put here."""
+        return self._lacking is not None
+
+    def fits(self, offered: str) -> bool:
+        """Whether the text is whole with it.
+
+        What the rest of the line says already is not put there twice; a bracket that ends a line may be closed below.
+        """
+        if self._is_whole(offered):
+            return True
+        if offered.rstrip().endswith(tuple(CLOSERS)):
+            return self._is_whole(_closed(offered))
+        n_again = _overlap(offered, self._syntax.rest_of_line(self._cursor))
+        return n_again > 0 and self._is_whole(offered[:-n_again])
+
+    def fitting(self, offered: str) -> str:
+        """All of it, also where nothing can be told, or as many lines as leave the text whole; empty for none.
+
+        Of several lines the last does not open what nobody has written. Where a bracket is closed below that nothing
+        opens, it ends behind one that does.
+        Cost: a parse in part where it fits, as most do: half a millisecond in 100,000 characters.
+        """
+        while "\n" in offered.rstrip() and self._opens_nothing(offered):
+            offered = offered.rstrip().rpartition("\n")[0]
+        if self.fits(offered) or not self.tells:
+            return offered
+        lines = offered.split("\n")
+        for n_lines in range(len(lines) - 1, 0, -1):
+            beginning = "\n".join(lines[:n_lines]).rstrip()
+            if not beginning:
+                break
+            if self._is_whole(beginning) and not (n_lines > 1 and self._opens_nothing(beginning)):
+                return beginning
+        return self._up_to_bracket(offered)
+
+    def before_opener(self, offered: str) -> str | None:
+        """As many lines as leave the text whole once a line that opens a block follows, up to where that one begins.
+
+        None where no such line helps, or a language opens blocks in another way.
+        """
+        lacking = self._lacking or ""
+        if ":" not in lacking or not self._syntax.is_indented or self._line.strip():
+            return None
+        lines, late = offered.split("\n"), time.perf_counter() + LINES_S
+        for n_lines in range(len(lines), -1, -1):
+            if late < time.perf_counter():
+                break
+            beginning = "\n".join(lines[:n_lines]).rstrip()
+            for column in self._columns(beginning):
+                begun = f"{beginning}\n{column}" if beginning else ""
+                tried = self._nested(column) if column != self._line else [lacking]
+                if any(self._is_whole(begun + opener) for opener in tried):
+                    return begun
+        return None
+
+    # ---- what is lacking
+
+    @cached_property
+    def _lacking(self) -> str | None:
+        """What the line at the cursor could say for the text to have no error, nothing at all included.
+
+        None where no such line is known, or that cannot be told in time.
+        """
+        text, rest = self._syntax.text, self._syntax.rest_of_line(self._cursor)
+        start, end = text.rfind("\n", 0, self._cursor) + 1, self._cursor + len(rest)
+        if self._syntax.is_whole(start, end, ""):
+            return ""
+        line = text[start:end]
+        start, late = start + _indent_of(line), time.perf_counter() + LINES_S
+        tried = [*LINES, *self._nested(line[: _indent_of(line)])]
+        for other in tried:
+            if late < time.perf_counter():
+                break
+            if self._syntax.is_whole(start, end, other):
+                return other
+        return None
+
+    def _nested(self, indent: str) -> Iterator[str]:
+        """Lines that open a block behind an indentation; with a second one in it where what is below is that deep."""
+        below, column = self._syntax.line_below(self._cursor), len(indent)
+        inside = (_indent_of(below) - column) // 2
+        if self._syntax.is_indented and inside > 0:
+            yield from BLOCK_OPENERS
+            deeper = below[: column + inside]
+            yield from (f"{first}\n{deeper}{second}" for first in FIRST for second in SECOND)
+
+    @property
+    def _line(self) -> str:
+        """What stands on the cursor's line before it."""
+        text = self._syntax.text[: self._cursor] + self._assumed
+        return text[text.rfind("\n") + 1 :]
+
+    def _columns(self, beginning: str) -> list[str]:
+        """Where a line behind these may begin: as the cursor's does, or as the last of them, or in what that opens."""
+        if not beginning:
+            return [self._line]
+        last = (self._line + beginning).rpartition("\n")[2]
+        indent = last[: _indent_of(last)]
+        if last.endswith(":"):
+            below = self._syntax.line_below(self._cursor)
+            inside = (_indent_of(below) - len(indent)) // 2
+            return [below[: len(indent) + inside]] if inside > 0 else []
+        return [indent] if indent == self._line else [indent, self._line]
+
+    # ---- what is offered
+
+    def _is_whole(self, offered: str) -> bool:
+        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
+
+    def _up_to_bracket(self, offered: str) -> str:
+        """As much as ends with the bracket that is lacking; empty where none is, or none does."""
+        if not (self._lacking or "").endswith(tuple(CLOSERS)):
+            return ""
+        ends = [match.end() for match in BRACKETS.finditer(offered)]
+        late = time.perf_counter() + LINES_S
+        for end in reversed(ends):
+            if late < time.perf_counter():
+                break
+            if self._is_whole(offered[:end]):
+                return offered[:end]
+        return ""
+
+    def _opens_nothing(self, offered: str) -> bool:
+        """Whether its last line opens a block and what stands below is not in it."""
+        last = offered.rstrip().rpartition("\n")[2]
+        if not last.endswith(OPENERS):
+            return False
+        following = self._syntax.line_below(self._cursor)
+        return _indent_of(following) <= _indent_of(last)
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _closed(text: str) -> str:
+    """With the brackets closed that it opens, wherever they stand."""
+    open_ones: list[str] = []
+    for character in text:
+        if character in CLOSERS:
+            open_ones.append(CLOSERS[character])
+        elif open_ones and character == open_ones[-1]:
+            open_ones.pop()
+    return text.rstrip() + "".join(reversed(open_ones))
+
+
+def _overlap(text: str, rest: str) -> int:
+    """How many characters a text ends with that the rest begins with."""
+    longest = min(len(text), len(rest))
+    return next((n for n in range(longest, 0, -1) if text.endswith(rest[:n])), 0)
