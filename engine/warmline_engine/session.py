@@ -55,7 +55,6 @@ class Ask:
     contrast: ContrastRule | None = None  # against the text without what is bound
     by_base: bool = False  # of a pair: by the base model, however long it takes
     documents: Ids = ()  # tokens of other open documents, for drafts
-    place: SyntaxAt | None = None  # in the syntax, where the session has only a part of the text
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
     )
@@ -294,9 +293,7 @@ class Session:
             n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
             n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
             n_answers = max(1, ask.n_alternatives)
-            completion.place, completion.shows_broken = ask.place, ask.shows_unsure
-            if completion.place is None and self.syntax:
-                completion.place = SyntaxAt(self.syntax, self.cursor, ask.assumed)
+            completion.place, completion.shows_broken = self._place(ask.assumed), ask.shows_unsure
             items = completion.answers(stopping, limits, n_answers, ask.n_searched, ask.sampling)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(
@@ -330,6 +327,10 @@ class Session:
                 completion.close()
                 if completion.voice.is_begun:
                     window.is_behind_changed = False
+
+    def _place(self, assumed: str) -> SyntaxAt | None:
+        """The cursor's in the syntax, None for a language without grammar."""
+        return SyntaxAt(self.syntax, self.cursor, assumed) if self.syntax else None
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.

@@ -70,11 +70,16 @@ class LacksOpeners(Nothing):
         return self.begun[-1]
 
 
+def put_in(session: Session, place: Refusing | None) -> None:
+    """Lets a session complete at a place in syntax of these rules."""
+    session._place = lambda assumed: cast(SyntaxAt, place) if place else None
+
+
 def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Decoded, Session]:
     session = Session(model, TEXT, offset, 4096)
     finish(session)
     said = ask(offset, max_tokens=14, multi_line=False)
-    said = replace(said, place=cast(SyntaxAt, place) if place else None)
+    put_in(session, place)
     (item,) = session.complete(said).items
     session.check()
     carried = session._full.carried()
@@ -133,9 +138,9 @@ def test_unasked_nothing_is_shown_where_nothing_fits(
     for offset in offsets:
         session = Session(model, TEXT, offset, 4096)
         finish(session)
-        place = cast(SyntaxAt, Nothing())
+        put_in(session, Nothing())
         said = ask(offset, max_tokens=14, multi_line=False)
-        (item,) = session.complete(replace(said, place=place, shows_unsure=False)).items
+        (item,) = session.complete(replace(said, shows_unsure=False)).items
         assert (item.text, item.stop) == ("", "syntax")
         session.check()
 
@@ -157,8 +162,8 @@ def test_what_a_block_below_lacks_is_opened(
         session = Session(model, TEXT, line, 4096)
         finish(session)
         place = LacksOpeners(n)
-        said = replace(ask(line, max_tokens=20, multi_line=True), place=cast(SyntaxAt, place))
-        (item,) = session.complete(said).items
+        put_in(session, place)
+        (item,) = session.complete(ask(line, max_tokens=20, multi_line=True)).items
         if len(place.begun) == n and item.text.startswith(place.begun[-1]):
             n_opened += 1
             words = [line.strip() for line in item.text[len(place.begun[0]) :].split("\n")]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from warmline_engine.loaded_model import LoadedModel
 
 from .copying import N_GENERATED, N_PROMPT, N_REPEATED
-from .judge import BUCKETS, MARGIN, NEAR, Filled
+from .judge import BUCKETS, CONTEXT_TOKENS, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
@@ -194,7 +194,7 @@ def _holes(card: Card, measured: Measured) -> str:
 |---|---|---|---|---|
 {rows}
 
-Filled as the product fills them, greedily, {card.layout}, {MARGIN} characters of context on each side. Exact
+Filled as the product fills them, greedily, {card.layout}, the file read, {CONTEXT_TOKENS} tokens of it at most. Exact
 match disregards blanks; edit similarity is the ratio of fuzzy matching, 0 to 100 (both as in RepoBench).
 Goals: {goal} % of whole lines exact,
 {_met(goal <= exact)}; {GOAL_PARSE} % of each kind parse in place, {_met(parse >= GOAL_PARSE)}."""

@@ -22,9 +22,7 @@ from numpy.typing import NDArray
 from warmline_engine.evaluation.measures import edit_similarity, is_exact
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.session import Ask, Session
-from warmline_engine.syntax.place import SyntaxAt
-from warmline_engine.syntax.tree import Syntax
+from warmline_engine.session import CHUNK, Ask, Session
 
 from .fit_recall import is_for_fitting
 from .ngram import ORDER, NGram
@@ -32,7 +30,9 @@ from .samples import cut_middle
 
 LAYOUTS = ("left-to-right", "psm", "spm")
 KINDS = ("rest", "line", "block")
-MARGIN = 3000  # characters of context each side of a hole
+CONTEXT_TOKENS = (
+    8192  # around a hole, at most: as much as the engine keeps unless it is told otherwise
+)
 BUCKETS = (0, 512, 1024, 2048, 4096, 6144, 8192)
 NEAR = 2048  # tokens before a bucket that its tokens are read with a second time
 
@@ -227,16 +227,18 @@ class Judge:
         return np.array([whole, near])
 
     def fill(self, hole: Hole) -> Filled:
-        """Fills a hole as the product would, greedily, with MARGIN characters of context each side."""
+        """Fills a hole as the product would whose cache has the file, greedily."""
         file = self._files[hole.which]
         text, start, end = file.text, hole.start, hole.end
-        a, b = max(0, start - MARGIN), min(len(text), end + MARGIN)
-        around, truth = text[a:start] + text[end:b], text[start:end]
-        session = Session(self.model, around, start - a, 8192)
+        truth = text[start:end]
+        session = Session(
+            self.model, text[:start] + text[end:], start, CONTEXT_TOKENS, language="python"
+        )
+        # else a small window around the cursor would answer, as it does while a file is read for the first time
+        while session.encode_some(CHUNK):
+            pass
         limit = 24 + 2 * len(self.model.tokenizer.encode(truth).ids)
-        syntax = Syntax.of("python", text[:start] + text[end:])
-        place = syntax and SyntaxAt(syntax, start)
-        ask = Ask(start - a, "", limit, hole.kind == "block", 1, None, lambda: False, place=place)
+        ask = Ask(start, "", limit, hole.kind == "block", 1, None, lambda: False)
         item = session.complete(ask).items[0]
         offered = item.text
         session.drop_cache()

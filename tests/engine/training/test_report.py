@@ -83,10 +83,19 @@ def test_filling_puts_the_offer_in_its_place(
 
 def _session_offering(text: str) -> type:
     class Offering:
-        def __init__(self, _model: object, around: str, cursor: int, _context: int) -> None:
-            assert (around[:cursor], around[cursor:]) == ("def f():\n    ", "\n")
+        def __init__(
+            self, _model: object, text: str, cursor: int, _context: int, language: str
+        ) -> None:
+            assert (text[:cursor], text[cursor:]) == ("def f():\n    ", "\n")
+            assert language == "python"
+            self._n_to_read = 3
+
+        def encode_some(self, _limit: int) -> bool:
+            self._n_to_read -= 1
+            return self._n_to_read > 0
 
         def complete(self, _ask: object) -> object:
+            assert self._n_to_read == 0, "the file is read before"
             item = type("Item", (), {"text": text + "\nmore", "logprob": -1.0})
             return type("Answer", (), {"items": [item]})
 
