@@ -198,8 +198,8 @@ class Completion:
         for begun in found[:N_OPENERS]:
             if limits.is_late() or limits.is_cancelled():
                 break
-            bounds = replace(limits, max_tokens=len(begun.tokens) + OPENER_TOKENS)
-            opened = self.decode(stopping, bounds, begun)
+            n_tokens = min(limits.max_tokens, len(begun.tokens) + OPENER_TOKENS)
+            opened = self.decode(stopping, replace(limits, max_tokens=n_tokens), begun)
             if opened.stop in CUT:
                 opened = replace(opened, text=_whole_lines(opened.text))
             fitting = self._fitting(opened)

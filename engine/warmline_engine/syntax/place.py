@@ -19,7 +19,7 @@ BLOCK_OPENERS = ("if x:", "def x():", "try:")
 LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
 # where what stands below is indented deeper: two lines, the second in what the first one opens
 FIRST, SECOND = BLOCK_OPENERS, ("if x:", "x(", "x([")
-LINES_S = 0.05  # for trying them all
+LINES_S = 0.05  # of a core, for trying them all: what is found does not depend on who else works
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 OPENERS = (":", *CLOSERS)
 BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
@@ -76,9 +76,9 @@ class SyntaxAt:
         lacking = self._lacking or ""
         if ":" not in lacking or not self._syntax.is_indented or self._line.strip():
             return None
-        lines, late = offered.split("\n"), time.perf_counter() + LINES_S
+        lines, late = offered.split("\n"), time.thread_time() + LINES_S
         for n_lines in range(len(lines), -1, -1):
-            if late < time.perf_counter():
+            if late < time.thread_time():
                 break
             beginning = "\n".join(lines[:n_lines]).rstrip()
             for column in self._columns(beginning):
@@ -101,10 +101,10 @@ class SyntaxAt:
         if self._syntax.is_whole(start, end, ""):
             return ""
         line = text[start:end]
-        start, late = start + _indent_of(line), time.perf_counter() + LINES_S
+        start, late = start + _indent_of(line), time.thread_time() + LINES_S
         tried = [*LINES, *self._nested(line[: _indent_of(line)])]
         for other in tried:
-            if late < time.perf_counter():
+            if late < time.thread_time():
                 break
             if self._syntax.is_whole(start, end, other):
                 return other
@@ -147,9 +147,9 @@ class SyntaxAt:
         if not (self._lacking or "").endswith(tuple(CLOSERS)):
             return ""
         ends = [match.end() for match in BRACKETS.finditer(offered)]
-        late = time.perf_counter() + LINES_S
+        late = time.thread_time() + LINES_S
         for end in reversed(ends):
-            if late < time.perf_counter():
+            if late < time.thread_time():
                 break
             if self._is_whole(offered[:end]):
                 return offered[:end]

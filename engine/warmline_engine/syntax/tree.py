@@ -10,7 +10,7 @@ from tree_sitter import Node, Parser, Point, Tree
 from .grammars import is_indented, new_parser
 
 MOST_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
-MOST_S = 0.08  # for parsing: what is no code may take seconds
+MOST_S = 0.08  # of a core, for parsing: what is no code may take seconds
 N_LATE = 3  # times that it took longer, after which it is not tried again
 READ_BYTES = 1 << 16  # at a time
 # of a language that is indented; what stands in them begins in one column
@@ -123,13 +123,13 @@ def _is_left_out(node: Node, behind: int) -> bool:
 
 def parse(parser: Parser, text: str, tree: Tree | None = None) -> Tree | None:
     """The tree of a text, made out of an older one that was told of the edits since; None where it takes too long."""
-    source, end = text.encode(), time.perf_counter() + MOST_S
+    source, end = text.encode(), time.thread_time() + MOST_S
 
     def read(offset: int, _: Point) -> bytes:
         return source[offset : offset + READ_BYTES]
 
     def is_late(_: int, __: bool) -> bool:
-        return time.perf_counter() > end
+        return time.thread_time() > end
 
     try:
         if tree is None:
