@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from functools import cached_property
 
 from .tree import Syntax
@@ -83,7 +82,7 @@ class SyntaxAt:
             beginning = "\n".join(lines[:n_lines]).rstrip()
             for column in self._columns(beginning):
                 begun = f"{beginning}\n{column}" if beginning else ""
-                tried = self._nested(column) if column != self._line else [lacking]
+                tried = [lacking] if column == self._line else self._block_openers(column)
                 if any(self._is_whole(begun + opener) for opener in tried):
                     return begun
         return None
@@ -110,14 +109,20 @@ class SyntaxAt:
                 return other
         return None
 
-    def _nested(self, indent: str) -> Iterator[str]:
-        """Lines that open a block behind an indentation; with a second one in it where what is below is that deep."""
-        below, column = self._syntax.line_below(self._cursor), len(indent)
-        inside = (_indent_of(below) - column) // 2
-        if self._syntax.is_indented and inside > 0:
-            yield from BLOCK_OPENERS
-            deeper = below[: column + inside]
-            yield from (f"{first}\n{deeper}{second}" for first in FIRST for second in SECOND)
+    def _nested(self, indent: str) -> list[str]:
+        """Two lines that begin at an indentation, the second in what the first opens; none where nothing is so deep."""
+        deeper = self._inside(indent)
+        return [f"{first}\n{deeper}{second}" for first in FIRST for second in SECOND if deeper]
+
+    def _block_openers(self, indent: str) -> list[str]:
+        """What may open what is below at an indentation."""
+        return [*BLOCK_OPENERS, *self._nested(indent)] if self._inside(indent) else []
+
+    def _inside(self, indent: str) -> str:
+        """An indentation half as deep in this one as what is below; empty where that is not in it, or says nothing."""
+        below = self._syntax.line_below(self._cursor)
+        inside = (_indent_of(below) - len(indent)) // 2
+        return below[: len(indent) + inside] if self._syntax.is_indented and inside > 0 else ""
 
     @property
     def _line(self) -> str:
@@ -132,9 +137,7 @@ class SyntaxAt:
         last = (self._line + beginning).rpartition("\n")[2]
         indent = last[: _indent_of(last)]
         if last.endswith(":"):
-            below = self._syntax.line_below(self._cursor)
-            inside = (_indent_of(below) - len(indent)) // 2
-            return [below[: len(indent) + inside]] if inside > 0 else []
+            return [inside] if (inside := self._inside(indent)) else []
         return [indent] if indent == self._line else [indent, self._line]
 
     # ---- what is offered
