@@ -138,7 +138,7 @@ class Completion:
                 continue  # it only becomes less likely
             least = bar if n_answers == 1 else limits.least_logprob
             found = self.decode(stopping, replace(limits, least_logprob=least), begun)
-            fitting = self._fitting(found)
+            fitting = self._fitting(stopping, found)
             found = fitting or found
             is_likelier = found.stop in ENDED and found.text.strip() and found.logprob > bar
             if is_searched and fitting and is_likelier:
@@ -155,7 +155,7 @@ class Completion:
 
         With it n_wanted ways to leave the greedy one.
         """
-        n_mending = N_MENDING if self.place else 0
+        n_mending = N_MENDING if self.place or stopping.is_at_line_start else 0
         most = max(n_wanted, n_mending)
         branches = Branches(most) if most else None
         greedy = self.decode(stopping, limits, branches=branches)
@@ -165,7 +165,7 @@ class Completion:
             return greedy, []
         ends, spell = self.model.layout.ends, self.model.tokenizer.decode
         leaving = branches.best(n_wanted, greedy.tokens, ends, spell) if n_wanted else []
-        fitting = self._fitting(greedy)
+        fitting = self._fitting(stopping, greedy)
         if fitting or greedy.stop == "deadline" or (greedy.stop in CUT and not stopping.is_block):
             return fitting or greedy, leaving
         carried = list(self.voice.taken)
@@ -173,13 +173,14 @@ class Completion:
             if limits.is_late() or limits.is_cancelled():
                 break
             found = self.decode(stopping, limits, begun)
-            fitting = None if found.stop in CUT else self._fitting(found)
+            fitting = None if found.stop in CUT else self._fitting(stopping, found)
             if fitting and fitting.text.strip():
                 return fitting, leaving
         if self.shows_broken and (opened := self._opened(stopping, limits, greedy)):
             return opened, leaving
         self.voice.carry(carried)
-        return greedy if self.shows_broken else replace(greedy, text="", stop="syntax"), leaving
+        why = "repeat" if _is_said_again(stopping, greedy) else "syntax"
+        return greedy if self.shows_broken else replace(greedy, text="", stop=why), leaving
 
     def _opened(
         self, stopping: Stopping, limits: Limits, answer: Decoded, n_most: int = MOST_OPENED
@@ -202,7 +203,7 @@ class Completion:
             opened = self.decode(stopping, replace(limits, max_tokens=n_tokens), begun)
             if opened.stop in CUT:
                 opened = replace(opened, text=_whole_lines(opened.text))
-            fitting = self._fitting(opened)
+            fitting = self._fitting(stopping, opened)
             if fitting and len(beginning) < len(fitting.text):
                 return fitting
             line = opened.text[len(beginning) :].partition("\n")[0].rstrip()
@@ -212,8 +213,10 @@ class Completion:
                     return deeper
         return None
 
-    def _fitting(self, answer: Decoded) -> Decoded | None:
-        """As much of an answer as fits into the syntax, None where nothing does."""
+    def _fitting(self, stopping: Stopping, answer: Decoded) -> Decoded | None:
+        """As much of an answer as fits into the syntax, None where nothing does, or where it says a line again."""
+        if _is_said_again(stopping, answer):
+            return None
         if self.place is None or not answer.text.strip():
             return answer
         text = self.place.fitting(answer.text)
@@ -307,6 +310,12 @@ class Completion:
     def close(self) -> None:
         """Leaves the sequence with the tokens of the first answer only."""
         self.voice.close()
+
+
+def _is_said_again(stopping: Stopping, answer: Decoded) -> bool:
+    """Whether it says what a line beside it does, or was ended by that before it said anything."""
+    is_ended = answer.stop == "suffix" and not answer.text.strip()
+    return is_ended or stopping.says_again(answer.text)
 
 
 def _whole_lines(text: str) -> str:

@@ -150,6 +150,36 @@ def open_with_if(beginning: str, encode: Encode, _: object, logprob: float) -> l
     return [Begun(tuple(encode(beginning + "if x:\n")), logprob)]
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_what_says_a_line_beside_it_again_gives_way(model: LoadedModel, is_asked: bool) -> None:
+    """Also in a language without grammar."""
+    n_changed = 0
+    for start in [k + 1 for k, character in enumerate(TEXT) if character == "\n"][5:40:3]:
+
+        def completed(text: str, start: int = start) -> tuple[Decoded, Session]:
+            session = Session(model, text, start, 4096)
+            finish(session)
+            said = replace(ask(start, max_tokens=14, multi_line=False), shows_unsure=is_asked)
+            (item,) = session.complete(said).items
+            session.check()
+            return item, session
+
+        greedy, _ = completed(TEXT)
+        if greedy.stop in CUT or not any(map(str.isalpha, greedy.text)) or "\n" in greedy.text:
+            continue
+        # with what the model says there below the cursor, it may say it again
+        text = f"{TEXT[:start]}\n{greedy.text}\n{TEXT[start:]}"
+        item, session = completed(text)
+        n_changed += item.text != greedy.text
+        if item.text == greedy.text:
+            assert is_asked, "unasked nothing is shown that stands there"
+        if item.stop == "repeat" and not is_asked:
+            assert item.text == ""
+        session.edit(start, start, item.text)
+        session.check()
+    assert n_changed > 0
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_what_a_block_below_lacks_is_opened(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, n: int

@@ -44,3 +44,25 @@ def test_stops(text: str, generated: str, expected: str | None) -> None:
 
 def test_single_lines_only() -> None:
     check("def f():\n    (|)", "a = 1\n    b = 2\n", "a = 1", multi_line=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "generated", "again"),
+    [
+        ("a = f()\n(|)\nb = 2\n", "a = f()", True),
+        ("a = f()\n(|)\nb = 2\n", "b = 2\nc = 3", True),
+        ("a = f()\n(|)\nb = 2\n", "\nb = 2", True),
+        ("a = f()\n\n(|)\n\n\nb = 2\n", "a = f()", True),
+        ("a = f()\n(|)\nb = 2\n", "b = 3", False),
+        ("a = f()\n(|)\nb = 2\n", "c = 3\nb = 2", False),  # its own rule ends that
+        ("    a = f()\n    (|)", "a = f()", True),
+        ("    a = f()\n    (|)", "\n    a = f()", True),
+        ("        a = f()\n    (|)", "a = f()", False),  # another column
+        ("a = f()\na = (|)\n", "f()", False),  # begun by a person, who may well mean it
+        ("[1, 2],\n(|)\n}\n", "[1, 2],", False),
+        ("(|)", "a", False),
+    ],
+)
+def test_a_line_beside_is_not_said_again(text: str, generated: str, again: bool) -> None:
+    before, _, after = text.partition("(|)")
+    assert Stopping(before, after, True).says_again(generated) is again
