@@ -262,7 +262,9 @@ STOP_REASONS = (
     "line",
     "block",
     "suffix",  # what follows the cursor was reached
-    "repeat",
+    "repeat",  # it said again what it had said, or what stands above or below
+    "syntax",  # unasked, nothing that was tried leaves the syntax whole
+    "unsure",  # unasked, what followed is too unlikely to be shown
     "tokens",
     "deadline",
     "cancelled",

@@ -20,6 +20,7 @@ from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.session import Session
 from warmline_engine.syntax import tree
 from warmline_engine.syntax.place import SyntaxAt
+from warmline_engine.wire import STOP_REASONS
 
 Encode = Callable[[str], list[int]]
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
@@ -81,6 +82,7 @@ def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Dec
     said = ask(offset, max_tokens=14, multi_line=False)
     put_in(session, place)
     (item,) = session.complete(said).items
+    assert item.stop in STOP_REASONS
     session.check()
     carried = session._full.carried()
     assert carried == item.tokens[: len(carried)], "the sequence carries what is offered"
@@ -142,6 +144,7 @@ def test_unasked_nothing_is_shown_where_nothing_fits(
         said = ask(offset, max_tokens=14, multi_line=False)
         (item,) = session.complete(replace(said, shows_unsure=False)).items
         assert (item.text, item.stop) == ("", "syntax")
+        assert item.stop in STOP_REASONS
         session.check()
 
 
