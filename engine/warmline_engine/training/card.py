@@ -19,28 +19,12 @@ from .judge import BUCKETS, CONTEXT_TOKENS, NEAR, Filled
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}
 GOAL_OVER_BASELINE, GOAL_PARSE = 15, 90
-GOAL_LINE = {"small": 10, "base": 25}  # base: 20 where no GPU trained it
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a model that ships: on its GPU, or elsewhere; and what was another than it is now."""
-
-    options: str
-    then: str = ""
-    elsewhere: str = ""
-
-
-RUNS = {
-    "small": (
-        Run("whole --minutes 2", "middle_counts = 1, and base as it was after its first run"),
-        Run("decay --minutes 86 --rate 0.35", elsewhere="two cores of a CPU"),
-    ),
-    "base": (
-        Run("whole --minutes 5", "seed = 2, middle_counts = 1"),
-        Run("whole --minutes 5"),
-    ),
+# of the models that ship, on one GPU: the minutes of each run, and how its config was another than it is now
+GPU_RUNS = {
+    "small": ((2, "middle_counts = 1"),),
+    "base": ((5, "seed = 2, middle_counts = 1"), (5, "")),
 }
+GOAL_LINE = {"small": 10, "base": 25}  # base: 20 where no GPU trained it
 
 
 @dataclass(frozen=True)
@@ -141,23 +125,15 @@ def _how(card: Card) -> str:
     train = f".venv/bin/python -m warmline_engine.training.train {config}"
     if card.device:
         steps: list[str] = []
-        for number, run in enumerate(_runs(card)):
+        for number, (minutes, config_then) in enumerate(GPU_RUNS.get(card.name, ((5, ""),))):
             start = f"--from {out} " if number else ""
-            said = [f"with {run.then}"] * bool(run.then) + [f"on {run.elsewhere}"] * bool(
-                run.elsewhere
-            )
-            steps += [f"# {'; '.join(said)}"] if said else []
-            steps += [f"{train} {run.options}{teacher} \\", f"    {start}--out {out}"]
+            steps += [f"# with {config_then}"] if config_then else []
+            steps += [f"{train} whole --minutes {minutes}{teacher} \\", f"    {start}--out {out}"]
     else:
         steps = [f"make train MODEL={card.name}   # the trunk; SIGTERM stops it, and it goes on from its checkpoint",
                  f"{train} decay{teacher} \\", f"    --minutes 25 --out {out}"]  # fmt: skip
     corpus = "make corpus   # fetches what training/corpus.toml pins, filters it"
     return textwrap.indent("\n".join([corpus, *steps, f"make report MODEL={card.name}"]), "    ")
-
-
-def _runs(card: Card) -> tuple[Run, ...]:
-    """Of a model that a GPU has trained."""
-    return RUNS.get(card.name, (Run("whole --minutes 5"),))
 
 
 def storage_text(folder: Path) -> str:
@@ -177,10 +153,7 @@ def _tokens_seen(card: Card) -> str:
     if card.grown_from:
         seen = f"It began with what `{card.grown_from}` had learnt, whose tokens are not counted here. {seen}"
     if not card.is_continued:
-        places = [f"one {card.device}", *(run.elsewhere for run in _runs(card) if run.elsewhere)]
-        return (
-            seen + "." + (f" It was trained on {', then on '.join(places)}." if card.device else "")
-        )
+        return seen + "." + (f" It was trained on one {card.device}." if card.device else "")
     return (
         seen
         + " at least: the run whose log is here began with the weights of an earlier run whose\n"

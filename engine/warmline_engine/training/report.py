@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
 import multiprocessing
 import os
 import time
@@ -101,9 +100,6 @@ def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
     newest = checkpoints.newest(place.run) if records else None
     counters = checkpoints.read_counters(newest) if newest else checkpoints.Counters()
     newest_record = records[-1] if records else said
-    # a run that went on from weights of a GPU's may be elsewhere
-    goes_on = not records or records[0]["tokens"] > said.get("tokens_seen", math.inf)
-    device_before = said.get("device", "") if goes_on else ""
     return Card(
         folder.name,
         records[-1]["tokens"] if records else said["tokens_seen"],
@@ -113,7 +109,7 @@ def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
         read_card(folder).layout,
         counters.grown_from or said.get("grown_from", ""),
         newest_record.get("teacher", ""),
-        next((r["device"] for r in reversed(records) if "device" in r), device_before),
+        newest_record.get("device", ""),
     )
 
 

@@ -134,11 +134,6 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
     (folder / "card.toml").write_text(card_toml(card))
     assert report.card_of(report.Place(folder, tmp_path), []) == card
-    later = [{"tokens": 12_300_001}, {"tokens": 15_000_000, "teacher": "big"}]
-    found = report.card_of(report.Place(folder, tmp_path), later)
-    assert (found.n_tokens, found.device) == (15_000_000, "GPU X"), "the weights are a GPU's first"
-    anew = [{"tokens": 100}, {"tokens": 15_000_000}]
-    assert report.card_of(report.Place(folder, tmp_path), anew).device == ""
     alone = replace(card, grown_from="", teacher="", device="")
     (folder / "card.toml").write_text(card_toml(alone))
     assert report.card_of(report.Place(folder, tmp_path), []) == alone
