@@ -155,7 +155,7 @@ class Completion:
 
         With it n_wanted ways to leave the greedy one.
         """
-        n_mending = N_MENDING if self.place or stopping.is_at_line_start else 0
+        n_mending = N_MENDING if self.place or stopping.beside else 0
         most = max(n_wanted, n_mending)
         branches = Branches(most) if most else None
         greedy = self.decode(stopping, limits, branches=branches)

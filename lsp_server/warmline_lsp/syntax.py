@@ -119,6 +119,15 @@ def whole_lines(language: str, before: str, lines: list[str]) -> int:
     return len(lines)
 
 
+def is_whole(language: str, text: str) -> bool:
+    """Whether a text has no error; not where that cannot be told in time."""
+    from warmline_engine.syntax.tree import parse
+
+    parser = _parser(language)
+    tree = parser and parse(parser, text)
+    return tree is not None and not tree.root_node.has_error
+
+
 def _enclosing(before: str) -> str:
     """What stands before a cursor, from where it can be parsed by itself: its whole top-level definition,
 

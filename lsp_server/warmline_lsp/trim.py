@@ -19,7 +19,7 @@ def trim(language: str, text: str, offset: int, completion: str, max_lines: int)
         completion = _without_own_indent(completion, line)
     completion = _fitting_rest(completion, line, rest.rstrip("\r"))
     completion = _without_following_lines(completion, below)
-    completion = _whole_statements(language, before, completion, rest)
+    completion = _whole_statements(language, before, completion, after)
     lines = completion.split("\n")
     completion = "\n".join(lines[:max_lines])
     if not rest.strip():
@@ -87,12 +87,16 @@ def _without_following_lines(completion: str, below: str) -> str:
     return completion
 
 
-def _whole_statements(language: str, before: str, completion: str, rest: str) -> str:
-    """Ends a block of several lines with its last whole statement."""
-    if "\n" not in completion.strip("\n") or rest.strip():
+def _whole_statements(language: str, before: str, completion: str, after: str) -> str:
+    """Ends a block of several lines with its last whole statement, or one that the text below goes on with."""
+    if "\n" not in completion.strip("\n") or after.partition("\n")[0].strip():
         return completion
     lines = completion.rstrip().split("\n")
-    return "\n".join(lines[: syntax.whole_lines(language, before, lines)])
+    n_whole = syntax.whole_lines(language, before, lines)
+    if lines[-1].endswith(tuple(_CLOSES)) and n_whole < len(lines):
+        text = before + completion.rstrip() + after
+        n_whole = len(lines) if syntax.is_whole(language, text) else n_whole
+    return "\n".join(lines[:n_whole])
 
 
 def _is_word(character: str) -> bool:

@@ -62,6 +62,10 @@ def check(text: str, completion: str, expected: str, max_lines: int = 10) -> Non
         ("if x:\n(|)", "    y = 1\n    z = 2", "    y = 1\n    z = 2"),
         ("if x:\n\t(|)", "y = 1\n\tz = 2", "y = 1\n\tz = 2"),
         ("def f():(|)", "\n    return 1", "\n    return 1"),
+        # what ends with a bracket stays where it is closed below
+        ("x = 1\n(|)\n    [1],\n)\n", "t = f(x)\ny = g(", "t = f(x)\ny = g("),
+        ("x = 1\n(|)\ny = 2\n", "t = f(x)\ny = g(", "t = f(x)"),
+        ("x = 1\n(|)\n    [1],\n)\n", "t = f(x)\ny = g[", "t = f(x)"),
         # line ends are those of the file
         ("if x:\r\n    (|)\r\ny = 1\r\n", "a = 1\r\n    b = 2\r\ny = 1", "a = 1\r\n    b = 2"),
         ("x = (|)\r\n", "1\r\n", "1"),

@@ -34,10 +34,13 @@ class Stopping:
         indent = len(before) - len(before.lstrip())
         self._least_indent = indent + 1 if opens and before.strip() else indent
         self._next_line = next((line for line in below.split("\n") if line.strip()), None)
-        self.is_at_line_start = not before.strip()
-        self._indent_text = before if self.is_at_line_start else ""
-        above = prefix[: len(prefix) - len(before)].rstrip().rpartition("\n")[2]
-        self._beside = {line for line in (above, (self._next_line or "").rstrip()) if _says(line)}
+        self._is_at_line_start = not before.strip()
+        self._indent_text = before if self._is_at_line_start else ""
+        # the lines above and below, where a whole line is asked for that should say something else
+        self.beside: set[str] = set()
+        if self._is_at_line_start:
+            above = prefix[: len(prefix) - len(before)].rstrip().rpartition("\n")[2]
+            self.beside = set(filter(_says, (above, (self._next_line or "").rstrip())))
 
     def find(self, text: str) -> Stop | None:
         """Where the text generated so far is over, None while it is not."""
@@ -52,11 +55,11 @@ class Stopping:
         """Whether it begins with the line above or below: of 300 held-out lines none does, of those offered ten."""
         line = text.lstrip("\n").partition("\n")[0].rstrip()
         whole = line if text.startswith("\n") else self._indent_text + line
-        return self.is_at_line_start and whole in self._beside
+        return whole in self.beside
 
     def _find_line_end(self, text: str) -> Stop | None:
         # at a line's start a line break first is only a blank line; behind something it ends the line
-        begin = len(text) - len(text.lstrip("\n")) if self.is_at_line_start else 0
+        begin = len(text) - len(text.lstrip("\n")) if self._is_at_line_start else 0
         end = text.find("\n", begin)
         return None if end < 0 else Stop("line", end)
 

@@ -16,8 +16,8 @@ BLOCK_OPENERS = ("if x:", "def x():", "try:")
 # lines that a text may lack: one that opens what is closed or indented below, or any at all. None that closes, since
 # what is open above may be meant to go on
 LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
-# where what stands below is indented deeper: two lines, the second in what the first one opens
-FIRST, SECOND = BLOCK_OPENERS, ("if x:", "x(", "x([")
+# where what stands below is indented deeper: what stands in a block that is opened
+SECOND_LINES = ("if x:", "x(", "x([")
 LINES_S = 0.05  # of a core, for trying them all: what is found does not depend on who else works
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 OPENERS = (":", *CLOSERS)
@@ -112,7 +112,9 @@ class SyntaxAt:
     def _nested(self, indent: str) -> list[str]:
         """Two lines that begin at an indentation, the second in what the first opens; none where nothing is so deep."""
         deeper = self._inside(indent)
-        return [f"{first}\n{deeper}{second}" for first in FIRST for second in SECOND if deeper]
+        if not deeper:
+            return []
+        return [f"{first}\n{deeper}{other}" for first in BLOCK_OPENERS for other in SECOND_LINES]
 
     def _block_openers(self, indent: str) -> list[str]:
         """What may open what is below at an indentation."""

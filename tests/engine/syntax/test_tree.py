@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from warmline_engine.syntax import place as place_module
 from warmline_engine.syntax.grammars import new_parser
-from warmline_engine.syntax.place import FIRST, LINES, SECOND, SyntaxAt
+from warmline_engine.syntax.place import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxAt
 from warmline_engine.syntax.tree import Syntax
 
 FILE = textwrap.dedent(
@@ -108,7 +108,9 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         below = next((one for one in text[rest:].split("\n")[1:] if one.strip()), "")
         inside = (len(below) - len(below.lstrip()) - (code - line)) // 2
         deeper = below[: code - line + inside]
-        nested = [f"{a}\n{deeper}{b}" for a in FIRST for b in SECOND] if inside > 0 else []
+        nested = (
+            [f"{a}\n{deeper}{b}" for a in BLOCK_OPENERS for b in SECOND_LINES] if inside > 0 else []
+        )
         lines = [(line, ""), *((code, other) for other in [*LINES, *nested])]
         assert found.tells == any(is_whole(text[:a], one, text[rest:]) for a, one in lines)
 
