@@ -18,13 +18,12 @@ from warmline_engine.errors import CheckpointError, ConfigError
 
 from .compact import Compact, Rescored, compact
 from .config import ModelConfig
-from .linear import Linear, measured_few_rows
+from .linear import Linear, compact_rows
 from .memory import give_back
 from .quantization import CODES, SCALES, Packed, Scheme
 from .sources import weight_files
 from .transformer import Layer, Norm, Transformer
 
-N_MEASURED = 2**27  # weights, to find out for how many rows a format is fast
 LARGE_HEAD = 2**25  # weights; below it looking for the highest logits takes what 4 bits save
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -236,7 +235,7 @@ def _assemble(
     head = embedding if config.is_head_tied else tensors.take("lm_head.weight")
     norm = _norm(config, tensors, "model.norm")
     model = Transformer(config, embedding, layers, norm, formats.head(head, config.is_head_tied))
-    return model.with_few_rows(measured_few_rows(model.parts(N_MEASURED)))
+    return model.with_few_rows(compact_rows(model.parts()))
 
 
 def _layer(config: ModelConfig, tensors: _Tensors, root: str, formats: Formats) -> Layer:

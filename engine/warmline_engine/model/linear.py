@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,19 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from warmline_kernels import cpu
 from warmline_kernels.cpu import is_emulated
+from warmline_kernels.native.blocks import Blocks
 
 from .compact import Compact
-from .threads import shortest_s
 
 # from so many rows on, weights are worth converting for one product: at 16 rows both take 15 ms for 9,728 by 896
 # weights, at 512 rows 92 and 503 ms (two cores with AVX2 alone)
 MANY_ROWS = 20
-# up to so many rows compact weights serve: a drafted pass has no more (8 drafted, what they follow, the last token
-# again), so a draft is judged by the weights that decode without one, and compact products are the same bit for bit
+# Up to this many rows use the compact weights where the processor multiplies bf16. A drafted pass has no more: 8 drafted
+# tokens, the token they follow, the last token again. So a draft is verified by the weights that decode without it.
 FEW_ROWS = 10
-ROWS_TRIED = (16, 24, 32, 48, 64)  # above it, as long as compact weights are the faster ones
-N_TRIALS = 3
+# Without bf16 instructions, our own products serve every pass. A row's result is then the same to the bit however a
+# prompt is split into passes. The choice must never depend on a timing: it would make answers depend on it.
+EVERY_ROW = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -52,30 +55,10 @@ class Linear:
         return self.few.n_weights
 
 
-def measured_few_rows(parts: Sequence[Linear]) -> int:
-    """For how many rows the compact weights of these take no longer than the weights; FEW_ROWS at least.
-
-    What stays in the processor's caches makes large weights look better than they are: give enough of them.
-    Cost: each is multiplied some ten times, 0.3 s for 100 million weights on two cores.
-    """
-    found = FEW_ROWS
-    known = [(p.few, p.weight) for p in parts if p.few is not None and p.weight is not None]
-    pairs = [pair for pair in known if pair[1].device.type == "cpu"]  # a GPU does not wait
-    for n_rows in ROWS_TRIED if pairs else ():
-        inputs = [torch.ones(n_rows, weight.shape[1], dtype=weight.dtype) for _, weight in pairs]
-
-        def few(inputs: list[Tensor] = inputs) -> None:
-            for x, (compact, _) in zip(inputs, pairs, strict=True):
-                compact.product(x)
-
-        def many(inputs: list[Tensor] = inputs) -> None:
-            for x, (_, weight) in zip(inputs, pairs, strict=True):
-                linear(x, weight)
-
-        if shortest_s(many, N_TRIALS) < shortest_s(few, N_TRIALS):
-            break
-        found = n_rows
-    return found
+def compact_rows(parts: Sequence[Linear]) -> int:
+    """Up to how many rows the compact weights of these serve: the same number for all of a model's matrices."""
+    is_own = all(isinstance(part.few, Blocks) for part in parts)
+    return EVERY_ROW if parts and is_own and not cpu.has_bfloat16() else FEW_ROWS
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -14,8 +14,9 @@ from warmline_kernels.view import View
 from .blocks import Blocks, Matrix
 from .library import Library
 
-# rows of a pass; more are better multiplied by torch, whose attention reads the keys once for all of them
-MOST_ROWS = 16
+# rows of a pass: what bounds the memory for intermediate values, 20 MB for the shape of a 0.5B model
+MOST_ROWS = 1024
+LONG_ROWS = 16  # a pass of more rows lasts long enough that every thread helps
 MOST_MASKS = 2
 
 
@@ -168,7 +169,10 @@ class Decoder:
             n_slots_there_are=values.shape[2],
             n_offsets=n_offsets,
         )
-        self._library.run("warmline_pass", ctypes.byref(self._model), ctypes.byref(call))
+        is_long = len(x) > LONG_ROWS
+        self._library.run(
+            "warmline_pass", ctypes.byref(self._model), ctypes.byref(call), is_long=is_long
+        )
 
 
 def _described(layer: LayerParts, mask: int) -> _Layer:

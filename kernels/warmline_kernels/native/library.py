@@ -21,7 +21,7 @@ MANY = 2**15  # threads: no bound
 class Library:
     """A file's functions, and the function by which torch's OpenMP runtime starts its threads.
 
-    `n_threads` is how many of torch's a kernel uses at most, where that was measured.
+    `n_threads` is how many of torch's threads a short call uses at most, where that was measured.
     """
 
     path: Path
@@ -29,12 +29,13 @@ class Library:
     parallel: ctypes.c_void_p
     n_threads: int | None = None
 
-    def run(self, name: str, *arguments: object) -> None:
-        """Calls a kernel.
+    def run(self, name: str, *arguments: object, is_long: bool = False) -> None:
+        """Calls a kernel; one that `is_long` uses all of torch's threads.
 
         Raises: MemoryError.
         """
-        n_threads = ctypes.c_int(min(torch.get_num_threads(), self.n_threads or MANY))
+        most = MANY if is_long else self.n_threads or MANY
+        n_threads = ctypes.c_int(min(torch.get_num_threads(), most))
         if getattr(self.functions, name)(*arguments, n_threads, self.parallel):
             raise MemoryError(f"{name} found no memory for its intermediate values")
 

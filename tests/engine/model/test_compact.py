@@ -23,9 +23,10 @@ from warmline_engine.model.compact import (
     highest_of,
 )
 from warmline_engine.model.compact_gpu import OnGpu
-from warmline_engine.model.linear import FEW_ROWS, Linear, linear, measured_few_rows
+from warmline_engine.model.linear import EVERY_ROW, FEW_ROWS, Linear, compact_rows, linear
 from warmline_engine.model.rounding import N_AT_ONCE, fitted, nearest, unpacked
 from warmline_kernels.choose import of_triton
+from warmline_kernels.native.library import library
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -237,11 +238,20 @@ def test_many_rows_take_the_weights_as_they_are(n_rows: int, is_few: bool) -> No
     assert torch.equal(Linear(None, None, few)(x), few.product(x)), "the only copy serves all"
 
 
-@pytest.mark.parametrize("name", ["", "int8", "int4"])
-def test_rows_are_chosen_by_measuring_and_no_fewer_than_a_draft_has(name: str) -> None:
+@pytest.mark.parametrize(("has_bfloat16", "is_own"), [(True, True), (False, True), (False, False)])
+def test_own_products_serve_every_row_where_the_processor_has_no_bf16(
+    has_bfloat16: bool, is_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_own and library() is None:
+        pytest.skip("the kernels are for Linux on x86-64")
+    if not is_own:
+        monkeypatch.setattr("warmline_engine.model.compact.library", lambda: None)
+    monkeypatch.setattr("warmline_kernels.cpu.has_bfloat16", lambda: has_bfloat16)
     weight = torch.randn(64, 64).bfloat16()
-    parts = [Linear(weight, None, compact(weight, name) if name else None)]
-    assert measured_few_rows(parts) >= FEW_ROWS
+    parts = [Linear(weight, None, compact(weight, "int8"))]
+    expected = EVERY_ROW if is_own and not has_bfloat16 else FEW_ROWS
+    assert compact_rows(parts) == expected
+    assert compact_rows([*parts, Linear(weight, None, None)]) == FEW_ROWS
 
 
 @pytest.fixture(params=["int8", "int4"])
