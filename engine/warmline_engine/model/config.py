@@ -195,7 +195,7 @@ class _Reader:
     def positive(self, name: str, default: float) -> float:
         value = self.config.get(name, default)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and 0 < value < 1e9:  # NaN is in no range
+        if is_number and 0 < value < 1e9:  # NaN is not
             return float(value)
         raise ConfigError(f"config.json: {name} must be a positive number, got {shown(value)}")
 

@@ -57,8 +57,8 @@ class Scheme:
         is_whole = isinstance(group_size, int) and not isinstance(group_size, bool)
         if not is_whole or not 2 <= group_size <= MAX_GROUP or group_size % 2:
             raise ConfigError(
-                "config.json: group_size of a quantization is an even number up to "
-                f"{MAX_GROUP}, got {shown(group_size)}"
+                f"config.json: group_size of a quantization is an even number, got {shown(group_size)}; "
+                f"at most {MAX_GROUP}"
             )
         return cls(bits, group_size)
 

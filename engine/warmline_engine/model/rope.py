@@ -73,8 +73,9 @@ class Rope:
 def _number(parameters: dict[str, Any], name: str) -> float:
     value = parameters.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0 < value < 1e12:  # NaN is in no range
-        return float(value)
+    number = float(value) if isinstance(value, int | float) and abs(value) < 1e12 else 0.0
+    if is_number and number > 0:  # NaN is not
+        return number
     raise ConfigError(
         f"rope scaling needs a number for {name!r}, positive and finite, got {shown(value)}"
     )
