@@ -54,8 +54,7 @@ class Scheme:
         bits, group_size = said.get("bits"), said.get("group_size")
         if bits not in (4, 8) or isinstance(bits, bool):
             raise ConfigError(f"config.json: bits of a quantization are 4 or 8, got {shown(bits)}")
-        is_whole = isinstance(group_size, int) and not isinstance(group_size, bool)
-        if not is_whole or not 2 <= group_size <= MAX_GROUP or group_size % 2:
+        if not isinstance(group_size, int) or not 2 <= group_size <= MAX_GROUP or group_size % 2:
             raise ConfigError(
                 f"config.json: group_size of a quantization is an even number, got {shown(group_size)}; "
                 f"at most {MAX_GROUP}"

@@ -190,7 +190,7 @@ def test_a_file_that_was_changed_is_refused(
 @pytest.mark.parametrize(
     "note",
     ["", "[]", "{", '{"commit": 1, "files": {}}', '{"commit": "../../..", "files": {"a": {}}}',
-     '{"commit": "%s", "files": {"../x": {"size": 1, "changed_ns": 1, "sha256": ""}}}' % COMMIT],
+     json.dumps({"commit": COMMIT, "files": {"../x": {"size": 1, "changed_ns": 1, "sha256": ""}}})],
 )  # fmt: skip
 def test_a_note_of_no_use_is_made_anew(note: str, repository: Path, tmp_path: Path) -> None:
     with serving(repository, MODEL) as hub:
