@@ -80,7 +80,7 @@ class Connection:
         await self._has_room.wait()
 
     def take_room(self, n_bytes: int) -> Callable[[], None]:
-        """Notes a frame that waits for the worker; the result is to be called, from any thread, once it no longer does."""
+        """Notes a frame that waits for the worker; the result is called, from any thread, once it no longer does."""
         self._change_room(1, n_bytes)
 
         def give_back() -> None:

@@ -166,8 +166,14 @@ async def test_a_refused_edit_makes_the_client_open_the_text_anew(shared_engine:
 async def test_a_refused_question_is_answered_under_its_id(shared_engine: Path) -> None:
     client, _ = await welcomed(shared_engine)
     client.send(wire.Open("d", "python", 1, TEXT))
-    for request_id, change in enumerate(({"offset": -1}, {"max_tokens": 0}, {"deadline_ms": -5})):
-        client.send(wire.Complete(request_id, "d", 1, **{"offset": 3, **change}))
+    for request_id, question in enumerate(
+        (
+            wire.Complete(0, "d", 1, -1),
+            wire.Complete(1, "d", 1, 3, max_tokens=0),
+            wire.Complete(2, "d", 1, 3, deadline_ms=-5),
+        )
+    ):
+        client.send(question)
         failure = await client.until(wire.Failure)
         assert (failure.id, failure.code) == (request_id, "invalid_frame")
 
