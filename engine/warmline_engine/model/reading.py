@@ -48,7 +48,7 @@ def read_bytes(path: Path, most_bytes: int, wrong: type[ModelError]) -> bytes:
         raise wrong(f"{path} has {size} bytes; at most {most_bytes} are read")
     try:
         with path.open("rb") as file:
-            return file.read(most_bytes)
+            return file.read(size)  # a buffer of so many bytes is made first
     except OSError as error:
         raise wrong(f"{path} cannot be read: {error}") from None
 
