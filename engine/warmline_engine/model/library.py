@@ -35,10 +35,10 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        told = asdict(self) | {"folder": None if self.folder is None else str(self.folder)}
+        fields = asdict(self) | {"folder": None if self.folder is None else str(self.folder)}
         if not self.revision:
-            del told["revision"]
-        return told
+            del fields["revision"]
+        return fields
 
     def line(self) -> str:
         here = "here" if self.folder else "-"
