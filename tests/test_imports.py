@@ -22,13 +22,13 @@ SERVER = {
 
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
-    "wire": {"msgpack", "attrs", "cattrs"}, "places": set(), "exclusion": set(),
+    "wire": {"msgpack", "attrs", "cattrs", "warmline_engine"}, "wire_scan": set(), "places": set(), "exclusion": set(),
     "remote": set(), "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip
 
 # floors of the engine, from the ground: a file imports its own floor and those below
 FLOORS = [
-    {"errors", "syntax"},
+    {"errors", "panics", "syntax"},
     {"model"},
     {"cache", "text"},
     {"decoding"},
@@ -40,7 +40,7 @@ FLOORS = [
     {"librarian"},
     {"inbox", "warm_up"},
     {"worker"},
-    {"listening", "service", "bench", "evaluation"},
+    {"accepting", "connection", "listening", "service", "bench", "evaluation"},
 ]
 
 

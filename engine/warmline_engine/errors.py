@@ -11,6 +11,7 @@ EngineError                 every error the engine reports; `code` is stable and
 │   └── IndexFull               there is no room on the disk
 └── DocumentError           a frame that does not fit the document it names
     ├── UnknownDocument         the document is not open
+    ├── DocumentLimit           it is too long, or a client has too many
     └── OutOfSync               an edit or offset outside the text, or a version going back
 """
 
@@ -63,3 +64,7 @@ class UnknownDocument(DocumentError):
 
 class OutOfSync(DocumentError):
     code = "out_of_sync"
+
+
+class DocumentLimit(DocumentError):
+    code = "document_limit"

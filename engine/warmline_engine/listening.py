@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import wire
 from .remote import (
     TOKEN_VARIABLE,
     Address,
@@ -21,10 +18,6 @@ from .remote import (
     parse_address,
     token_path,
 )
-
-HANDSHAKE_WITHIN_S = 5.0
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -39,17 +32,6 @@ class Listener:
     def __str__(self) -> str:
         places = [s.getsockname() for s in self.sockets]
         return " and ".join(str(Address(p[0], p[1], self.tls is not None)) for p in places)
-
-    async def listen(self, serve: Serve) -> list[asyncio.Server]:
-        """Serves each connection; those of TLS once their handshake is done."""
-        within_s = HANDSHAKE_WITHIN_S if self.tls else None
-        limit = wire.MAX_FRAME_BYTES + 4096
-        return [
-            await asyncio.start_server(
-                serve, sock=bound, limit=limit, ssl=self.tls, ssl_handshake_timeout=within_s
-            )
-            for bound in self.sockets
-        ]
 
 
 def make_listener(

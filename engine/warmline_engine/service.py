@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
@@ -30,7 +31,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from . import wire
-from .listening import Listener, Serve, make_listener
+from .accepting import Acceptor
+from .connection import Connection
+from .listening import Listener, make_listener
+from .panics import describe
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
 if TYPE_CHECKING:  # torch is loaded once the process listens
@@ -42,25 +46,9 @@ log = logging.getLogger("warmline_engine")
 VERSION = "0.1.0"
 HELLO_WITHIN_S = 5.0
 LOG_BYTES, N_LOGS = 2 * 2**20, 2
-
-
-class Connection:
-    """A client's end: frames may be sent from any thread."""
-
-    def __init__(self, writer: asyncio.StreamWriter, loop: asyncio.AbstractEventLoop) -> None:
-        self._writer = writer
-        self._loop = loop
-
-    def send(self, frame: wire.ToServer) -> None:
-        """Queues a frame; one for a connection that is gone is dropped."""
-        payload = wire.pack(frame)
-        # the loop is closed when the process ends while the worker still talks
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._write, payload)
-
-    def _write(self, payload: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(payload)
+MAX_CONNECTIONS = 64  # of clients that have shown their token
+MAX_LOGGED_REFUSALS = 10  # of one connection
+FAILED_STATUS = 70  # of a process whose worker died
 
 
 class Service:
@@ -75,6 +63,7 @@ class Service:
         self._connections: set[Connection] = set()
         self._idle_since = time.monotonic()
         self.stop = asyncio.Event()
+        self.failure = ""  # why the process cannot go on
         from .worker import Worker
 
         self.worker = Worker(
@@ -82,20 +71,42 @@ class Service:
             options.context_tokens,
             self._broadcast,
             measures_threads=not options.threads,
+            on_death=self.fail,
         )
+        threading.excepthook = self._on_thread_death
         self.worker.start()
+
+    def fail(self, reason: str) -> None:
+        """Ends the process with a reason, from any thread: without the worker it would answer nothing."""
+        log.critical("%s; the engine ends", reason)
+        self.failure = self.failure or reason
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self.stop.set)
+
+    def _on_thread_death(self, death: threading.ExceptHookArgs) -> None:
+        name = death.thread.name if death.thread else "a thread"
+        reason = describe(death.exc_value) if death.exc_value else "no reason"
+        if not self.failure:  # the worker has given its own
+            self.fail(f"the thread {name} ended: {reason}")
 
     def _broadcast(self, frame: wire.ToServer) -> None:
         for connection in list(self._connections):
             connection.send(frame)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Talks to one client until it leaves or breaks the rules."""
+    async def serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        greeted: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Talks to one client until it leaves or breaks the rules; `greeted` is called once it showed its token."""
         connection = Connection(writer, self._loop)
         try:
             _check_peer(writer)
             async with asyncio.timeout(HELLO_WITHIN_S):
-                self._check_hello(await wire.read(reader, wire.MAX_HELLO_BYTES))
+                payload = await wire.read_payload(reader, wire.MAX_HELLO_BYTES)
+            self._check_hello(wire.unpack_hello(payload))
+            greeted()
             connection.send(wire.Welcome(wire.PROTOCOL_VERSION, VERSION, os.getpid()))
             self._connections.add(connection)
             known = self.worker.welcome()
@@ -104,61 +115,81 @@ class Service:
             await self._read_on(reader, connection)
         except wire.WireError as error:
             connection.send(wire.Failure(None, error.code, str(error)))
-            await asyncio.sleep(0)
         except (asyncio.IncompleteReadError, OSError):  # of TLS and time too
             pass
         finally:
-            self._connections.discard(connection)
-            self.worker.leave(connection)
-            self._idle_since = time.monotonic()
-            with contextlib.suppress(OSError):
-                await writer.drain()
-            writer.close()
+            if connection in self._connections:
+                self._connections.discard(connection)
+                self.worker.leave(connection)
+                self._idle_since = time.monotonic()
+            await connection.close()
 
     async def _read_on(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        n_refused = 0
         while True:
+            await connection.has_room()
+            payload = await wire.read_payload(reader)
             try:
-                frame = await wire.read(reader)
+                frame = wire.unpack(payload, wire.TO_ENGINE)
             except wire.WireError as error:
-                if error.code == "frame_too_long":
-                    raise  # where the next frame begins is not known
-                log.warning("a frame was refused: %s", error)
-                connection.send(wire.Failure(None, error.code, str(error)))
+                n_refused += 1
+                if n_refused <= MAX_LOGGED_REFUSALS:
+                    log.warning("a frame was refused: %s", error)
+                self._refuse(connection, error)
                 continue
-            self._take(connection, frame)
+            done = connection.take_room(len(payload))
+            if not self._take(connection, frame, done):
+                done()
 
-    def _take(self, connection: Connection, frame: wire.Frame) -> None:
+    def _refuse(self, connection: Connection, error: wire.WireError) -> None:
+        """Answers a frame that cannot be taken. A text that it may have changed is not known any more.
+
+        Its next frame is answered `unknown_document`, so the client opens it anew.
+        """
+        if error.code == "malformed_frame":
+            self.worker.forget_documents(connection)
+        elif error.op in ("Open", "Edit") and error.document:
+            self.worker.submit(connection, wire.Close(error.document))
+        connection.send(wire.Failure(error.request_id, error.code, str(error), error.document))
+
+    def _take(self, connection: Connection, frame: wire.Frame, done: Callable[[], None]) -> bool:
+        """Passes a frame on; whether it went to the worker, which then calls `done`."""
         if self._is_remote and isinstance(frame, wire.Quit | wire.FilesChanged):
-            reason = "an engine that serves other machines reads no files, and is ended on its own"
+            reason = "remote clients may not send FilesChanged or Quit"
             connection.send(wire.Failure(None, "not_from_afar", reason))
         elif self._is_remote and isinstance(frame, wire.Open):
             # a root would be one of this machine
             own = attrs.evolve(frame, root="", path="", excluded=())
-            self.worker.submit(connection, own)
+            self.worker.submit(connection, own, done)
+            return True
+        elif isinstance(frame, wire.Quit):
+            log.info("told to quit")
+            self.stop.set()
         elif isinstance(
             frame,
             wire.Open | wire.Edit | wire.Close | wire.MoveCursor | wire.FilesChanged
             | wire.Complete | wire.Cancel | wire.AskContext | wire.AskStatus,
         ):  # fmt: skip
-            self.worker.submit(connection, frame)
-        elif isinstance(frame, wire.Quit):
-            log.info("told to quit")
-            self.stop.set()
+            self.worker.submit(connection, frame, done)
+            return True
         else:
             name = type(frame).__name__
             connection.send(wire.Failure(None, "unexpected_frame", f"{name} is not expected"))
+        return False
 
-    def _check_hello(self, frame: wire.Frame) -> None:
-        if not isinstance(frame, wire.Hello):
-            raise wire.WireError("no_hello", f"{type(frame).__name__} came before Hello")
-        if not hmac.compare_digest(frame.token.encode(), self._token.encode()):
+    def _check_hello(self, hello: wire.Hello) -> None:
+        if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
             raise wire.WireError("wrong_token", "the token is not the one of this engine")
-        if frame.version != wire.PROTOCOL_VERSION:
+        if hello.version != wire.PROTOCOL_VERSION:
             raise wire.WireError(
                 "wrong_version",
-                f"protocol {frame.version}; this engine speaks {wire.PROTOCOL_VERSION}",
+                f"protocol {hello.version}; this engine speaks {wire.PROTOCOL_VERSION}",
             )
-        log.info("connected: %s", frame.client)
+        if len(self._connections) >= MAX_CONNECTIONS:
+            raise wire.WireError(
+                "too_many_clients", f"this engine serves at most {MAX_CONNECTIONS} clients"
+            )
+        log.info("connected: %.100s", ascii(hello.client))
 
     async def wait_until_idle(self) -> None:
         """Returns when no client has been connected for the idle time; at once where the model failed.
@@ -183,8 +214,8 @@ def _check_peer(writer: asyncio.StreamWriter) -> None:
         raise wire.WireError("wrong_user", "the engine serves the user who started it")
 
 
-async def run(options: argparse.Namespace, listener: Listener | None = None) -> None:
-    """Serves until idle or told to stop: at a listener's address, else where the options say."""
+async def run(options: argparse.Namespace, listener: Listener | None = None) -> int:
+    """Serves until idle or told to stop: at a listener's address, else where the options say. The exit status."""
     token = listener.token if listener else secrets.token_hex(16) if options.port_file else ""
     service = Service(options, token, is_remote=listener is not None)
     # Windows has no such handlers; there a Quit ends the engine
@@ -192,9 +223,12 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, service.stop.set)
     if listener is not None:
-        servers = await listener.listen(service.serve)
+        acceptor = Acceptor(listener.sockets, service.serve, listener.tls)
     else:
-        servers = [await _meet(options, service.serve, token)]
+        bound = await _meet(options, token)
+        acceptor = Acceptor([one.dup() for one in bound.sockets], service.serve)
+        bound.close()
+    acceptor.start()
     path: Path | None = options.socket or options.port_file
     ours = _identity(path) if path else None
     log.info("listening%s, pid %d", f" on {listener}" if listener else "", os.getpid())
@@ -207,30 +241,33 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
         idle.cancel()
         stopped.cancel()
     finally:
-        for server in servers:
-            server.close()
+        acceptor.close()
         # the next engine may have taken the place already
         if path and _identity(path) == ours:
             path.unlink(missing_ok=True)
         if not service.worker.close():
             # a model that is still being loaded: an interpreter that ends under a thread in torch aborts
             logging.shutdown()
-            os._exit(0)
+            os._exit(FAILED_STATUS if service.failure else 0)
+    return FAILED_STATUS if service.failure else 0
 
 
-async def _meet(options: argparse.Namespace, serve: Serve, token: str) -> asyncio.Server:
-    """Listens where this machine's servers look for their engine."""
-    limit = wire.MAX_FRAME_BYTES + 4096
+async def _meet(options: argparse.Namespace, token: str) -> asyncio.Server:
+    """Binds where this machine's servers look for their engine; the sockets do not listen yet."""
     if options.port_file:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=limit)
+        server = await asyncio.start_server(_no_one, "127.0.0.1", 0, start_serving=False)
         port = server.sockets[0].getsockname()[1]
         _write_private(options.port_file, json.dumps({"port": port, "token": token}))
         return server
     old_mask = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(serve, options.socket, limit=limit)
+        return await asyncio.start_unix_server(_no_one, options.socket, start_serving=False)
     finally:
         os.umask(old_mask)
+
+
+async def _no_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serves nothing: the acceptor takes the connections."""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -371,7 +408,7 @@ def main() -> None:
     torch.set_num_threads(options.threads or max(1, (n_cores or 1) - 1))
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)
-    asyncio.run(run(options, listener))
+    sys.exit(asyncio.run(run(options, listener)))
 
 
 def _listener(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Listener | None:

@@ -8,6 +8,7 @@ chunks of about CHUNK_MS. Repair and refresh only make better what serves alread
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -23,12 +24,20 @@ from .completion import N_SEARCHED
 from .decoding.agreement import BORDER
 from .decoding.contrast import RULES
 from .decoding.sampling import SamplingRule
-from .errors import EngineError, ModelError, OutOfSync, UnknownDocument
+from .errors import (
+    DocumentError,
+    DocumentLimit,
+    EngineError,
+    ModelError,
+    OutOfSync,
+    UnknownDocument,
+)
 from .inbox import Client, Finds, Inbox, Text, Waiting
 from .librarian import Librarian, Place
 from .loaded_model import LoadedModel
 from .pace import Battery, Pace
 from .pair import Pair, PairedSession
+from .panics import describe, is_panic
 from .retrieval.rank import Found
 from .session import Ask, Session
 from .warm_up import warm_up
@@ -43,6 +52,9 @@ END_WITHIN_S = 5.0
 MOST_BESIDE = 30_000  # tokens of other documents, for drafts
 SAMPLED = {"sampling": SamplingRule(), "mirostat": SamplingRule(1.0, surprise=3.0)}
 SHOWN_EVERY_S = 0.1  # of progress
+MAX_DOCUMENTS = 2000  # of one client
+MAX_CHARACTERS = 32_000_000  # of all documents of one client
+WORST_LOGPROB = -1e9  # what is shown of minus infinity
 SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
 
 
@@ -77,8 +89,11 @@ class Worker(threading.Thread):
         context_tokens: int,
         broadcast: Callable[[wire.ToServer], None],
         measures_threads: bool = False,
+        on_death: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """`on_death` gets the reason, in this thread, if the thread ends without having been closed."""
         super().__init__(name="worker", daemon=True)
+        self._on_death = on_death
         self._load = load
         self._context_tokens = context_tokens
         self._broadcast = broadcast
@@ -95,9 +110,18 @@ class Worker(threading.Thread):
 
     # ---- called from the event loop
 
-    def submit(self, client: Client, frame: wire.ToEngine) -> None:
-        """Takes a frame of a connection; answers come through `client.send`."""
-        self._inbox.submit(client, frame)
+    def submit(
+        self, client: Client, frame: wire.ToEngine, on_done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Takes a frame of a connection; answers come through `client.send`.
+
+        `on_done` is called, from any thread, when the frame no longer waits.
+        """
+        self._inbox.submit(client, frame, on_done)
+
+    def forget_documents(self, client: Client) -> None:
+        """Drops the documents of a connection that stays: what it sends of them next is answered `unknown_document`."""
+        self._inbox.forget_documents(client)
 
     def leave(self, client: Client) -> None:
         """Drops the documents of a connection that is gone."""
@@ -119,6 +143,15 @@ class Worker(threading.Thread):
     # ---- the thread
 
     def run(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            self._on_death(f"the worker ended: {describe(error)}")
+            raise
+        if not self._inbox.is_closing:
+            self._on_death("the worker ended")
+
+    def _run(self) -> None:
         self._librarian.start()
         try:
             loaded = self._load(self._tell_progress)
@@ -131,6 +164,10 @@ class Worker(threading.Thread):
         ) as error:  # a process loop: a model that cannot load is a state, not a crash
             log.exception("the model cannot be loaded")
             self._fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
+        except BaseException as error:  # a library that panics, see `describe`
+            if not is_panic(error):
+                raise
+            self._fail(f"the model cannot be loaded: a library failed ({describe(error)})")
         else:
             self._broadcast(self._ready())
         while not self._inbox.is_closing:
@@ -139,6 +176,11 @@ class Worker(threading.Thread):
                     self._inbox.wait(self._pace.pause_s(time.monotonic()))
             except Exception:  # a process loop: one bad document must not end the others
                 log.exception("a step failed")
+                time.sleep(0.05)
+            except BaseException as error:
+                if not is_panic(error):
+                    raise
+                log.error("a step failed: %s", describe(error))
                 time.sleep(0.05)
 
     def _serve(self, loaded: LoadedModel | Pair) -> None:
@@ -192,14 +234,12 @@ class Worker(threading.Thread):
 
     def _take_text(self, client: Client, frame: wire.ToEngine | None) -> None:
         if frame is None:
-            for owner, name in list(self._documents):
-                if owner == id(client):
-                    self._forget(client, name)
+            self._forget_all(client)
             return
         document, request_id = getattr(frame, "document", ""), getattr(frame, "id", None)
         try:
             if isinstance(frame, wire.AskStatus):
-                client.send(self._status(frame.id))
+                client.send(self._status(client, frame.id))
             elif isinstance(frame, wire.FilesChanged):
                 self._librarian.changed_on_disk(frame.root, frame.paths)
             elif self._model is None:
@@ -208,6 +248,9 @@ class Worker(threading.Thread):
             else:
                 self._take_of_document(client, frame)
         except EngineError as error:
+            # another one came in the middle of the work: what the document is now is not known
+            if isinstance(error, DocumentLimit) or not isinstance(error, DocumentError):
+                self._forget(client, document)
             client.send(wire.Failure(request_id, error.code, str(error), document))
         except (
             Exception
@@ -215,6 +258,18 @@ class Worker(threading.Thread):
             log.exception("%s failed", type(frame).__name__)
             self._forget(client, document)
             client.send(wire.Failure(request_id, "out_of_sync", type(error).__name__, document))
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            self._panicked(client, request_id, document, error)
+
+    def _panicked(
+        self, client: Client, request_id: int | None, document: str, error: BaseException
+    ) -> None:
+        """Answers what a library panicked on, and forgets the document: what it is now is not known."""
+        log.error("a library failed on a document: %s", describe(error))
+        self._forget(client, document)
+        client.send(wire.Failure(request_id, "library", describe(error), document))
 
     def _take_of_document(self, client: Client, frame: wire.ToEngine) -> None:
         match frame:
@@ -238,6 +293,7 @@ class Worker(threading.Thread):
     def _open(self, client: Client, frame: wire.Open) -> None:
         assert self._model is not None
         self._forget(client, frame.document)
+        self._check_room(client, len(frame.text))
         binds = bool(frame.root)
         if binds:
             self._librarian.serve(frame.root, frame.excluded)
@@ -255,6 +311,12 @@ class Worker(threading.Thread):
         document = self._find(client, frame.document)
         if frame.version <= document.version:
             raise OutOfSync(f"version {frame.version} after version {document.version}")
+        n_more = sum(len(edit.text) - (edit.end - edit.start) for edit in frame.edits)
+        n_longest = len(document.session.text) + sum(len(edit.text) for edit in frame.edits)
+        if n_more > 0 and n_longest > wire.MAX_TEXT:
+            raise DocumentLimit(f"a document has at most {wire.MAX_TEXT} characters")
+        if n_more > 0:
+            self._check_room(client, n_more, n_documents=0)
         n_encoded = document.session.n_encoded
         document.session.edit_all([(edit.start, edit.end, edit.text) for edit in frame.edits])
         if document.edited_at is None:
@@ -262,6 +324,19 @@ class Worker(threading.Thread):
         document.session.has_cursor = True
         document.version, document.touched = frame.version, time.monotonic()
         self._look_around(client, frame.document, document)
+
+    def _check_room(self, client: Client, n_characters: int, n_documents: int = 1) -> None:
+        """Whether a client may have so many characters and documents more.
+
+        Raises: DocumentLimit.
+        """
+        own = [d for d in self._documents.values() if d.client is client]
+        if len(own) + n_documents > MAX_DOCUMENTS:
+            raise DocumentLimit(f"at most {MAX_DOCUMENTS} documents of a client are served")
+        if sum(len(d.session.text) for d in own) + n_characters > MAX_CHARACTERS:
+            raise DocumentLimit(
+                f"at most {MAX_CHARACTERS} characters of a client's documents are served"
+            )
 
     def _look_around(self, client: Client, name: str, document: Document) -> None:
         """Lets other files be searched for what the cursor needs; nobody waits for it."""
@@ -288,6 +363,11 @@ class Worker(threading.Thread):
             forgotten.session.release()
             if forgotten.root:
                 self._librarian.forget((id(client), name), forgotten.root, forgotten.path)
+
+    def _forget_all(self, client: Client) -> None:
+        for owner, name in list(self._documents):
+            if owner == id(client):
+                self._forget(client, name)
 
     def _find(self, client: Client, name: str) -> Document:
         document = self._documents.get((id(client), name))
@@ -318,6 +398,8 @@ class Worker(threading.Thread):
         try:
             client.send(self._answer(waiting))
         except EngineError as error:
+            if not isinstance(error, DocumentError) and self._model is not None:
+                self._forget(client, frame.document)
             client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
         except ArenaFull as error:
             client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
@@ -326,6 +408,10 @@ class Worker(threading.Thread):
             self._forget(client, frame.document)
             name = type(error).__name__
             client.send(wire.Failure(frame.id, "out_of_sync", name, frame.document))
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            self._panicked(client, frame.id, frame.document, error)
 
     def _answer(self, waiting: Waiting) -> wire.Completion:
         frame = waiting.frame
@@ -361,7 +447,7 @@ class Worker(threading.Thread):
         items = [] if cancelled else [item for item in answer.items if item.text]
         return wire.Completion(
             id=frame.id,
-            items=tuple(wire.Item(item.text, item.mean_logprob) for item in items),
+            items=tuple(wire.Item(item.text, _finite(item.mean_logprob)) for item in items),
             stop=answer.stop,
             n_tokens=answer.n_tokens,
             n_fresh=answer.n_fresh,
@@ -422,6 +508,9 @@ class Worker(threading.Thread):
             log.warning("no room to read ahead: %s", error)
             document.touched = 0.0  # nothing is read ahead until it is touched again
             return False
+        except BaseException:
+            document.touched = 0.0  # else the same failure would be all that the worker does
+            raise
         n_encoded = document.session.n_encoded - before
         if n_encoded == self._chunk:
             elapsed = (time.monotonic() - begin) * 1000
@@ -447,7 +536,8 @@ class Worker(threading.Thread):
         )
         document.edited_at = None
 
-    def _status(self, request_id: int) -> wire.Status:
+    def _status(self, client: Client, request_id: int) -> wire.Status:
+        """What a client may know: of documents its own only, since others may be somebody else's."""
         model = self._model
         state = "failed" if self._failure else "ready" if model else "loading"
         small = self._pair.small if self._pair else None
@@ -455,6 +545,7 @@ class Worker(threading.Thread):
         documents = tuple(
             wire.DocumentStatus(name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending)
             for (_, name), d in self._documents.items()
+            if d.client is client
         )
         return wire.Status(
             id=request_id,
@@ -470,3 +561,7 @@ class Worker(threading.Thread):
 def _empty(request_id: int, arrived: float) -> wire.Completion:
     elapsed = (time.monotonic() - arrived) * 1000
     return wire.Completion(request_id, (), "cancelled", 0, 0, 0, 0, elapsed, 0.0)
+
+
+def _finite(logprob: float) -> float:
+    return logprob if math.isfinite(logprob) else WORST_LOGPROB

@@ -275,6 +275,33 @@ async def test_a_truncated_weight_file_is_a_state(tmp_path: Path, model_folder: 
         assert "damaged or cut off" in (await peer.until(wire.Failure)).message
 
 
+async def test_an_engine_whose_worker_dies_ends_with_a_reason(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    path = tmp_path / "dies.sock"
+    code = """
+from warmline_engine import service, worker
+def die(*_): raise GeneratorExit
+worker.Worker._take_text = die
+service.main()
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, "--socket", str(path), "--model", str(model_folder),
+        "--threads", "1", stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(WITHIN_S):
+        while b"listening" not in (line := await process.stderr.readline()):
+            assert line, "the engine ended"
+        peer = await connect(path)
+        peer.send(wire.AskStatus(1))
+        await peer.closed()
+        _, log = await process.communicate()
+    assert process.returncode == 70
+    assert b"the worker ended: GeneratorExit; the engine ends" in log
+    assert not path.exists()
+
+
 async def test_an_idle_engine_goes(tmp_path: Path, model_folder: Path) -> None:
     path = tmp_path / "idle.sock"
     process = await asyncio.create_subprocess_exec(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import textwrap
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +15,7 @@ import attrs
 import pytest
 
 from warmline_engine import loaded_model, wire
+from warmline_engine import worker as worker_module
 from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.agreement import BORDER
 from warmline_engine.loaded_model import LoadedModel
@@ -341,3 +345,163 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
     worker._step()
     budget = client.of(wire.Status)[0].cache_budget_bytes
     assert budget in (model.arena.budget_bytes, model.arena.budget_bytes - 1)
+
+
+# ---- libraries that panic
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException is: no Exception. Its message may quote the text that was worked on."""
+
+
+def panics(*_: object, **__: object) -> None:
+    raise Panic("byte index 3 is not a char boundary in `secret text`")
+
+
+def test_a_panic_is_answered_and_the_next_question_is_served(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = opened(worker, "a", "b")
+    for attribute, frame in (
+        ("complete", ask(1)),
+        ("edit_all", edit(2, (0, 0, "x"))),
+        ("move_cursor", wire.MoveCursor("a", 1, 3)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Session, attribute, panics)
+            worker.submit(client, frame)
+            worker._step()
+        failure = client.of(wire.Failure)[-1]
+        assert (failure.code, failure.message, failure.document) == ("library", "Panic", "a")
+        assert "secret" not in caplog.text
+        # what the document is now is not known
+        worker.submit(client, edit(9, (0, 0, "x")))
+        worker._step()
+        assert client.of(wire.Failure)[-1].code == "unknown_document"
+        worker.submit(client, wire.Open("a", "python", 1, TEXT, 80))
+        worker._step()
+    worker.submit(client, ask(2, document="b"))
+    worker._step()
+    assert client.of(wire.Completion)[-1].id == 2
+
+
+def test_a_tokenizer_that_fails_on_a_text_fails_that_document_only(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened(worker, "b")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(worker._model.tokenizer), "encode", panics)  # type: ignore[union-attr]
+        worker.submit(client, wire.Open("a", "python", 1, TEXT, 80))
+        worker._step()
+    assert [failure.document for failure in client.of(wire.Failure)] == ["a"]
+    worker.submit(client, ask(2, document="b"))
+    worker._step()
+    assert client.of(wire.Completion)[-1].id == 2
+
+
+@pytest.mark.parametrize("kind", ["encode_some", "repair_some", "refresh_some"])
+def test_a_panic_while_nobody_waits_is_not_met_again_and_again(
+    kind: str, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(worker, "a")
+    n_calls = 0
+
+    def note(*_: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        raise Panic
+
+    while worker._step():
+        pass
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, kind, note)
+        patched.setattr(worker._pace, "allows", lambda *_: True)
+        for _ in range(5):
+            with contextlib.suppress(Panic):
+                worker._step()
+    assert n_calls == 1
+
+
+def run_to_its_end(worker: Worker) -> None:
+    worker.start()
+    worker.join(60)
+    assert not worker.is_alive()
+
+
+def test_a_model_whose_libraries_panic_is_a_state() -> None:
+    frames: list[wire.ToServer] = []
+    deaths: list[str] = []
+    failed = threading.Event()
+
+    def take(frame: wire.ToServer) -> None:
+        frames.append(frame)
+        failed.set()
+
+    worker = Worker(panics, 4096, take, on_death=deaths.append)  # type: ignore[arg-type]
+    worker.start()
+    assert failed.wait(60)
+    client = Client()
+    worker.submit(client, wire.AskStatus(1))
+    while not client.frames:
+        time.sleep(0.01)
+    assert worker.close()
+    (failure,) = frames
+    assert isinstance(failure, wire.Failure)
+    assert failure.code == "model"
+    assert "Panic" in failure.message
+    assert client.of(wire.Status)[0].state == "failed"
+    assert deaths == []
+
+
+def test_the_end_of_the_thread_is_told(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaths: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    def leave(self: Worker) -> bool:
+        raise SystemExit
+
+    monkeypatch.setattr(Worker, "_step", leave)
+    monkeypatch.setattr(worker_module, "warm_up", lambda *_: None)
+    run_to_its_end(Worker(lambda _: model, 4096, lambda _: None, on_death=deaths.append))
+    assert deaths == ["the worker ended: SystemExit"]
+
+
+# ---- what one client may know and take
+
+
+def test_a_status_lists_the_documents_of_who_asks(worker: Worker) -> None:
+    one, other = opened(worker, "secret"), opened(worker, "own")
+    for client, name in ((one, "secret"), (other, "own")):
+        worker.submit(client, wire.AskStatus(1))
+        worker._step()
+        (status,) = client.of(wire.Status)
+        assert [d.document for d in status.documents] == [name]
+
+
+def test_a_client_has_a_bounded_number_of_documents_and_characters(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "MAX_DOCUMENTS", 3)
+    monkeypatch.setattr(worker_module, "MAX_CHARACTERS", 4 * len(TEXT) - 1)
+    client, other = opened(worker, "a", "b", "c", "d"), opened(worker, "a")
+    (failure,) = client.of(wire.Failure)
+    assert (failure.code, failure.document) == ("document_limit", "d")
+    worker.submit(client, edit(2, (0, 0, TEXT)))
+    worker._step()
+    assert client.of(wire.Failure)[-1].code == "document_limit"
+    assert {name for owner, name in worker._documents if owner == id(client)} == {"b", "c"}
+    # another client has its own share
+    assert other.of(wire.Failure) == []
+
+
+def test_a_document_does_not_grow_without_end_by_edits(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "MAX_TEXT", len(TEXT) + 10)
+    client = opened(worker, "a")
+    worker.submit(client, edit(2, (0, 0, "x" * 10)))
+    worker.submit(client, edit(3, (0, 5, "x" * 5)))
+    worker.submit(client, edit(4, (0, 0, "x")))
+    for _ in range(3):
+        worker._step()
+    assert [failure.code for failure in client.of(wire.Failure)] == ["document_limit"]

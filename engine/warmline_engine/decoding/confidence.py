@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from warmline_engine.errors import ModelError
+from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
 
 
 def read(path: Path) -> float:
@@ -20,7 +21,7 @@ def read(path: Path) -> float:
     if not path.exists():
         return 0.0
     try:
-        found = json.loads(path.read_text())["least_probability"]
+        found = read_json(path, MAX_CONFIG_BYTES, ModelError)["least_probability"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path.name}: expected an object with `least_probability`: {error}"

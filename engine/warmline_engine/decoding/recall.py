@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from warmline_engine.errors import ModelError
+from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
 
 from .agreement import LONGEST, Around
 
@@ -46,7 +47,7 @@ class Shares:
         if not path.exists():
             return None
         try:
-            table = np.array(json.loads(path.read_text())["shares"], np.float64)
+            table = np.array(read_json(path, MAX_CONFIG_BYTES, ModelError)["shares"], np.float64)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{path.name}: expected an object with `shares`: {error}") from None
         is_good = table.shape == (LONGEST, N_CERTAINTIES) and bool(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,9 +21,14 @@ from .config import ModelConfig
 from .linear import Linear, compact_rows
 from .memory import give_back
 from .quantization import CODES, SCALES, Packed, Scheme
+from .reading import MAX_CONFIG_BYTES, MAX_INDEX_BYTES, read_bytes, read_json, regular_size, shown
 from .sources import weight_files
 from .transformer import Layer, Norm, Transformer
 
+MAX_SHARDS = 1000
+MAX_HEADER_BYTES = 1 << 24  # of one safetensors file: the list of its tensors
+MAX_LISTED = 20  # of what is wrong
+STORED_DTYPES = ("F64", "F32", "F16", "BF16")
 LARGE_HEAD = 2**25  # weights; below it looking for the highest logits takes what 4 bits save
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -74,9 +79,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def fingerprint(folder: Path) -> str:
     """Twelve hex digits that change when the model does: from its config, sizes and a sample of its bytes."""
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    config = read_bytes(folder / "config.json", MAX_CONFIG_BYTES, ConfigError)
+    digest = hashlib.sha256(config)
     for path in weight_files(folder):
-        size = path.stat().st_size
+        size = regular_size(path, CheckpointError)
         digest.update(f"{path.name}:{size}".encode())
         with path.open("rb") as file:
             for k in range(64):
@@ -85,18 +91,35 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, most_bytes, ConfigError)
     except FileNotFoundError:
         raise ConfigError(
             f"{path.name} is missing in {path.parent}; a model folder has one"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}, a JSON object is expected")
-    return content
+
+
+def _check_header(path: Path) -> None:
+    """Whether a safetensors file is one, and its header of a bounded size: the library reads all of it into memory.
+
+    Raises: CheckpointError.
+    """
+    try:
+        size = regular_size(path, CheckpointError)
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    if size < 8 or length > size - 8:
+        raise CheckpointError(
+            f"{path.name} in {path.parent} is damaged or cut off (its header has {length} bytes, the file {size}); "
+            "fetch it again"
+        )
+    if length > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path}: a header of {length} bytes; at most {MAX_HEADER_BYTES} are read"
+        )
 
 
 class _Tensors:
@@ -115,29 +138,22 @@ class _Tensors:
         self._scheme = Scheme.of(_read_json(folder / "config.json"))
         self._file_of: dict[str, Any] = {}
         for path in self._shards():
+            _check_header(path)
             try:
                 file = stack.enter_context(safe_open(path, "pt"))
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(
-                    f"{path.name} in {folder} is damaged or cut off ({error}); fetch it again"
+                    f"{path.name} in {folder} is damaged or cut off ({shown(str(error))}); fetch it again"
                 ) from None
             self._file_of.update(dict.fromkeys(file.keys(), file))
 
     def _shards(self) -> list[Path]:
         index = self._folder / "model.safetensors.index.json"
         if index.exists():
-            weight_map = _read_json(index).get("weight_map")
+            weight_map = _read_json(index, MAX_INDEX_BYTES).get("weight_map")
             if not isinstance(weight_map, dict):
                 raise CheckpointError(f"{index} has no weight_map")
-            names = sorted({str(name) for name in weight_map.values()})
-            # a shard's name is from outside: it may not lead out of the folder
-            paths = [self._folder / Path(name).name for name in names]
-            missing = [path.name for path in paths if not path.exists()]
-            if missing:
-                raise CheckpointError(
-                    f"{self._folder} lacks {', '.join(missing)}; fetch them again"
-                )
-            return paths
+            return self._named(set(weight_map.values()) if _all_text(weight_map) else set())
         single = self._folder / "model.safetensors"
         if single.exists():
             return [single]
@@ -148,7 +164,30 @@ class _Tensors:
             )
         raise CheckpointError(f"{self._folder} holds no model.safetensors")
 
+    def _named(self, names: set[str]) -> list[Path]:
+        """The files that an index names. Its names are from outside: they may not lead out of the folder."""
+        if not 1 <= len(names) <= MAX_SHARDS:
+            raise CheckpointError(
+                f"{self._folder}: the index names {len(names)} files; expected 1 to {MAX_SHARDS}"
+            )
+        for name in names:
+            is_plain = name == os.path.basename(name) and not set(name) & set("\\:\0")
+            if not is_plain or not name.endswith(".safetensors"):
+                raise CheckpointError(
+                    f"{self._folder} lacks weights: {shown(name)} in the index is not the name of a safetensors file"
+                )
+        missing = sorted(name for name in names if not (self._folder / name).exists())
+        if missing:
+            raise CheckpointError(
+                f"{self._folder} lacks {_listed(missing, ', ')}; fetch them again"
+            )
+        return [self._folder / name for name in sorted(names)]
+
     def check(self) -> None:
+        """Compares what the files hold, by their headers, with what the config needs.
+
+        Raises: CheckpointError.
+        """
         problems: list[str] = []
         for name, expected in self._stored_shapes().items():
             if name not in self._file_of:
@@ -162,9 +201,11 @@ class _Tensors:
             wanted = next((d for end, d in dtypes.items() if name.endswith(end)), dtype)
             if dtype != wanted:
                 problems.append(f"{name} is {dtype}, expected {wanted}")
+            elif not any(name.endswith(end) for end in dtypes) and dtype not in STORED_DTYPES:
+                problems.append(f"{name} is {dtype}, expected one of {', '.join(STORED_DTYPES)}")
         if problems:
             raise CheckpointError(
-                f"{self._folder}: {len(problems)} tensors are not as config.json says: {'; '.join(problems)}"
+                f"{self._folder}: {len(problems)} tensors are not as config.json says: {_listed(problems, '; ')}"
             )
 
     def _stored_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -196,6 +237,15 @@ class _Tensors:
             out[row : row + shape[0]] = self._read(name)
             row += shape[0]
         return out
+
+
+def _all_text(weight_map: dict[str, Any]) -> bool:
+    return all(isinstance(name, str) for name in weight_map.values())
+
+
+def _listed(entries: list[str], between: str) -> str:
+    more = len(entries) - MAX_LISTED
+    return between.join(entries[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""What a checkpoint's config.json says, checked once, in our words."""
+"""What a checkpoint's config.json says, checked once, in our words.
+
+Each number is checked before anything is sized by it; whether the weights are there is checked against the headers of
+their files, in `checkpoint.py`, before any of them is read.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,16 @@ from typing import Any, Literal
 
 from warmline_engine.errors import ConfigError
 
+from .reading import shown
 from .rope import Rope
 
+# far above any model that is served
+MAX_LAYERS = 1024
+MAX_HEADS = 4096
+MAX_HEAD_SIZE = 2048
+MAX_WIDTH = 1 << 18  # of the hidden state, of the MLP, and of all heads together
+MAX_VOCABULARY = 1 << 22
+MAX_POSITIONS = 1 << 30
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "starcoder2", "granite")
 
 
@@ -48,25 +60,37 @@ class ModelConfig:
         Raises: ConfigError, saying what is not served.
         """
         family = config.get("model_type")
-        if family not in FAMILIES:
+        if not isinstance(family, str) or family not in FAMILIES:
             raise ConfigError(
-                f"model type {family!r} is not served; served are {', '.join(FAMILIES)}"
+                f"model type {shown(family)} is not served; served are {', '.join(FAMILIES)}"
             )
         take = _Reader(config)
-        n_heads, width = take.count("num_attention_heads"), take.count("hidden_size")
-        head_size = config.get("head_dim") or width // n_heads
-        n_layers = take.count("num_hidden_layers")
+        n_heads = take.count("num_attention_heads", MAX_HEADS)
+        width = take.count("hidden_size", MAX_WIDTH)
+        head_size = take.count_or("head_dim", MAX_HEAD_SIZE, width // n_heads)
+        n_layers = take.count("num_hidden_layers", MAX_LAYERS)
+        n_kv_heads = take.count_or("num_key_value_heads", MAX_HEADS, n_heads)
+        if not 1 <= head_size <= MAX_HEAD_SIZE or head_size % 2 or n_heads * head_size > MAX_WIDTH:
+            raise ConfigError(
+                f"config.json: {n_heads} heads of size {head_size} in a width of {width}; expected an even size "
+                f"up to {MAX_HEAD_SIZE}, {MAX_WIDTH} in all heads"
+            )
         is_starcoder, is_granite = family == "starcoder2", family == "granite"
         activation = config.get("hidden_act", "silu")
         if activation not in ("silu", "gelu_pytorch_tanh", "gelu"):
-            raise ConfigError(f"activation {activation!r} is not served; served are silu and gelu")
-        has_bias = bool(config.get("attention_bias", False))
-        starcoder_bias = is_starcoder and bool(config.get("use_bias", True))
-        n_kv_heads = config.get("num_key_value_heads") or n_heads
+            raise ConfigError(
+                f"activation {shown(activation)} is not served; served are silu and gelu"
+            )
+        has_bias = take.flag("attention_bias", False)
+        starcoder_bias = is_starcoder and take.flag("use_bias", True)
         if n_heads % n_kv_heads:
             raise ConfigError(
                 f"{n_heads} query heads cannot share {n_kv_heads} key/value heads evenly"
             )
+
+        def granite(name: str) -> float:
+            return take.positive(name, 1.0) if is_granite else 1.0
+
         return cls(
             family=family,
             n_layers=n_layers,
@@ -74,25 +98,27 @@ class ModelConfig:
             n_heads=n_heads,
             n_kv_heads=n_kv_heads,
             head_size=head_size,
-            mlp_width=take.count("intermediate_size"),
-            n_vocabulary=take.count("vocab_size"),
-            max_context=take.count("max_position_embeddings"),
+            mlp_width=take.count("intermediate_size", MAX_WIDTH),
+            n_vocabulary=take.count("vocab_size", MAX_VOCABULARY),
+            max_context=take.count("max_position_embeddings", MAX_POSITIONS),
             norm="layer" if is_starcoder else "rms",
-            norm_eps=_norm_eps(config, is_starcoder),
+            norm_eps=take.positive(
+                *(("norm_epsilon", 1e-5) if is_starcoder else ("rms_norm_eps", 1e-6))
+            ),
             activation=activation,
             is_gated=not is_starcoder,
             has_qkv_bias=family == "qwen2" or has_bias or starcoder_bias,
             has_out_bias=has_bias or starcoder_bias,
-            has_mlp_bias=bool(config.get("mlp_bias", False)) or starcoder_bias,
+            has_mlp_bias=take.flag("mlp_bias", False) or starcoder_bias,
             has_qk_norm=family == "qwen3",
-            is_head_tied=bool(config.get("tie_word_embeddings", _TIED_BY_DEFAULT.get(family, False))),
-            embedding_multiplier=float(config.get("embedding_multiplier", 1.0)) if is_granite else 1.0,
-            residual_multiplier=float(config.get("residual_multiplier", 1.0)) if is_granite else 1.0,
-            logits_divisor=float(config.get("logits_scaling", 1.0)) if is_granite else 1.0,
-            attention_scale=float(config.get("attention_multiplier", 1.0)) if is_granite else head_size**-0.5,
-            windows=_windows(config, family, n_layers),
+            is_head_tied=take.flag("tie_word_embeddings", _TIED_BY_DEFAULT.get(family, False)),
+            embedding_multiplier=granite("embedding_multiplier"),
+            residual_multiplier=granite("residual_multiplier"),
+            logits_divisor=granite("logits_scaling"),
+            attention_scale=granite("attention_multiplier") if is_granite else head_size**-0.5,
+            windows=_windows(take, family, n_layers),
             rope=Rope.from_hugging_face(config, head_size),
-        )  # fmt: skip
+        )
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """The tensors that a checkpoint of this config has, by their Hugging Face names."""
@@ -136,32 +162,60 @@ _TIED_BY_DEFAULT = {"starcoder2": True}
 
 
 class _Reader:
-    def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
+    """Takes numbers of a config.json.
 
-    def count(self, name: str) -> int:
-        value = self._config.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"config.json: {name} must be a positive whole number, got {value!r}")
+    Raises, all methods: ConfigError.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def count(self, name: str, most: int) -> int:
+        value = self.config.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ConfigError(
+                f"config.json: {name} must be a positive whole number up to {most}, got {shown(value)}"
+            )
         return value
 
+    def count_or(self, name: str, most: int, default: int) -> int:
+        """With the default where it is missing, null or 0."""
+        value = self.config.get(name)
+        is_given = value is not None and (isinstance(value, bool) or value != 0)
+        return self.count(name, most) if is_given else default
 
-def _norm_eps(config: dict[str, Any], is_starcoder: bool) -> float:
-    return float(
-        config.get("norm_epsilon", 1e-5) if is_starcoder else config.get("rms_norm_eps", 1e-6)
-    )
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.config.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise ConfigError(f"config.json: {name} must be true or false, got {shown(value)}")
+        return value
+
+    def positive(self, name: str, default: float) -> float:
+        value = self.config.get(name, default)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and 0 < value < 1e9:  # NaN is not
+            return float(value)
+        raise ConfigError(f"config.json: {name} must be a positive number, got {shown(value)}")
 
 
-def _windows(config: dict[str, Any], family: str, n_layers: int) -> tuple[int | None, ...]:
-    window = config.get("sliding_window")
+def _windows(take: _Reader, family: str, n_layers: int) -> tuple[int | None, ...]:
+    window = take.count_or("sliding_window", MAX_POSITIONS, 0)
     if family not in ("qwen2", "qwen3", "mistral", "starcoder2") or not window:
         return (None,) * n_layers
-    kinds = config.get("layer_types")
+    kinds = take.config.get("layer_types")
     if kinds is not None and family.startswith("qwen"):
+        if not isinstance(kinds, list) or len(kinds) != n_layers:
+            raise ConfigError(f"config.json: layer_types must be a list of {n_layers} entries")
         return tuple(window if kind == "sliding_attention" else None for kind in kinds)
     if family in ("mistral", "starcoder2"):
         return (window,) * n_layers
-    if not config.get("use_sliding_window", False):
+    if not take.flag("use_sliding_window", False):
         return (None,) * n_layers
-    first = config.get("max_window_layers", 28)
+    first = take.config.get("max_window_layers", 28)
+    if not isinstance(first, int) or isinstance(first, bool) or first < 0:
+        raise ConfigError(
+            f"config.json: max_window_layers must be a whole number, got {shown(first)}"
+        )
     return tuple(window if first <= layer else None for layer in range(n_layers))

@@ -12,7 +12,10 @@ from typing import Any
 
 from warmline_engine.errors import EngineError, SourceError
 
+from . import pins
+from .fetching import at_hand, fetch_newest
 from .known import CONTEXT_TOKENS, KNOWN
+from .reading import MAX_CONFIG_BYTES, read_json
 from .sources import EMBEDDED, embedded_names, locate, read_card, weight_files
 
 UNKNOWN = "licence not known; read it at https://huggingface.co/{model}"
@@ -28,17 +31,21 @@ class Entry:
     n_bytes: int | None
     memory_bytes: int | None
     folder: Path | None
+    revision: str = ""  # the commit at Hugging Face that was fetched
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        folder = None if self.folder is None else str(self.folder)
-        return asdict(self) | {"folder": folder}
+        fields = asdict(self) | {"folder": None if self.folder is None else str(self.folder)}
+        if not self.revision:
+            del fields["revision"]
+        return fields
 
     def line(self) -> str:
         here = "here" if self.folder else "-"
         sizes = f"{_size(self.n_bytes):>9} {_size(self.memory_bytes):>9}"
         mark = f"  RESTRICTED: {self.restriction}" if self.restriction else ""
-        return f"{self.model:<38} {here:<5} {sizes}  {self.licence}{mark}"
+        revision = f"  revision {self.revision[:12]}" if self.revision else ""
+        return f"{self.model:<38} {here:<5} {sizes}  {self.licence}{mark}{revision}"
 
     def describe(self) -> str:
         lines = [
@@ -48,6 +55,7 @@ class Entry:
             f"  weights: {_size(self.n_bytes)}",
             f"  memory:  about {_size(self.memory_bytes)} with {CONTEXT_TOKENS} tokens of context, "
             "weights in bf16 or as they are stored",
+            *([f"  revision: {self.revision}"] if self.revision else []),
             f"  folder:  {self.folder or 'not here; warmline models pull ' + self.model}",
         ]
         return "\n".join(lines)
@@ -55,7 +63,19 @@ class Entry:
 
 def entries() -> list[Entry]:
     """The embedded models and the known ones, here or not."""
-    return [entry(name) for name in (*embedded_names(), *KNOWN)]
+    return [_entry_in_list(name) for name in (*embedded_names(), *KNOWN)]
+
+
+def _entry_in_list(name: str) -> Entry:
+    """One whose files were changed is listed as not here; `show` says what is wrong."""
+    try:
+        return entry(name)
+    except SourceError:
+        known = KNOWN.get(name)
+        if known is None:
+            raise
+        sizes = known.n_bytes, known.memory_bytes
+        return Entry(name, known.licence, known.restriction, *sizes, None)
 
 
 def entry(model: str) -> Entry:
@@ -65,11 +85,19 @@ def entry(model: str) -> Entry:
     """
     folder = find(model)
     known = KNOWN.get(model)
+    pin = pins.read(model) if folder is not None and model.count("/") == 1 else None
+    revision = pin.commit if pin is not None and pin.folder == folder else ""
     if folder is None and known is None and model.count("/") != 1:
         locate(model)  # says what a model may be
     if known is not None:
         return Entry(
-            model, known.licence, known.restriction, known.n_bytes, known.memory_bytes, folder
+            model,
+            known.licence,
+            known.restriction,
+            known.n_bytes,
+            known.memory_bytes,
+            folder,
+            revision,
         )
     unknown = UNKNOWN.format(model=model)
     if folder is None:
@@ -78,7 +106,7 @@ def entry(model: str) -> Entry:
     card = read_card(folder)
     licence = card.licence or (unknown if "/" in model else "none said")
     cache = CONTEXT_TOKENS * _cache_bytes(folder)
-    return Entry(model, licence, "", n_bytes, n_bytes + cache, folder)
+    return Entry(model, licence, "", n_bytes, n_bytes + cache, folder, revision)
 
 
 def find(model: str) -> Path | None:
@@ -90,25 +118,23 @@ def find(model: str) -> Path | None:
         return folder
     if model.count("/") != 1:
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        found = Path(snapshot_download(model, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
-    return found if weight_files(found) else None
+    return at_hand(model)
 
 
 def pull(model: str, is_agreed: bool) -> Path:
-    """Fetches a model, having shown what it is and asked.
+    """Fetches a model, having shown what it is and asked; of one that was fetched before the newest revision.
 
     Raises: SourceError, when nobody agreed or it cannot be fetched.
     """
     said = entry(model)
-    if said.folder is not None:
+    if said.folder is not None and not said.revision:
         return said.folder
-    if model not in KNOWN:
+    if said.revision:
+        newest = _newest(model)
+        if newest == said.revision and (pin := pins.read(model)) and pin.check(is_thorough=True):
+            return pin.folder
+        print(f"there is a newer revision, {newest}", file=sys.stderr)
+    elif model not in KNOWN:
         said = _asked(said)
     print(said.describe(), file=sys.stderr)
     if not is_agreed:
@@ -119,25 +145,40 @@ def pull(model: str, is_agreed: bool) -> Path:
         print("Fetch it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise SourceError("nothing was fetched")
-    return locate(model)
+    return fetch_newest(model) if said.revision else locate(model)
+
+
+def _newest(model: str) -> str:
+    """The commit of a model's newest revision.
+
+    Raises: SourceError.
+    """
+    return str(_info(model, "the revision that is here stays").sha or "")
+
+
+def _info(model: str, otherwise: str) -> Any:
+    """What Hugging Face says of a model.
+
+    Raises: SourceError, which says what is `otherwise`.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import model_info
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return model_info(model, files_metadata=True, timeout=10)
+    except HFValidationError as error:
+        raise SourceError(f"{model!r} is not a Hugging Face id: {error}") from None
+    except Exception as error:  # whatever its transport raises comes through, and that changes
+        first = (str(error).splitlines() or [""])[0]
+        raise SourceError(
+            f"Hugging Face cannot be asked about {model} ({type(error).__name__}: {first}); {otherwise}"
+        ) from None
 
 
 def _asked(said: Entry) -> Entry:
     """Licence and size of a model that is not in the table, as Hugging Face tells them."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import model_info
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    try:
-        told = model_info(said.model, files_metadata=True, timeout=10)
-    except HFValidationError as error:
-        raise SourceError(f"{said.model!r} is not a Hugging Face id: {error}") from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise SourceError(
-            f"{said.model} is not here and Hugging Face cannot be asked about it ({type(error).__name__}: {first}); "
-            "check the connection and the id, or give a folder"
-        ) from None
+    told = _info(said.model, "check the connection and the id, or give a folder")
     sizes = [
         file.size or 0 for file in told.siblings or [] if file.rfilename.endswith(".safetensors")
     ]
@@ -150,12 +191,12 @@ def _asked(said: Entry) -> Entry:
 def _cache_bytes(folder: Path) -> int:
     """Of the keys and values of one token in bf16; 0 where the config does not tell."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json", MAX_CONFIG_BYTES, SourceError)
         n_heads = config["num_attention_heads"]
         head_size = config.get("head_dim") or config["hidden_size"] // n_heads
         n_kv_heads = config.get("num_key_value_heads") or n_heads
         return int(config["num_hidden_layers"] * n_kv_heads * head_size * 4)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, SourceError, ArithmeticError, ValueError, KeyError, TypeError):
         return 0
 
 

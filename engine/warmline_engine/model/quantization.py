@@ -16,6 +16,9 @@ from torch import Tensor
 
 from warmline_engine.errors import ConfigError
 
+from .reading import shown
+
+MAX_GROUP = 1 << 16
 METHOD = "warmline"
 CODES, SCALES = ".codes", ".scales"
 _SMALLEST = 2.0**-24  # float16's; a group of zeros has a scale too
@@ -45,15 +48,16 @@ class Scheme:
         if not isinstance(said, dict) or said.get("quant_method") != METHOD:
             method = said.get("quant_method") if isinstance(said, dict) else said
             raise ConfigError(
-                f"config.json: quantization {method!r} is not served; served are plain weights and "
+                f"config.json: quantization {shown(method)} is not served; served are plain weights and "
                 f"{METHOD!r}; fetch the model's bf16 version"
             )
         bits, group_size = said.get("bits"), said.get("group_size")
         if bits not in (4, 8) or isinstance(bits, bool):
-            raise ConfigError(f"config.json: bits of a quantization are 4 or 8, got {bits!r}")
-        if not isinstance(group_size, int) or group_size < 2 or group_size % 2:
+            raise ConfigError(f"config.json: bits of a quantization are 4 or 8, got {shown(bits)}")
+        if not isinstance(group_size, int) or not 2 <= group_size <= MAX_GROUP or group_size % 2:
             raise ConfigError(
-                f"config.json: group_size of a quantization is an even number, got {group_size!r}"
+                f"config.json: group_size of a quantization is an even number, got {shown(group_size)}; "
+                f"at most {MAX_GROUP}"
             )
         return cls(bits, group_size)
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from warmline_engine.errors import ConfigError
 
+from .reading import shown
+
 SERVED_TYPES = ("default", "linear", "llama3", "yarn")
 
 
@@ -30,6 +32,9 @@ class Rope:
 
         Raises: ConfigError, for a scaling whose frequencies change with length, or one unknown.
         """
+        for name in ("rope_scaling", "rope_parameters"):
+            if not isinstance(config.get(name), dict | None):
+                raise ConfigError(f"config.json: {name} must be an object")
         parameters: dict[str, Any] = {
             "rope_theta": config.get("rope_theta", 10000.0),
             "partial_rotary_factor": config.get("partial_rotary_factor", 1.0),
@@ -40,16 +45,22 @@ class Rope:
         kind = parameters.get("rope_type", parameters.get("type", "default"))
         if kind in ("dynamic", "longrope", "su"):
             raise ConfigError(
-                f"rope scaling {kind!r} is not served: its frequencies change with the length of the text, "
+                f"rope scaling {shown(kind)} is not served: its frequencies change with the length of the text, "
                 f"so cached keys could not be kept; served are {', '.join(SERVED_TYPES)}"
             )
         if kind not in SERVED_TYPES:
             raise ConfigError(
-                f"rope scaling {kind!r} is unknown; served are {', '.join(SERVED_TYPES)}"
+                f"rope scaling {shown(kind)} is unknown; served are {', '.join(SERVED_TYPES)}"
             )
-        size = int(head_size * parameters["partial_rotary_factor"])
+        share = _number(parameters, "partial_rotary_factor")
+        size, theta = int(head_size * min(share, 1.0)), _number(parameters, "rope_theta")
+        if share > 1 or size < 2 or size % 2 or theta <= 1:
+            raise ConfigError(
+                f"rope: expected a theta above 1 and an even number of rotated dimensions, got {theta:g} and "
+                f"{share:g} of {head_size}"
+            )
         exponents = torch.arange(0, size, 2, dtype=torch.float32) / size
-        plain = 1.0 / (float(parameters["rope_theta"]) ** exponents)
+        plain = 1.0 / (theta**exponents)
         if kind == "linear":
             return cls(plain / _number(parameters, "factor"))
         if kind == "llama3":
@@ -61,9 +72,13 @@ class Rope:
 
 def _number(parameters: dict[str, Any], name: str) -> float:
     value = parameters.get(name)
-    if not isinstance(value, int | float):
-        raise ConfigError(f"rope scaling needs a number for {name!r}, got {value!r}")
-    return float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = float(value) if isinstance(value, int | float) and abs(value) < 1e12 else 0.0
+    if is_number and number > 0:  # NaN is not
+        return number
+    raise ConfigError(
+        f"rope scaling needs a number for {name!r}, positive and finite, got {shown(value)}"
+    )
 
 
 def _llama3(plain: Tensor, parameters: dict[str, Any]) -> Tensor:
@@ -71,6 +86,8 @@ def _llama3(plain: Tensor, parameters: dict[str, Any]) -> Tensor:
     factor = _number(parameters, "factor")
     low, high = _number(parameters, "low_freq_factor"), _number(parameters, "high_freq_factor")
     original = _number(parameters, "original_max_position_embeddings")
+    if not low < high:
+        raise ConfigError("rope scaling needs a low_freq_factor below its high_freq_factor")
     wavelengths = 2 * math.pi / plain
     ramp = ((original / wavelengths - low) / (high - low)).clamp(0, 1)
     return plain / factor * (1 - ramp) + plain * ramp
@@ -87,8 +104,11 @@ def _yarn(plain: Tensor, parameters: dict[str, Any], config: dict[str, Any], siz
     def correction(turns: float) -> float:
         return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
-    low = correction(parameters.get("beta_fast") or 32)
-    high = correction(parameters.get("beta_slow") or 1)
+    def optional(name: str) -> float:
+        return _number(parameters, name) if parameters.get(name) else 0.0
+
+    low = correction(optional("beta_fast") or 32)
+    high = correction(optional("beta_slow") or 1)
     if parameters.get("truncate", True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, size - 1)
@@ -99,8 +119,8 @@ def _yarn(plain: Tensor, parameters: dict[str, Any], config: dict[str, Any], siz
     def scale(coefficient: float) -> float:
         return 1.0 if factor <= 1 else 0.1 * coefficient * math.log(factor) + 1.0
 
-    given = parameters.get("attention_factor")
-    mscale, mscale_all = parameters.get("mscale"), parameters.get("mscale_all_dim")
-    if given is None:
+    given = optional("attention_factor")
+    mscale, mscale_all = optional("mscale"), optional("mscale_all_dim")
+    if not given:
         given = scale(mscale) / scale(mscale_all) if mscale and mscale_all else scale(1.0)
-    return Rope(inverse, float(given))
+    return Rope(inverse, given)

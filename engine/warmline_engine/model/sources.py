@@ -9,7 +9,9 @@ from pathlib import Path
 from warmline_engine.errors import SourceError
 
 from .fetching import Tell, fetch
+from .reading import read_bytes
 
+MAX_CARD_BYTES, MAX_CARD_NAME = 1 << 16, 200
 EMBEDDED = Path(__file__).resolve().parent.parent / "models"
 ENCODER = "encoder.safetensors"  # beside the weights: what retrieval reads texts with
 
@@ -69,12 +71,14 @@ def read_card(folder: Path) -> Card:
     if not path.exists():
         return Card(folder.name, (), "")
     try:
-        card = tomllib.loads(path.read_text(encoding="utf-8"))
-        languages = tuple(str(language) for language in card.get("languages", []))
+        card = tomllib.loads(read_bytes(path, MAX_CARD_BYTES, SourceError).decode("utf-8"))
+        languages = card.get("languages", [])
+        if not isinstance(languages, list) or not all(isinstance(one, str) for one in languages):
+            raise ValueError("languages is a list of names")
         layout = str(card.get("layout", LAYOUTS[0]))
         if layout not in LAYOUTS:
             raise ValueError(f"layout is {layout!r}; expected {' or '.join(LAYOUTS)}")
         name, licence = str(card.get("name", folder.name)), str(card.get("licence", ""))
-        return Card(name, languages, licence, layout)
-    except (OSError, ValueError, TypeError) as error:
+        return Card(name[:MAX_CARD_NAME], tuple(languages), licence, layout)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SourceError(f"{path} cannot be read: {error}") from None

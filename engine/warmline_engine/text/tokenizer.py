@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from warmline_engine.errors import TokenizerError
+from warmline_engine.model.reading import MAX_TOKENIZER_BYTES, read_json, shown
+from warmline_engine.panics import is_panic
+
+from .tokenizer_check import check
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,8 @@ class Tokenizer:
     """
 
     def __init__(self, description: dict[str, Any]) -> None:
+        """Raises: TokenizerError."""
+        check(description)
         added = description.get("added_tokens") or []
         self._control_id_of = {str(token["content"]): int(token["id"]) for token in added}
         self.control_ids = frozenset(self._control_id_of.values())
@@ -42,13 +48,15 @@ class Tokenizer:
         plain |= {"truncation": None, "padding": None}
         try:
             self._text = HuggingFaceTokenizer.from_str(json.dumps(plain))
-        except Exception as error:  # the library raises bare Exception for whatever it cannot read
-            raise TokenizerError(f"tokenizer.json cannot be used: {error}") from None
-        self.n_vocabulary = max(
-            [self._text.get_vocab_size(), *(token_id + 1 for token_id in self.control_ids)]
-        )
-        self.is_local = _is_local(description)
-        self._anchor = [] if self.is_local else self._text.encode("a").ids
+            # ids may have gaps: their number is not the largest
+            ids = self._text.get_vocab().values()
+            self.is_local = _is_local(description)
+            self._anchor = [] if self.is_local else self._text.encode("a").ids
+        except BaseException as error:  # bare Exception for what it cannot read, and panics
+            if not isinstance(error, Exception) and not is_panic(error):
+                raise
+            raise TokenizerError(f"tokenizer.json cannot be used: {shown(str(error))}") from None
+        self.n_vocabulary = 1 + max([-1, *ids, *self.control_ids])
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -58,14 +66,12 @@ class Tokenizer:
         """
         path = folder / "tokenizer.json"
         try:
-            description = json.loads(path.read_text(encoding="utf-8"))
+            description = read_json(path, MAX_TOKENIZER_BYTES, TokenizerError)
         except FileNotFoundError:
             raise TokenizerError(
                 f"{folder} has no tokenizer.json; save the tokenizer in its fast form"
             ) from None
-        except (OSError, ValueError) as error:
-            raise TokenizerError(f"{path} cannot be read: {error}") from None
-        if not isinstance(description, dict) or "model" not in description:
+        if not isinstance(description.get("model"), dict):
             raise TokenizerError(f"{path} is not a tokenizer: it has no model")
         return cls(description)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ class Hub:
     s_per_mebibyte: float = 0.0
     address: str = ""
     ranges: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    commit: str = COMMIT
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.folder.iterdir())}
@@ -47,6 +50,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
+            hub.requests.append(path)
             if path.startswith(f"/api/models/{hub.model}"):
                 self._say(path)
             elif path.startswith(f"/{hub.model}/resolve/"):
@@ -63,7 +67,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 ]
             else:
                 siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
-                said = {"id": hub.model, "sha": COMMIT, "siblings": siblings,
+                said = {"id": hub.model, "sha": _commit(path, hub), "siblings": siblings,
                         "cardData": {"license": "mit"}}  # fmt: skip
             self._respond(200, json.dumps(said).encode(), {"Content-Type": "application/json"})
 
@@ -72,7 +76,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if content is None:
                 self._respond(404, b"", {"X-Error-Code": "EntryNotFound"})
                 return
-            headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": COMMIT}
+            headers = {"ETag": f'"{_etag(content)}"', "X-Repo-Commit": _commit(self.path, hub)}
             wanted = self.headers.get("Range", "")
             start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
             if self.command == "GET":
@@ -103,6 +107,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = is_cut
 
     return Handler
+
+
+def _commit(path: str, hub: Hub) -> str:
+    """The revision that a path asks for; of a branch the newest."""
+    found = re.search(r"/(?:revision|resolve|tree)/([0-9a-f]{40})(?![0-9a-f])", path)
+    return found[1] if found else hub.commit
 
 
 def _etag(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,100 @@ def test_pull_tells_the_licence_and_shows_progress(repository: Path, tmp_path: P
     assert pulled.stdout.strip().endswith(COMMIT)
     for words in ("licence: mit", "15.3 MB", "100%"):
         assert words in pulled.stderr
+
+
+LIBRARY = ("-m", "warmline_engine.model.library")
+
+
+def changed(repository: Path, folder: Path) -> Path:
+    """The repository as its owner changed it."""
+    shutil.copytree(repository, folder)
+    random_checkpoint.write(CONFIG, folder, seed=7)
+    return folder
+
+
+def test_a_model_that_is_here_is_loaded_without_a_request(repository: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with serving(repository, MODEL) as hub:
+        first = json.loads(run(home, hub.address, "-c", LOCATE).stdout)
+        hub.requests.clear()
+        again = run(home, hub.address, "-c", LOCATE)
+        shown = run(home, hub.address, *LIBRARY, "show", MODEL)
+        assert hub.requests == []
+    assert json.loads(again.stdout)[0] == first[0]
+    assert f"revision: {COMMIT}" in shown.stdout
+
+
+def test_a_model_that_another_tool_fetched_is_loaded_without_a_request(
+    repository: Path, tmp_path: Path
+) -> None:
+    (whole := tmp_path / "whole").mkdir()
+    for path in repository.iterdir():
+        shutil.copy(path, whole)
+    (whole / "tokenizer.json").write_text("{}")
+    with serving(whole, MODEL) as hub:
+        code = f"from huggingface_hub import snapshot_download; snapshot_download({MODEL!r})"
+        assert run(tmp_path / "home", hub.address, "-c", code).returncode == 0
+        hub.requests.clear()
+        found = run(tmp_path / "home", hub.address, "-c", LOCATE)
+        assert found.returncode == 0, found.stderr
+        assert hub.requests == []
+
+
+def test_another_revision_is_taken_by_a_pull_only(repository: Path, tmp_path: Path) -> None:
+    home, newer = tmp_path / "home", changed(repository, tmp_path / "newer")
+    with serving(repository, MODEL) as hub:
+        folder = Path(json.loads(run(home, hub.address, "-c", LOCATE).stdout)[0])
+    with serving(newer, MODEL) as hub:
+        hub.commit = "beefcafe" * 5
+        # another tool that moves the branch of the cache on does not change what is loaded
+        (folder.parent.parent / "refs/main").write_text(hub.commit)
+        assert json.loads(run(home, hub.address, "-c", LOCATE).stdout)[0] == str(folder)
+        # a part that was deleted comes again from the revision that was fetched
+        (folder / "config.json").unlink()
+        assert json.loads(run(home, hub.address, "-c", LOCATE).stdout)[0] == str(folder)
+        asked = [path for path in hub.requests if "/resolve/" in path]
+        assert asked
+        assert all(COMMIT in path for path in asked)
+        refused = run(home, hub.address, *LIBRARY, "pull", MODEL)
+        assert refused.returncode == 1
+        assert "newer revision" in refused.stderr
+        pulled = run(home, hub.address, *LIBRARY, "pull", "--yes", MODEL)
+        assert pulled.returncode == 0, pulled.stderr
+        assert pulled.stdout.strip().endswith(hub.commit)
+        hub.requests.clear()
+        assert run(home, hub.address, *LIBRARY, "path", MODEL).stdout == pulled.stdout
+        assert json.loads(run(home, hub.address, "-c", LOCATE).stdout)[0] == pulled.stdout.strip()
+        assert hub.requests == []
+
+
+@pytest.mark.parametrize("is_same_size", [True, False])
+def test_a_file_that_was_changed_is_refused(
+    is_same_size: bool, repository: Path, tmp_path: Path
+) -> None:
+    with serving(repository, MODEL) as hub:
+        folder = Path(json.loads(run(tmp_path, hub.address, "-c", LOCATE).stdout)[0])
+        weights = folder / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(bytes(content if is_same_size else content[:-8]))
+        refused = run(tmp_path, hub.address, "-c", LOCATE)
+    assert refused.returncode == 1
+    assert "is not the file that was fetched" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[]", "{", '{"commit": 1, "files": {}}', '{"commit": "../../..", "files": {"a": {}}}',
+     json.dumps({"commit": COMMIT, "files": {"../x": {"size": 1, "changed_ns": 1, "sha256": ""}}})],
+)  # fmt: skip
+def test_a_note_of_no_use_is_made_anew(note: str, repository: Path, tmp_path: Path) -> None:
+    with serving(repository, MODEL) as hub:
+        folder = Path(json.loads(run(tmp_path, hub.address, "-c", LOCATE).stdout)[0])
+        (folder.parent.parent / "warmline.json").write_text(note)
+        again = run(tmp_path, hub.address, "-c", LOCATE)
+        assert json.loads(again.stdout)[0] == str(folder)
+    assert COMMIT in (folder.parent.parent / "warmline.json").read_text()
 
 
 def test_no_connection_is_said(tmp_path: Path) -> None:
