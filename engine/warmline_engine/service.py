@@ -31,6 +31,7 @@ import attrs
 
 from . import wire
 from .listening import Listener, Serve, make_listener
+from .places import clean_own_environment
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
 if TYPE_CHECKING:  # torch is loaded once the process listens
@@ -226,11 +227,34 @@ async def _meet(options: argparse.Namespace, serve: Serve, token: str) -> asynci
         port = server.sockets[0].getsockname()[1]
         _write_private(options.port_file, json.dumps({"port": port, "token": token}))
         return server
-    old_mask = os.umask(0o177)
+    listening = _bound_privately(options.socket)
     try:
-        return await asyncio.start_unix_server(serve, options.socket, limit=limit)
-    finally:
-        os.umask(old_mask)
+        return await asyncio.start_unix_server(serve, sock=listening, limit=limit)
+    except BaseException:
+        listening.close()
+        raise
+
+
+def _bound_privately(path: Path) -> socket.socket:
+    """A socket at a path that only this user may connect to, at no moment anybody else.
+
+    It is bound in a private folder and moved: the umask belongs to the whole process.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = path.parent / f".{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(mode=0o700)
+        try:
+            bound.bind(os.fspath(folder / "s"))
+            (folder / "s").chmod(0o600)
+            (folder / "s").replace(path)
+        finally:
+            (folder / "s").unlink(missing_ok=True)
+            folder.rmdir()
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -308,7 +332,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE",
         help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
-        f"there ({token_path()})",
+        f"there ({_token_place()})",
     )  # fmt: skip
     parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
@@ -352,6 +376,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
+    clean_own_environment()
     parser = make_parser()
     options = parser.parse_args()
     listener = _listener(parser, options)
@@ -359,7 +384,9 @@ def main() -> None:
         options.idle_exit_minutes = math.inf if listener else 15.0
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if options.log:
-        handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
+        # an engine without a log serves as well
+        with contextlib.suppress(OSError):
+            handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
     logging.basicConfig(
         level=logging.INFO,
         handlers=[handler],
@@ -372,6 +399,13 @@ def main() -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)
     asyncio.run(run(options, listener))
+
+
+def _token_place() -> str:
+    try:
+        return str(token_path())
+    except RemoteError:
+        return "there is no folder for it"
 
 
 def _listener(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Listener | None:
