@@ -53,10 +53,8 @@ async def kill_peer(writer: asyncio.StreamWriter, path: Path, claimed: int | Non
     if claimed is not None and claimed != pid:
         log.warning("the engine says it is process %d and is %d: it is not killed", claimed, pid)
         return False
-    held: int | None = None
     try:
-        if sys.platform == "linux":
-            held = os.pidfd_open(pid)
+        held = _hold(pid)
     except OSError as error:
         return isinstance(error, ProcessLookupError)
     try:
@@ -68,6 +66,11 @@ async def kill_peer(writer: asyncio.StreamWriter, path: Path, claimed: int | Non
     finally:
         if held is not None:
             os.close(held)
+
+
+def _hold(pid: int) -> int | None:
+    """A descriptor of a process, on Linux. Raises: OSError."""
+    return os.pidfd_open(pid) if sys.platform == "linux" else None
 
 
 async def _kill(pid: int, held: int | None) -> bool:
