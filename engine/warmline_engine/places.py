@@ -24,6 +24,7 @@ BASES = (
     *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"),
     *("TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_HOME", "TRITON_CACHE_DIR"),
 )
+SYSTEM_TEMPORARY = (Path("/tmp"), Path("/var/tmp")) if sys.platform != "win32" else ()
 _MAY_BEGIN_WITH_HOME = ("HF_", "HUGGINGFACE_", "TORCH", "TRITON")
 
 Candidate = tuple[Path, ...]
@@ -100,9 +101,7 @@ def temporary(*names: str) -> Iterator[Candidate]:
     """Private folders in the system's temporary folders."""
     user = os.environ.get("USERNAME", "user") if sys.platform == "win32" else str(os.getuid())
     # not tempfile.gettempdir, which falls back to the working directory
-    bases = [base_folder(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    if sys.platform != "win32":
-        bases += [Path("/tmp"), Path("/var/tmp")]
+    bases = [*map(base_folder, ("TMPDIR", "TEMP", "TMP")), *SYSTEM_TEMPORARY]
     for base in dict.fromkeys(base for base in bases if base is not None):
         folders = [base / f"warmline-{user}"]
         for name in names:

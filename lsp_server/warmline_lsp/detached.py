@@ -40,7 +40,7 @@ def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[b
         threading.Thread(target=process.wait, daemon=True).start()
     except RuntimeError:
         kill(process)
-        process.wait()
+        process.communicate()
         raise OSError(errno.EAGAIN, "no thread can be started") from None
     return process
 
