@@ -244,6 +244,7 @@ def _bound_privately(path: Path) -> socket.socket:
     folder = path.parent / f".{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700)
+        os.chmod(folder, 0o700)  # whatever the umask has left
         try:
             bound.bind(os.fspath(folder / "s"))
             (folder / "s").chmod(0o600)
