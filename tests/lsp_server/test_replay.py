@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.lsp_server.fake_engine import fake_engine
+from tests.lsp_server.fake_engine import FakeEngine, fake_engine
 from tests.lsp_server.test_engine_client import A, B, Client, dies_of
 from warmline_engine import wire
 from warmline_lsp.engine_client import EngineClient
@@ -81,12 +81,16 @@ async def test_one_that_is_opened_alone_after_a_crash_is_acquitted() -> None:
             assert client.engine.left_out == {names[5]}
 
 
-def fails_on(engine: object, document: str, code: str = "out_of_sync"):  # type: ignore[no-untyped-def]
+def fails_on(
+    engine: FakeEngine, document: str
+) -> Callable[[wire.Frame, asyncio.StreamWriter], None]:
+    """A reaction: the engine fails on each text of a document."""
+
     def react(frame: wire.Frame, writer: asyncio.StreamWriter) -> None:
         if isinstance(frame, wire.Open | wire.Edit) and frame.document == document:
-            engine.say(wire.Failure(None, code, "KeyError", document), writer)  # type: ignore[attr-defined]
+            engine.say(wire.Failure(None, "out_of_sync", "KeyError", document), writer)
         else:
-            engine.usual(frame, writer)  # type: ignore[attr-defined]
+            engine.usual(frame, writer)
 
     return react
 
