@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import EngineError
-from .places import index_path
+from .places import PlaceError, index_path
 from .retrieval import build
 from .retrieval.files import MOST_BYTES, Rules
 from .retrieval.index import UNSAVED, Index
@@ -189,7 +189,7 @@ class Librarian(threading.Thread):
         """Completions do without what fails here."""
         try:
             work()
-        except EngineError as error:
+        except (EngineError, PlaceError) as error:
             log.warning("%s: %s", root, error)
         except Exception:  # a thread's loop: one bad file must not end the others
             log.exception("looking around in a workspace failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from .places import chunks_folder
 from .text.fim import Layout, find_layout
 from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 # up to so many weights float32 is as fast on a CPU without our own kernels, and exact: of 4.7 million a token takes
 # 4.0 ms and with torch's products in 8 bits 3.6; with ours 1.1 (two cores of a Xeon with AMX)
@@ -65,7 +68,11 @@ class LoadedModel:
         """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
         shape = self.arena.shape
         name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
-        files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
+        try:
+            files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
+        except OSError as error:
+            log.warning("encoded chunks are not kept: %s", error)
+            return self
         return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
 
     @property

@@ -9,11 +9,11 @@ import ipaddress
 import os
 import re
 import secrets
-import stat
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from .places import PlaceError, check_private_file, config_folder, private_folder
 
 TOKEN_VARIABLE = "WARMLINE_TOKEN"
 LEAST_TOKEN = 16  # characters
@@ -56,20 +56,20 @@ def beyond_loopback(numbers: Iterable[str]) -> list[str]:
 
 
 def token_path() -> Path:
-    """The file that a token is kept in where no other is named; its folder may not be there."""
-    if sys.platform == "win32":
-        folder = Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming")
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library/Application Support"
-    else:
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return folder / "warmline/token"
+    """The file that a token is kept in where no other is named; its folder need not exist.
+
+    Raises: RemoteError, where there is no folder for it.
+    """
+    try:
+        return config_folder() / "token"
+    except PlaceError as error:
+        raise RemoteError(str(error)) from None
 
 
 def given_token(path: Path) -> str:
     """The token in the environment, else in a file; empty where neither has one.
 
-    Raises: RemoteError, when it is too short, or others may read the file.
+    Raises: RemoteError, when it is too short, or the file is not this user's alone.
     """
     in_environment = os.environ.get(TOKEN_VARIABLE, "")
     token, place = in_environment or _read(path), TOKEN_VARIABLE if in_environment else str(path)
@@ -87,22 +87,28 @@ def make_token(path: Path) -> str:
     """
     token = secrets.token_urlsafe(32)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent.name == "warmline":
+            private_folder(path.parent)
+        else:  # a folder that the user has named
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(token + "\n")
     except OSError as error:
-        raise RemoteError(f"{path}: a token cannot be written: {error.strerror}") from None
+        reason = str(error) if isinstance(error, PlaceError) else error.strerror
+        raise RemoteError(f"{path}: a token cannot be written: {reason}") from None
     return token
 
 
 def _read(path: Path) -> str:
+    # a FIFO would block without O_NONBLOCK
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-                raise RemoteError(f"{path}: others may read the token; run: chmod 600 {path}")
+        with os.fdopen(os.open(path, flags), encoding="ascii", errors="replace") as file:
+            if problem := check_private_file(os.fstat(file.fileno())):
+                raise RemoteError(f"{path}: {problem}; run: chmod 600 {path}")
             return file.read(4096).strip()
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise RemoteError(f"{path}: the token cannot be read: {error.strerror}") from None
+        reason = "it is a link; name the file itself" if path.is_symlink() else error.strerror
+        raise RemoteError(f"{path}: the token cannot be read: {reason}") from None

@@ -35,6 +35,7 @@ from .accepting import Acceptor
 from .connection import Connection
 from .listening import Listener, make_listener
 from .panics import describe
+from .places import clean_own_environment
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
 if TYPE_CHECKING:  # torch is loaded once the process listens
@@ -259,11 +260,35 @@ async def _meet(options: argparse.Namespace, token: str) -> asyncio.Server:
         port = server.sockets[0].getsockname()[1]
         _write_private(options.port_file, json.dumps({"port": port, "token": token}))
         return server
-    old_mask = os.umask(0o177)
+    listening = _bound_privately(options.socket)
     try:
-        return await asyncio.start_unix_server(_no_one, options.socket, start_serving=False)
-    finally:
-        os.umask(old_mask)
+        return await asyncio.start_unix_server(_no_one, sock=listening, start_serving=False)
+    except BaseException:
+        listening.close()
+        raise
+
+
+def _bound_privately(path: Path) -> socket.socket:
+    """A socket at a path that only this user may connect to, at no moment anybody else.
+
+    It is bound in a private folder and moved: the umask belongs to the whole process.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = path.parent / f".{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(mode=0o700)
+        os.chmod(folder, 0o700)  # whatever the umask has left
+        try:
+            bound.bind(os.fspath(folder / "s"))
+            (folder / "s").chmod(0o600)
+            (folder / "s").replace(path)
+        finally:
+            (folder / "s").unlink(missing_ok=True)
+            folder.rmdir()
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 async def _no_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -345,7 +370,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE",
         help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
-        f"there ({token_path()})",
+        f"there ({_token_place()})",
     )  # fmt: skip
     parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
@@ -389,6 +414,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
+    clean_own_environment()
     parser = make_parser()
     options = parser.parse_args()
     listener = _listener(parser, options)
@@ -396,7 +422,9 @@ def main() -> None:
         options.idle_exit_minutes = math.inf if listener else 15.0
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if options.log:
-        handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
+        # an engine without a log serves as well
+        with contextlib.suppress(OSError):
+            handler = RotatingFileHandler(options.log, maxBytes=LOG_BYTES, backupCount=N_LOGS)
     logging.basicConfig(
         level=logging.INFO,
         handlers=[handler],
@@ -409,6 +437,13 @@ def main() -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)
     sys.exit(asyncio.run(run(options, listener)))
+
+
+def _token_place() -> str:
+    try:
+        return str(token_path())
+    except RemoteError:
+        return "there is no folder for it"
 
 
 def _listener(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Listener | None:

@@ -15,11 +15,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from warmline_engine.places import cache_folder
+from warmline_engine.places import (
+    base_folder,
+    cache_folder,
+    clean_own_environment,
+    home_folder,
+)
 from warmline_kernels import verified
 from warmline_kernels.native.processors import for_this_machine
 
 from . import places
+from .engine_process import log_path
 from .errors import ServerError
 
 # commands that run in a process of their own, with the engine's libraries: their module, and what they are for
@@ -93,6 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    clean_own_environment()
     if arguments and arguments[0] in PASSED_ON:
         module, _ = PASSED_ON[arguments[0]]
         try:
@@ -205,23 +212,39 @@ def _doctor() -> int:
         if checked
         else "  ok      GPU kernels: unverified, so off; make gpu-check checks them"
     )
-    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     print("folders:")
-    for title, folder in (
-        ("models in the package", models),
-        ("downloaded models", hub / "hub"),
-        ("cache and logs", cache_folder()),
-        ("sockets", places.runtime_folder()),
+    sockets = None
+    for title, find in (
+        ("models in the package", lambda: models),
+        ("downloaded models", _downloads),
+        ("cache and logs", cache_folder),
+        ("sockets", places.runtime_folder),
     ):
-        size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
-        print(f"  {title}: {folder}, {size}")
-    for path in sorted(places.runtime_folder().glob("*.sock")):
+        try:
+            folder = find()
+            size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
+            print(f"  {title}: {folder}, {size}")
+        except (OSError, ServerError) as error:
+            missing.append(f"{title}: {error}")
+            print(f"  MISSING {title}: {error}")
+        else:
+            sockets = folder if title == "sockets" else None
+    for path in sorted(sockets.glob("*.sock")) if sockets else ():
         state = "running" if _is_answered(path) else "gone; its socket is removed by the next one"
-        print(f"engine {path.stem}: {state}; log {cache_folder() / f'engine-{path.stem}.log'}")
+        log = log_path(path)
+        print(f"engine {path.stem}: {state}; {f'log {log}' if log else 'without a log'}")
     for remedy in missing:
         print(f"to do: {remedy}")
     print("something is missing" if missing else "all is well")
     return 1 if missing else 0
+
+
+def _downloads() -> Path:
+    named, home = os.environ.get("HF_HOME"), home_folder()
+    if named:
+        return Path(named).expanduser() / "hub"
+    cache = base_folder("XDG_CACHE_HOME") or (home or Path("/nonexistent")) / ".cache"
+    return cache / "huggingface/hub"
 
 
 def _embedded_models() -> Path:

@@ -3,7 +3,8 @@
 ServerError                 every error the server reports, with a stable `code`
 ├── DocumentError               a change that does not fit its document
 └── EngineError                 the engine cannot be reached or will not serve
-    └── EngineRefused               it answered, and does not want us
+    ├── EngineRefused               it answered, and does not want us
+    └── EngineHung                  it does not answer
 """
 
 from __future__ import annotations
@@ -29,3 +30,7 @@ class EngineRefused(EngineError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class EngineHung(EngineError):
+    code = "engine_hung"

@@ -1,61 +1,78 @@
-"""Where engines are met on this machine: their folder and sockets."""
+"""Where the server finds engines on this machine: their folder and sockets."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from warmline_engine.places import (
+    Candidate,
+    PlaceError,
+    base_folder,
+    home_folder,
+    temporary,
+    usable_folder,
+)
 from warmline_engine.wire import PROTOCOL_VERSION
 
 from .errors import EngineError
 
-SOCKET_BYTES = 100  # a Unix socket's path may not be much longer
+SOCKET_BYTES = 100  # the path of a Unix socket may not be much longer
+N_DIGITS = 12  # of an engine's name
 
 
 def runtime_folder() -> Path:
-    """The folder where engines are met; made for this user alone.
+    """The folder for the engines' sockets; made for this user alone.
 
-    Raises: EngineError, when it is there and somebody else's, or a link.
+    Raises: EngineError, where no folder can be used.
     """
-    if "XDG_RUNTIME_DIR" in os.environ:
-        folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "warmline"
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library/Caches/warmline/run"
-    elif sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "warmline/run"
-    else:
-        folder = Path(tempfile.gettempdir()) / f"warmline-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if sys.platform != "win32":
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise EngineError(
-                f"{folder} is not a folder of this user; remove it or set XDG_RUNTIME_DIR"
-            )
-        if found.st_mode & 0o077:
-            folder.chmod(0o700)
-    return folder
+    try:
+        return usable_folder("sockets", filter(_is_short, _candidates()))
+    except PlaceError as error:
+        raise EngineError(str(error)) from None
 
 
 def engine_name(options: tuple[object, ...]) -> str:
     """Twelve hex digits that two windows share when one engine can serve both."""
     user = os.environ.get("USERNAME", "") if sys.platform == "win32" else str(os.getuid())
     parts = (user, PROTOCOL_VERSION, sys.prefix, *options)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:N_DIGITS]
 
 
 def socket_path(options: tuple[object, ...]) -> Path:
-    """Where the engine with these options is met.
+    """The socket of the engine with these options.
 
-    Raises: EngineError, when the path is too long for a socket.
+    Raises: EngineError, where no folder can be used.
     """
-    path = runtime_folder() / f"{engine_name(options)}.sock"
-    if len(os.fsencode(path)) > SOCKET_BYTES:
-        raise EngineError(
-            f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder"
-        )
-    return path
+    return runtime_folder() / f"{engine_name(options)}.sock"
+
+
+def _candidates() -> Iterator[Candidate]:
+    if sys.platform == "win32":
+        home = home_folder()
+        for base in (base_folder("LOCALAPPDATA"), home and home / "AppData/Local"):
+            if base:
+                yield (base / "warmline/run",)
+    elif sys.platform == "darwin":
+        if home := home_folder():
+            yield (home / "Library/Caches/warmline", home / "Library/Caches/warmline/run")
+    elif (base := base_folder("XDG_RUNTIME_DIR")) and _is_own(base):
+        yield (base / "warmline",)
+    yield from temporary()
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is there and this user's, as XDG_RUNTIME_DIR has to be."""
+    try:
+        return folder.is_dir() and folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _is_short(candidate: Candidate) -> bool:
+    if sys.platform == "win32":
+        return True
+    return len(os.fsencode(candidate[-1])) + len("/.sock") + N_DIGITS <= SOCKET_BYTES

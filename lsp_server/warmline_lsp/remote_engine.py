@@ -22,7 +22,7 @@ from warmline_engine.remote import (
     token_path,
 )
 
-from .engine_process import Streams, greet
+from .engine_process import PROBED_WITHIN_S, Streams, greet
 from .errors import EngineError, EngineRefused
 from .settings import Settings
 
@@ -43,12 +43,12 @@ async def reach_remote(settings: Settings, client: str) -> Streams:
     Raises: EngineError, with what to do.
     """
     try:
-        address = parse_address(settings.remote_engine)
-        token = given_token(token_path())
+        address, path = parse_address(settings.remote_engine), token_path()
+        token = given_token(path)
     except RemoteError as error:
         raise EngineError(f"the remote engine: {error}") from None
     if not token:
-        remedy = _REMEDIES["wrong_token"].format(path=token_path())
+        remedy = _REMEDIES["wrong_token"].format(path=path)
         raise EngineError(f"the remote engine {address} wants a token: {remedy}")
     try:
         async with asyncio.timeout(CONNECTED_WITHIN_S):
@@ -58,7 +58,7 @@ async def reach_remote(settings: Settings, client: str) -> Streams:
     try:
         await greet(streams, token, client)
     except EngineRefused as error:
-        remedy = _REMEDIES.get(error.reason, "").format(path=token_path())
+        remedy = _REMEDIES.get(error.reason, "").format(path=path)
         streams[1].close()
         raise EngineError(f"the remote engine {address}: {error}; {remedy}".rstrip("; ")) from None
     except EngineError as error:
@@ -70,6 +70,17 @@ async def reach_remote(settings: Settings, client: str) -> Streams:
         streams[1].close()
         raise
     return streams
+
+
+async def is_answering_remote(settings: Settings) -> bool:
+    """Whether the engine that the settings name answers a new connection."""
+    try:
+        async with asyncio.timeout(PROBED_WITHIN_S):
+            _, writer = await reach_remote(settings, "probe")
+    except (EngineError, OSError):
+        return False
+    writer.close()
+    return True
 
 
 async def _connected(address: Address, ca: str) -> Streams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -128,9 +128,12 @@ class WarmlineServer(LanguageServer):
             self._sync_all()
         self.reporter.engine_changed(state)
 
-    def _openings(self) -> list[wire.Open]:
-        served = [d for d in reversed(self.documents.values()) if self.refusal(d) is None]
-        return [self._opening(document) for document in served]
+    def _openings(self) -> Iterator[wire.Open]:
+        """Documents that are served, the one touched last first; each as it is when it is taken."""
+        for uri in list(reversed(self.documents)):
+            document = self.documents.get(uri)
+            if document is not None and self.refusal(document) is None:
+                yield self._opening(document)
 
     def _opening(self, d: Document) -> wire.Open:
         cursor = self._cursors.get(d.uri)

@@ -129,6 +129,10 @@ class Reporter:
         elif self._uri in server.engine.left_out:
             name = self._uri.rpartition("/")[2]
             state, message = "excluded", f"The engine stopped twice on {name}; it is left out"
+        elif self._uri in server.engine.failing:
+            name = self._uri.rpartition("/")[2]
+            message = f"The engine fails on {name}; it is left out until it changes"
+            state = "excluded"
         counts = self._counts.get(self._uri)
         statistics, model = server.statistics, server.engine.model
         settings = server.scopes.window
@@ -185,10 +189,17 @@ class Reporter:
             "model": wire_fields(model),
             "documents": len(server.documents),
             "cacheBytes": engine.cache_bytes if engine else None,
-            "cacheFolder": str(cache_folder()),
+            "cacheFolder": _cache_folder(),
             "settings": _changed(server.scopes.window),
             "statistics": self.statistics(),
         }
+
+
+def _cache_folder() -> str:
+    try:
+        return str(cache_folder())
+    except OSError as error:
+        return str(error)
 
 
 def _changed(settings: Settings) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from .compact import Compact
 # from so many rows on, weights are worth converting for one product: at 16 rows both take 15 ms for 9,728 by 896
 # weights, at 512 rows 92 and 503 ms (two cores with AVX2 alone)
 MANY_ROWS = 20
-# Up to this many rows use the compact weights where the processor multiplies bf16. A drafted pass has no more: 8 drafted
-# tokens, the token they follow, the last token again. So a draft is verified by the weights that decode without it.
+# Up to this many rows use the compact weights where the processor multiplies bf16. A drafted pass has no more: 8
+# drafted tokens, the token they follow, the last token again. So drafts are verified by the weights that decode.
 FEW_ROWS = 10
 # Without bf16 instructions, our own products serve every pass. A row's result is then the same to the bit however a
 # prompt is split into passes. The choice must never depend on a timing: it would make answers depend on it.
