@@ -188,10 +188,11 @@ class Window(Waiting):
     # what the editor sends
 
     def raw(self, message: dict[str, Any]) -> None:
-        protocol = self.server.protocol
-        protocol.handle_message(
-            json.loads(json.dumps(message), object_hook=protocol.structure_message)
-        )
+        self.send(json.dumps(message).encode())
+
+    def send(self, body: bytes) -> None:
+        """One message as it is on the wire, without its header."""
+        self.server._receive(body)
 
     def notify(self, method: str, params: Any) -> None:
         self.raw({"jsonrpc": "2.0", "method": method, "params": params})
@@ -220,7 +221,13 @@ class Window(Waiting):
                 "rootUri": None,
                 "workspaceFolders": [{"uri": uri, "name": uri} for uri in folders] or None,
                 "trace": "messages",
-                "capabilities": {"workspace": {"configuration": True}, **(capabilities or {})},
+                "capabilities": {
+                    "workspace": {"configuration": True},
+                    "experimental": {
+                        "warmline": dict.fromkeys(("status", "encoded", "better"), True)
+                    },
+                    **(capabilities or {}),
+                },
                 "initializationOptions": {"debounceMs": 0, **options},
             },
         )
