@@ -13,9 +13,9 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from functools import partial
+from operator import is_
 from typing import Any, cast
 
-from cattrs import Converter
 from lsprotocol import types
 from pygls.exceptions import (
     FeatureNotificationError,
@@ -42,13 +42,13 @@ class Protocol(LanguageServerProtocol):
     document it does not know before our handler is called.
     """
 
-    def __init__(self, server: Any, converter: Converter) -> None:
+    def __init__(self, server: Any, converter: Any) -> None:
         super().__init__(server, converter)
         self._is_initialized = False
         self._asked: set[str | int] = set()  # ids of our requests without a reply
         # cattrs would turn null into the text "None", and true into 1; enumerations are left as they are
-        converter.register_structure_hook_func(lambda kind: kind is str, _text)
-        converter.register_structure_hook_func(lambda kind: kind is int, _whole)
+        converter.register_structure_hook_func(partial(is_, str), _text)
+        converter.register_structure_hook_func(partial(is_, int), _whole)
 
     # ---- pygls' own features
 
