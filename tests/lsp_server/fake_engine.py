@@ -141,7 +141,11 @@ class Window(Waiting):
         self.answers: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         self.told: list[dict[str, Any]] = []
         self.configuration: Callable[[str | None], Any] = lambda scope: {}
+        self.announces = ("status", "encoded", "better")  # of the server's own notifications
         self.holds_configuration = False
+        # in place of the reply to workspace/configuration: the members of a message
+        self.replies: Callable[[list[Any]], dict[str, Any]] | None = None
+        self.n_items: list[int] = []  # of each workspace/configuration
         self._held: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
 
@@ -165,6 +169,11 @@ class Window(Waiting):
             if self.holds_configuration:
                 self._held.append(message)
                 return
+            self.n_items.append(len(message["params"]["items"]))
+            if self.replies is not None:
+                reply = self.replies(message["params"]["items"])
+                self._later({"jsonrpc": "2.0", "id": message["id"], **reply})
+                return
             result = [
                 self.configuration(item.get("scopeUri")) for item in message["params"]["items"]
             ]
@@ -181,9 +190,10 @@ class Window(Waiting):
             self._asked(message)
 
     def _reply(self, request_id: Any, result: Any) -> None:
-        asyncio.get_running_loop().call_soon(
-            self.raw, {"jsonrpc": "2.0", "id": request_id, "result": result}
-        )
+        self._later({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+    def _later(self, message: dict[str, Any]) -> None:
+        asyncio.get_running_loop().call_soon(self.raw, message)
 
     # what the editor sends
 
@@ -223,9 +233,7 @@ class Window(Waiting):
                 "trace": "messages",
                 "capabilities": {
                     "workspace": {"configuration": True},
-                    "experimental": {
-                        "warmline": dict.fromkeys(("status", "encoded", "better"), True)
-                    },
+                    "experimental": {"warmline": dict.fromkeys(self.announces, True)},
                     **(capabilities or {}),
                 },
                 "initializationOptions": {"debounceMs": 0, **options},
@@ -283,9 +291,12 @@ class Window(Waiting):
 
 
 @asynccontextmanager
-async def window(**options: Any) -> AsyncIterator[Window]:
+async def window(
+    prepare: Callable[[Window], None] = lambda _: None, **options: Any
+) -> AsyncIterator[Window]:
     """A window that is ended with the test; no request of it may have been answered twice, or not at all."""
     found = Window()
+    prepare(found)
     try:
         await found.begin(**options)
         yield found
