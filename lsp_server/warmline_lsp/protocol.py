@@ -189,6 +189,11 @@ class Protocol(LanguageServerProtocol):
             params = {}
         if method == types.INITIALIZE and isinstance(params, dict):
             params = _without_unknown_trace(cast(dict[str, Any], params))
+        if method == types.WORKSPACE_EXECUTE_COMMAND and isinstance(params, dict):
+            arguments = cast(dict[str, Any], params).get("arguments")
+            # cattrs makes a list of the letters of a text, and of the names in an object
+            if not isinstance(arguments, list | None):
+                raise TypeError("expected a list")
         message = {"jsonrpc": self.VERSION, "id": 0, "method": method, "params": params}
         return getattr(self._converter.structure(message, kind), "params", None)
 

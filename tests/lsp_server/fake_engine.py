@@ -19,7 +19,7 @@ from warmline_lsp import places
 from warmline_lsp.features import make_server
 from warmline_lsp.settings import Settings
 
-WITHIN_S = 30
+WITHIN_S = 3
 URI = "file:///project/greet.py"
 F = TypeVar("F", bound=wire.Frame)
 
@@ -303,6 +303,7 @@ async def window(
     finally:
         await found.answer(found.request("shutdown", None))
         n_sent = next(found._ids) - 1
-        await found.until(lambda: len(found.answers) == n_sent)
-        assert all(len(answers) == 1 for answers in found.answers.values())
+        asked = range(1, n_sent + 1)
+        await found.until(lambda: all(found.answers[request_id] for request_id in asked))
+        assert all(len(found.answers[request_id]) == 1 for request_id in asked)
         found.server.shutdown()

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from tests.lsp_server.fake_engine import URI, Window, fake_engine, window
+from tests.lsp_server.fake_engine import URI, WITHIN_S, Window, fake_engine, window
 from warmline_engine import wire
 
 TEXT = "def greet(name):\n    \n"
 OWN = ("status", "encoded", "better")
 pytestmark = pytest.mark.usefixtures("runtime")
+
+
+async def until_ready(client: Window) -> None:
+    """Asks, since no status may be sent."""
+    async with asyncio.timeout(WITHIN_S):
+        while client.server.engine.state.state != "ready":
+            await asyncio.sleep(0)
 
 
 async def received(experimental: Any) -> set[str]:
@@ -23,6 +31,7 @@ async def received(experimental: Any) -> set[str]:
         client.announces = ()
 
     async with fake_engine() as engine, window(prepare, capabilities=capabilities) as client:
+        await until_ready(client)
         client.open(text=TEXT)
         await engine.next(wire.Open)
         for k in range(10):
