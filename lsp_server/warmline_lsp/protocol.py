@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from functools import partial
-from operator import is_
 from typing import Any, cast
 
 from lsprotocol import types
@@ -46,9 +45,9 @@ class Protocol(LanguageServerProtocol):
         super().__init__(server, converter)
         self._is_initialized = False
         self._asked: set[str | int] = set()  # ids of our requests without a reply
-        # cattrs would turn null into the text "None", and true into 1; enumerations are left as they are
-        converter.register_structure_hook_func(partial(is_, str), _text)
-        converter.register_structure_hook_func(partial(is_, int), _whole)
+        # cattrs would turn null into the text "None", and true into 1
+        converter.register_structure_hook(str, _text)
+        converter.register_structure_hook(int, _whole)
 
     # ---- pygls' own features
 
@@ -194,7 +193,8 @@ class Protocol(LanguageServerProtocol):
             # cattrs makes a list of the letters of a text, and of the names in an object
             if not isinstance(arguments, list | None):
                 raise TypeError("expected a list")
-        message = {"jsonrpc": self.VERSION, "id": 0, "method": method, "params": params}
+        message: dict[str, Any] = {"jsonrpc": self.VERSION, "id": 0, "method": method}
+        message["params"] = params
         return getattr(self._converter.structure(message, kind), "params", None)
 
     def _handle_request(self, msg_id: str | int, method_name: str, params: Any) -> None:
@@ -307,13 +307,17 @@ def _without_unknown_trace(params: dict[str, Any]) -> dict[str, Any]:
     return params if is_known else {k: v for k, v in params.items() if k != "trace"}
 
 
-def _text(value: Any, _: Any) -> str:
+def _text(value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, str):
         raise TypeError("expected a string")
-    return value
+    # cattrs asks here for enumerations of texts too
+    return value if kind is str else kind(value)
 
 
-def _whole(value: Any, _: Any) -> int:
+def _whole(value: Any, kind: type[Any]) -> Any:
+    # cattrs asks here for kinds of numbers too
+    if kind is bool:
+        return bool(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise TypeError("expected a whole number")
-    return int(value)
+    return int(value) if kind is int else kind(int(value))

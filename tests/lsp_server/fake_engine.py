@@ -19,7 +19,7 @@ from warmline_lsp import places
 from warmline_lsp.features import make_server
 from warmline_lsp.settings import Settings
 
-WITHIN_S = 3
+WITHIN_S = 30
 URI = "file:///project/greet.py"
 F = TypeVar("F", bound=wire.Frame)
 

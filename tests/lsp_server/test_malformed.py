@@ -123,7 +123,7 @@ def _odd(value: Any) -> Any:
 
 @pytest.mark.usefixtures("runtime")
 @settings(
-    max_examples=5, deadline=None,
+    max_examples=60, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(messages)
