@@ -99,7 +99,8 @@ class Editor(LanguageClient):
         environment = {**os.environ, "XDG_RUNTIME_DIR": folder}
         await self.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=environment)
         capabilities = types.ClientCapabilities(
-            workspace=types.WorkspaceClientCapabilities(configuration=True)
+            workspace=types.WorkspaceClientCapabilities(configuration=True),
+            experimental={"warmline": {"status": True, "encoded": True}},
         )
         await self.initialize_async(
             types.InitializeParams(capabilities, initialization_options=self.options)

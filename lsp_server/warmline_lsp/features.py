@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from inspect import isawaitable
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
+from .arguments import (
+    announced,
+    document_of,
+    length_in,
+    member,
+    no_arguments,
+    offer_id_of,
+    place_of,
+    position_in,
+    uri_in,
+)
 from .completer import Ask, Selected
 from .documents import Document, code_points
 from .engine_process import Command, engine_command
@@ -35,6 +48,7 @@ def _register_lifecycle(server: WarmlineServer) -> None:
     @server.feature(types.INITIALIZE)
     def _(params: types.InitializeParams) -> None:
         server.protocol.trace = params.trace or types.TraceValue.Off
+        server.announced = announced(params.capabilities)
         server.scopes.push(params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -42,20 +56,20 @@ def _register_lifecycle(server: WarmlineServer) -> None:
         workspace = server.client_capabilities.workspace
         if workspace and workspace.configuration:
             server.scopes.use_pull(pull)
-            await server.registrations.settings()
+            # a client that never replies must not keep the engine from starting
+            server.in_background(server.registrations.settings())
+        server.in_background(server.registrations.files())
         await server.pull_settings()  # which starts the engine
-        await server.registrations.files()
 
-    async def pull(scopes: list[str | None]) -> list[object]:
+    async def pull(scopes: list[str | None]) -> object:
         items = [types.ConfigurationItem(scope, "warmline") for scope in scopes]
-        answers = await server.workspace_configuration_async(types.ConfigurationParams(items))
-        return list(answers or [])
+        return await server.workspace_configuration_async(types.ConfigurationParams(items))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def _(params: types.DidChangeConfigurationParams) -> None:
-        sent: Any = params.settings
-        if isinstance(sent, dict) and sent:
-            server.scopes.push(sent.get("warmline", sent))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        # null and {} only say that something has changed
+        if params.settings not in (None, {}):
+            server.scopes.push(params.settings)
         await server.pull_settings()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
@@ -140,93 +154,85 @@ def _register_notices(server: WarmlineServer) -> None:
 
     @server.feature("warmline/didMoveCursor")
     def _(params: Any) -> None:
-        try:
-            line, character = int(params.position.line), int(params.position.character)
-            uri = str(params.textDocument.uri)
-        except (AttributeError, TypeError, ValueError):
+        uri, place = uri_in(params), position_in(member(params, "position"))
+        if uri is None or place is None:
             log.warning("a cursor is ignored: expected textDocument.uri and position")
             return
-        if min(line, character) < 0:
-            log.warning("a cursor is ignored: its position is negative")
-            return
-        server.move_cursor(uri, types.Position(line, character))
+        server.move_cursor(uri, place)
 
     @server.feature("textDocument/didFocus")
     def _(params: Any) -> None:
-        uri = getattr(getattr(params, "textDocument", None), "uri", None)
+        uri = uri_in(params)
         if uri in server.documents:
             server.reporter.look_at(uri)
 
     @server.feature("textDocument/didShowCompletion")
     def _(params: Any) -> None:
-        server.statistics.shown(_offer_id(params))
+        server.statistics.shown(offer_id_of(params))
 
     @server.feature("textDocument/didPartiallyAcceptCompletion")
     def _(params: Any) -> None:
-        offer_id, length = _offer_id(params), getattr(params, "acceptedLength", None)
-        if isinstance(length, int):
+        offer_id, length = offer_id_of(params), length_in(params)
+        if length is not None:
             n_characters = code_points(server.statistics.given(offer_id), length, "utf-16")
             server.statistics.partly_accepted(offer_id, n_characters)
 
     @server.command(ACCEPTED_COMMAND)
     def _(*arguments: Any) -> None:
         """Counted once: the edit has told it already, unless the client changed the text."""
-        if arguments:
-            server.statistics.accepted(str(arguments[0]))
-
-
-def _offer_id(params: Any) -> str:
-    """The id in the command of an item that a client sends back; empty where there is none."""
-    try:
-        return str(params.item.command.arguments[0])
-    except (AttributeError, TypeError, IndexError):
-        return ""
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise JsonRpcInvalidParams("expected the id of a completion item")
+        server.statistics.accepted(arguments[0])
 
 
 def _register_commands(server: WarmlineServer) -> None:
     """Each as a command that any client can run, and as a message of our own clients."""
 
-    async def restart(*_: Any) -> None:
+    async def restart(*arguments: Any) -> None:
+        no_arguments(arguments)
         await server.restart_engine()
 
-    def statistics(*_: Any) -> dict[str, Any]:
+    def statistics(*arguments: Any) -> dict[str, Any]:
+        no_arguments(arguments)
         return server.reporter.statistics()
 
-    async def debug_information(*_: Any) -> dict[str, Any]:
+    async def debug_information(*arguments: Any) -> dict[str, Any]:
+        no_arguments(arguments)
         return await server.reporter.debug_information()
 
     async def context(*arguments: Any) -> dict[str, Any] | None:
-        """Of the document whose URI is given, else of the one touched last."""
-        given = arguments[0] if arguments else None
-        uri = given if isinstance(given, str) else getattr(given, "uri", None)
+        """Of the document whose URI is given; without an argument, of the one touched last."""
+        uri = document_of(arguments)
         if uri is None:
             uri = next(reversed(server.documents), None)
-        return None if uri is None else await server.context_of(str(uri))
+        return None if uri is None else await server.context_of(uri)
 
     async def comment_first(*arguments: Any) -> str:
-        """At a position of a document, as an object with both or as two arguments."""
-        given = arguments[0] if arguments else None
-        uri = getattr(given, "uri", given)
-        position = arguments[1] if len(arguments) > 1 else getattr(given, "position", None)
-        document = server.documents.get(str(uri))
-        if document is None or position is None:
-            raise JsonRpcInvalidParams("expected the URI of an open document and a position")
+        """At a position of a document."""
+        uri, position = place_of(arguments)
+        document = server.documents.get(uri)
+        if document is None:
+            raise JsonRpcInvalidParams("the document is not open")
         await server.scopes.known(document.uri)
         if server.documents.get(document.uri) is not document or server.refusal(document):
             return ""
-        offset = document.offset_at(types.Position(int(position.line), int(position.character)))
-        settings = server.settings_of(document.uri)
+        offset, settings = document.offset_at(position), server.settings_of(document.uri)
         with server.reporter.working():
             return await server.completer.comment_first(Ask(document, offset, settings, False))
 
-    # a client registers commands under their names, where our extension has its own: hence `server`
-    server.command("warmline.server.restart")(restart)
-    server.command("warmline.server.statistics")(statistics)
-    server.command("warmline.server.debugInformation")(debug_information)
-    server.command("warmline.server.context")(context)
-    server.command("warmline.server.commentFirst")(comment_first)
-    server.feature("warmline/restart")(restart)
-    server.feature("warmline/statistics")(statistics)
-    server.feature("warmline/debugInformation")(debug_information)
-    server.feature("warmline/context")(context)
-    server.feature("warmline/commentFirst")(comment_first)
+    def add(name: str, run: Callable[..., Any]) -> None:
+        """As a command, under a name that no client has for its own: hence `server`; and as a request."""
+        server.command(f"warmline.server.{name}")(run)
+
+        async def asked(params: Any) -> Any:
+            # without parameters a request has null
+            found = run(*([] if params is None else [params]))
+            return await found if isawaitable(found) else found
+
+        server.feature(f"warmline/{name}")(asked)
+
+    add("restart", restart)
+    add("statistics", statistics)
+    add("debugInformation", debug_information)
+    add("context", context)
+    add("commentFirst", comment_first)

@@ -60,10 +60,11 @@ class Registrations:
             selector = types.InlineCompletionRegistrationOptions(document_selector=_SELECTOR)
             await self._register(method, selector)
         else:
-            gone = types.Unregistration(id=method, method=method)
-            await self._server.client_unregister_capability_async(
-                types.UnregistrationParams([gone])
-            )
+            gone = types.UnregistrationParams([types.Unregistration(id=method, method=method)])
+            try:
+                await self._server.client_unregister_capability_async(gone)
+            except JsonRpcException as error:
+                log.warning("the client does not unregister %s: code %d", method, error.code)
 
     async def _register(self, method: str, options: object) -> None:
         registration = types.Registration(id=method, method=method, register_options=options)
@@ -72,4 +73,4 @@ class Registrations:
                 types.RegistrationParams([registration])
             )
         except JsonRpcException as error:
-            log.warning("the client does not register %s: %s", method, error)
+            log.warning("the client does not register %s: code %d", method, error.code)

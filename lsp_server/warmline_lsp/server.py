@@ -11,21 +11,23 @@ from urllib.parse import urlsplit
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-from pygls.lsp.server import LanguageServer
 
 from warmline_engine import wire
 
+from .arguments import uri_in
 from .completer import Completer
-from .documents import Document, Encoding
+from .documents import Document, Encoding, clean
 from .engine_client import EngineClient, EngineState
 from .engine_process import Command, engine_command
 from .errors import DocumentError
-from .protocol import Protocol
+from .languages import CODE, choice
+from .protocol import Protocol, described
 from .registration import SCHEMES, Registrations
 from .scopes import Scopes
 from .settings import Settings
 from .statistics import Statistics
 from .status import Reporter
+from .transport import StreamServer
 from .workspace import InWorkspace, locate
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ NAME, VERSION = "warmline", "0.1.0"
 MOST_TEXT = 2_000_000  # characters; a longer document is not served
 
 
-class WarmlineServer(LanguageServer):
+class WarmlineServer(StreamServer):
     """What the features in `features.py` work on."""
 
     def __init__(self, command: Command = engine_command) -> None:
@@ -48,7 +50,8 @@ class WarmlineServer(LanguageServer):
             protocol_cls=Protocol,
         )
         self.documents: dict[str, Document] = {}  # the one touched last is the last
-        self.scopes = Scopes(self._tell_problem)
+        self.scopes = Scopes(self._tell_problem, self._apply_settings)
+        self.announced: frozenset[str] = frozenset()  # notifications that the client asked for
         self.statistics = Statistics()
         self.reporter = Reporter(self)
         self.registrations = Registrations(self)
@@ -65,13 +68,26 @@ class WarmlineServer(LanguageServer):
 
     def report_server_error(self, error: Exception, source: ServerErrors) -> None:
         """Errors go to the log, never to a dialogue."""
+        # without its message: that may hold what the client sent
         if isinstance(error, JsonRpcException):
-            log.warning("%s: %s", source.__name__, error)
+            log.warning("%s: %s %d", source.__name__, type(error).__name__, error.code)
         else:
-            log.error("%s: %s", source.__name__, type(error).__name__, exc_info=error)
+            log.error("%s: %s", source.__name__, described(error))
+
+    def refused(self, method: str, params: Any) -> None:
+        """A notification had parameters that are not valid; the text of a document may differ from now on."""
+        if method not in (types.TEXT_DOCUMENT_DID_CHANGE, types.TEXT_DOCUMENT_DID_OPEN):
+            return
+        uri = uri_in(params)
+        if uri in self.documents:
+            self.close(uri)
+            self.scopes.notify_once(
+                "a change of a document could not be read; it is not served until it is opened again"
+            )
 
     def _tell_problem(self, problem: str) -> None:
-        log.warning("%s", problem)
+        # the problem may have a name that the client made, as that of a language
+        log.warning("a setting is not valid, or not known yet; the editor's log has more")
         self.window_log_message(
             types.LogMessageParams(types.MessageType.Warning, f"Warmline: {problem}")
         )
@@ -84,12 +100,17 @@ class WarmlineServer(LanguageServer):
         verbose = json.dumps(what) if level == types.TraceValue.Verbose else None
         self.log_trace(types.LogTraceParams(event, verbose))
 
+    def notify(self, name: str, params: dict[str, Any]) -> None:
+        """Sends `warmline/NAME` to a client that asked for it."""
+        if name in self.announced and self.protocol.writer is not None:
+            self.protocol.notify(f"warmline/{name}", params)
+
     def _tell_better(self, uri: str, offset: int) -> None:
         document = self.documents.get(uri)
         if document is not None:
             position = document.position_at(offset)
-            self.protocol.notify(
-                "warmline/better",
+            self.notify(
+                "better",
                 {"uri": uri, "version": document.version,
                  "position": {"line": position.line, "character": position.character}},
             )  # fmt: skip
@@ -98,7 +119,13 @@ class WarmlineServer(LanguageServer):
         """Runs work whose result nobody waits for."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("in the background: %s", described(error))
 
     @property
     def encoding(self) -> Encoding:
@@ -147,18 +174,23 @@ class WarmlineServer(LanguageServer):
     def _in_workspace(self, uri: str) -> InWorkspace | None:
         return locate(uri, self.workspace.folders)
 
-    async def settings_changed(self) -> None:
-        """Puts settings in force: another engine where they ask for one, none where nothing is completed."""
+    async def _apply_settings(self, scopes: set[str | None]) -> None:
+        """Puts settings in force: another engine where they ask for one, none where nothing is completed.
+
+        Cost: only documents whose own settings changed are looked at, unless the window's did.
+        """
         async with self._engine_changes:
             if self.engine.settings.engine_options() != self.scopes.window.engine_options():
                 await self._replace_engine()
-            everywhere = [self.scopes.window, *map(self.settings_of, self.documents)]
-            is_wanted = any(settings.enable for settings in everywhere)
+            is_wanted = self.scopes.is_enabled_somewhere
             if is_wanted and not self.engine.is_started:
                 self.engine.start()
             elif not is_wanted and self.engine.is_started:
                 await self._replace_engine()
-        self._sync_all()
+        for uri in self.documents if None in scopes else scopes:
+            document = self.documents.get(str(uri))
+            if document is not None:
+                self._sync(document)
         self.reporter.refresh()
 
     async def restart_engine(self) -> None:
@@ -166,7 +198,7 @@ class WarmlineServer(LanguageServer):
         async with self._engine_changes:
             await self.engine.end()
             await self._replace_engine()
-        await self.settings_changed()
+        await self._apply_settings({None})
 
     async def _replace_engine(self) -> None:
         await self.engine.stop()
@@ -181,7 +213,6 @@ class WarmlineServer(LanguageServer):
     async def pull_settings(self) -> None:
         """Asks for all settings anew."""
         await self.scopes.pull([None, *self.documents])
-        await self.settings_changed()
 
     def refusal(self, document: Document) -> str | None:
         """Why the engine gets nothing of a document, by the names of `status.REFUSALS`; None where it does."""
@@ -194,18 +225,19 @@ class WarmlineServer(LanguageServer):
             return "excluded"
         if settings.is_disabled(document.uri):
             return "off for the file"
-        said = settings.languages.get(document.language)
-        if said is False:
+        chosen = choice(settings.languages, document.language)
+        if chosen is False:
             return "off for the language"
         if len(document.text) > MOST_TEXT:
             return "too large"
         if _is_binary(document.text):
             return "binary"
-        return None if said or self._knows(document.language) else "language"
+        return None if chosen or self._knows(document.language) else "language"
 
     def _knows(self, language: str) -> bool:
+        """By the model's card; of one without a card programming languages are expected."""
         model = self.engine.model
-        return model is None or not model.languages or language in model.languages
+        return model is None or language in (model.languages or CODE)
 
     # ---- documents
 
@@ -228,17 +260,14 @@ class WarmlineServer(LanguageServer):
         if not is_ours(item.uri):
             return
         self.close(item.uri)
-        document = Document.open(item.uri, item.language_id, item.version, item.text, self.encoding)
+        language = clean(item.language_id)
+        document = Document.open(item.uri, language, item.version, item.text, self.encoding)
         self.documents[item.uri] = document
         self.scopes.add(item.uri)
         if self.scopes.of(item.uri) is None:
-            self.in_background(self._settle(item.uri))
+            self.in_background(self.scopes.pull_opened())
         self._sync(document)
         self.reporter.guess_at(item.uri)
-
-    async def _settle(self, uri: str) -> None:
-        await self.scopes.pull([uri])
-        await self.settings_changed()
 
     def change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Applies all changes of a notification, or none.
@@ -317,7 +346,10 @@ class WarmlineServer(LanguageServer):
 
 def is_ours(uri: str) -> bool:
     """Whether documents of this URI are served; others belong to notebooks, diffs, outputs and the like."""
-    return urlsplit(uri).scheme in SCHEMES
+    try:
+        return urlsplit(uri).scheme in SCHEMES and clean(uri) == uri
+    except ValueError:  # as of "file://["
+        return False
 
 
 def _is_binary(text: str) -> bool:

@@ -6,34 +6,20 @@ SETTINGS is the one table of them; package.json and README are compared with it 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from warmline_engine.exclusion import SECRETS, is_excluded
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: its name in the editor, its default, what it may be and what it does."""
-
-    name: str
-    default: Any
-    description: str
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    restarts: bool = False  # a change needs another engine
-    is_whole: bool = True  # of a number: none with a fraction
-    is_of_machine: bool = False  # no workspace may set it
-    is_restricted: bool = False  # a workspace may set it once it is trusted
-    is_of_folder: bool = False  # a folder may have its own, a language has none
-
+from .checks import MAX_PROBLEMS, checked, nearest, shown
+from .options import ShapeError, named
+from .setting import Setting
 
 SETTINGS = (
     Setting("enable", True, "Offer completions."),
     Setting("languages", {}, 
-            "Turn languages on or off by id: `{\"python\": false}`. `true` also serves one the model's card lacks.",
+            "Turn languages on or off by id: `{\"python\": false}`; `*` is each without an entry of its own. `true` "
+            "also serves one the model's card lacks. A model without a card serves programming languages only.",
             is_of_folder=True),
     Setting("disabledGlobs", [],
             "Files in which completions are off; what they say may still help in other files. Matched as "
@@ -103,6 +89,7 @@ SETTINGS = (
 # what clients keep beside the server's settings, and send along
 OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
+_NAMES = frozenset((*_BY_NAME, *OF_CLIENTS))
 
 
 @dataclass(frozen=True)
@@ -158,50 +145,46 @@ class Settings:
         return is_excluded(_path(uri), self.disabled_globs)
 
 
+def is_for_us(options: object) -> bool:
+    """Whether options say anything of ours; other programs' settings may come instead. Those of a wrong shape do."""
+    try:
+        return named(options, _NAMES) is not None
+    except ShapeError:
+        return True
+
+
 def resolve(options: object) -> tuple[Settings, list[str]]:
-    """Settings out of options, and what was wrong with them: a wrong value counts as its default."""
-    if not isinstance(options, dict):
-        return Settings(), [] if options is None else ["settings: expected an object"]
+    """Settings out of options in any of the shapes of `options.py`, and what was wrong with them.
+
+    A wrong value counts as its default. Problems name settings, never values.
+    """
+    try:
+        given = named(options, _NAMES) or {}
+    except ShapeError as error:
+        return Settings(), [str(error)]
     known: dict[str, Any] = {}
     problems: list[str] = []
-    for name, value in options.items():  # pyright: ignore[reportUnknownVariableType]
-        if name in OF_CLIENTS:
+    unknown: list[str] = []
+    for name, value in given.items():
+        if name.partition(".")[0] in OF_CLIENTS:
             continue
-        setting = _BY_NAME.get(str(name))  # pyright: ignore[reportUnknownArgumentType]
+        setting = _BY_NAME.get(name)
         if setting is None:
-            near = get_close_matches(str(name), _BY_NAME, n=1)  # pyright: ignore[reportUnknownArgumentType]
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"setting {name!r} is unknown{hint}")
-            continue
-        problem = _problem(setting, value)  # pyright: ignore[reportUnknownArgumentType]
-        if problem:
-            problems.append(f"setting {setting.name!r}: {problem}; {setting.default!r} is used")
+            unknown.append(name)
         elif value is not None:
-            known[_snake(setting.name)] = tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
-    return Settings(**known), problems
+            taken, wrong = checked(setting, value)
+            problems += [f"setting {name!r}: {problem}" for problem in wrong]
+            if taken is not None:
+                known[_snake(name)] = taken
+    return Settings(**known), [*_unknown(unknown), *problems]
 
 
-def _problem(setting: Setting, value: object) -> str:
-    default = setting.default
-    if value is None:
-        return ""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return "" if type(value) is type(default) else f"expected true or false, got {value!r}"
-    if isinstance(default, int | float):
-        if not isinstance(value, int | float) or (setting.is_whole and value != int(value)):
-            return f"expected a number, got {value!r}"
-        inside = (setting.least or 0) <= value <= (setting.most or value)
-        return "" if inside else f"expected {setting.least} to {setting.most}, got {value!r}"
-    if isinstance(default, dict):
-        good = isinstance(value, dict) and all(type(v) is bool for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        return "" if good else "expected language ids with true or false"
-    if isinstance(default, list):
-        good = isinstance(value, list) and all(isinstance(v, str) for v in value)  # pyright: ignore[reportUnknownVariableType]
-        return "" if good else "expected a list of globs"
-    if not isinstance(value, str) or (setting.choices and value not in setting.choices):
-        wanted = " or ".join(map(repr, setting.choices)) or "a text"
-        return f"expected {wanted}, got {value!r}"
-    return ""
+def _unknown(names: list[str]) -> list[str]:
+    problems = [
+        f"setting {shown(n)} is unknown{nearest(n, _BY_NAME)}" for n in names[:MAX_PROBLEMS]
+    ]
+    n_more = len(names) - len(problems)
+    return [*problems, *([f"{n_more} more settings are unknown"] if n_more else [])]
 
 
 def _path(uri: str) -> str:

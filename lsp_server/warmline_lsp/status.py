@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from warmline_engine import wire
 from warmline_engine.places import cache_folder
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .server import WarmlineServer
 
 log = logging.getLogger(__name__)
+
+REPLY_WITHIN_S = 5.0  # of a client that is asked for a progress bar
 
 # of each reason the state that the client is told and the words for the user
 REFUSALS = {
@@ -97,8 +100,8 @@ class Reporter:
     def encoded(self, frame: wire.Encoded) -> None:
         """Notes what an edit cost, and passes it on for who wants to see it."""
         self._counts[frame.document] = frame
-        self._server.protocol.notify(
-            "warmline/encoded",
+        self._server.notify(
+            "encoded",
             {
                 "uri": frame.document, "version": frame.version, "nEncoded": frame.n_encoded,
                 "nTokens": frame.n_tokens, "nFresh": frame.n_fresh, "elapsedMs": frame.elapsed_ms,
@@ -107,11 +110,13 @@ class Reporter:
         self.refresh()
 
     def refresh(self) -> None:
-        """Sends the status if it is another than the last one sent."""
+        """Sends the status if it is another than the last one sent, to a client that asked for it."""
+        if "status" not in self._server.announced:
+            return
         status = self._status()
         if status != self._last and self._server.protocol.writer is not None:
             self._last = status
-            self._server.protocol.notify("warmline/status", status)
+            self._server.notify("status", status)
 
     def _status(self) -> dict[str, Any]:
         server = self._server
@@ -159,10 +164,7 @@ class Reporter:
         # states come faster than a client makes its progress bar; each waits for the one before
         async with self._progress_order:
             if state.state == "loading" and self._progress is None:
-                self._progress = str(uuid.uuid4())
-                await progress.create_async(self._progress)  # pyright: ignore[reportUnknownMemberType]
-                begin = types.WorkDoneProgressBegin("Warmline", message=message, percentage=0)
-                progress.begin(self._progress, begin)
+                self._progress = await self._new_progress(message)
             elif state.state == "loading" and state.fraction is not None:
                 percentage = round(100 * state.fraction)
                 report = types.WorkDoneProgressReport(message=message, percentage=percentage)
@@ -170,6 +172,19 @@ class Reporter:
             elif state.state != "loading" and self._progress is not None:
                 progress.end(self._progress, types.WorkDoneProgressEnd())
                 self._progress = None
+
+    async def _new_progress(self, message: str) -> str | None:
+        """The token of a progress bar; None where the client makes none, or does not reply in time."""
+        progress, token = self._server.work_done_progress, str(uuid.uuid4())
+        try:
+            async with asyncio.timeout(REPLY_WITHIN_S):
+                await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
+        except (TimeoutError, JsonRpcException):
+            log.warning("the client shows no progress")
+            return None
+        begin = types.WorkDoneProgressBegin("Warmline", message=message, percentage=0)
+        progress.begin(token, begin)
+        return token
 
     def statistics(self) -> dict[str, Any]:
         """Counts since the server started."""

@@ -69,8 +69,9 @@ class Editor:
         await self.client.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=environment)
         options = {"debounceMs": 0, "idleExitMinutes": 0.05}
         folders = [types.WorkspaceFolder(root.as_uri(), root.name)] if root else None
+        wanted = types.ClientCapabilities(experimental={"warmline": {"status": True}})
         parameters = types.InitializeParams(
-            types.ClientCapabilities(), initialization_options=options, workspace_folders=folders
+            wanted, initialization_options=options, workspace_folders=folders
         )
         await self.client.initialize_async(parameters)
         self.client.initialized(types.InitializedParams())

@@ -238,7 +238,10 @@ async def begun(
     client.options = {"debounceMs": 0, "threads": 1, "idleExitMinutes": 1, **options}
     await client.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=home)
     workspace = types.WorkspaceClientCapabilities(configuration=True)
-    asked = types.ClientCapabilities(**{"workspace": workspace, **capabilities})
+    wanted = {"warmline": dict.fromkeys(("status", "encoded", "better"), True)}
+    asked = types.ClientCapabilities(
+        **{"workspace": workspace, "experimental": wanted, **capabilities}
+    )
     result = await client.initialize_async(
         types.InitializeParams(
             asked,

@@ -87,6 +87,18 @@ async def test_an_accepted_offer_is_counted(window: Opener) -> None:
         assert (counts.offered, counts.accepted) == (1, 1)
 
 
+async def test_a_comment_is_written_by_the_command_and_by_the_request(window: Opener) -> None:
+    place = {"line": 5, "character": 4}
+    both = {"uri": URI, "position": place}
+    async with window() as client:
+        client.open(URI, TEXT)
+        asked = client.protocol.send_request_async("warmline/commentFirst", both)
+        assert isinstance(await asked, str)
+        for arguments in ([both], [URI, place]):
+            command = types.ExecuteCommandParams("warmline.server.commentFirst", arguments)
+            assert isinstance(await client.workspace_execute_command_async(command), str)
+
+
 async def test_a_superseded_request_is_answered_empty(window: Opener) -> None:
     async with window() as client:
         client.open(URI, TEXT)

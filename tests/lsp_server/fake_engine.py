@@ -141,7 +141,11 @@ class Window(Waiting):
         self.answers: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         self.told: list[dict[str, Any]] = []
         self.configuration: Callable[[str | None], Any] = lambda scope: {}
+        self.announces = ("status", "encoded", "better")  # of the server's own notifications
         self.holds_configuration = False
+        # in place of the reply to workspace/configuration: the members of a message
+        self.replies: Callable[[list[Any]], dict[str, Any]] | None = None
+        self.n_items: list[int] = []  # of each workspace/configuration
         self._held: list[dict[str, Any]] = []
         self._ids = itertools.count(1)
 
@@ -165,6 +169,11 @@ class Window(Waiting):
             if self.holds_configuration:
                 self._held.append(message)
                 return
+            self.n_items.append(len(message["params"]["items"]))
+            if self.replies is not None:
+                reply = self.replies(message["params"]["items"])
+                self._later({"jsonrpc": "2.0", "id": message["id"], **reply})
+                return
             result = [
                 self.configuration(item.get("scopeUri")) for item in message["params"]["items"]
             ]
@@ -181,17 +190,19 @@ class Window(Waiting):
             self._asked(message)
 
     def _reply(self, request_id: Any, result: Any) -> None:
-        asyncio.get_running_loop().call_soon(
-            self.raw, {"jsonrpc": "2.0", "id": request_id, "result": result}
-        )
+        self._later({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+    def _later(self, message: dict[str, Any]) -> None:
+        asyncio.get_running_loop().call_soon(self.raw, message)
 
     # what the editor sends
 
     def raw(self, message: dict[str, Any]) -> None:
-        protocol = self.server.protocol
-        protocol.handle_message(
-            json.loads(json.dumps(message), object_hook=protocol.structure_message)
-        )
+        self.send(json.dumps(message).encode())
+
+    def send(self, body: bytes) -> None:
+        """One message as it is on the wire, without its header."""
+        self.server._receive(body)
 
     def notify(self, method: str, params: Any) -> None:
         self.raw({"jsonrpc": "2.0", "method": method, "params": params})
@@ -220,7 +231,11 @@ class Window(Waiting):
                 "rootUri": None,
                 "workspaceFolders": [{"uri": uri, "name": uri} for uri in folders] or None,
                 "trace": "messages",
-                "capabilities": {"workspace": {"configuration": True}, **(capabilities or {})},
+                "capabilities": {
+                    "workspace": {"configuration": True},
+                    "experimental": {"warmline": dict.fromkeys(self.announces, True)},
+                    **(capabilities or {}),
+                },
                 "initializationOptions": {"debounceMs": 0, **options},
             },
         )
@@ -276,15 +291,19 @@ class Window(Waiting):
 
 
 @asynccontextmanager
-async def window(**options: Any) -> AsyncIterator[Window]:
+async def window(
+    prepare: Callable[[Window], None] = lambda _: None, **options: Any
+) -> AsyncIterator[Window]:
     """A window that is ended with the test; no request of it may have been answered twice, or not at all."""
     found = Window()
+    prepare(found)
     try:
         await found.begin(**options)
         yield found
     finally:
         await found.answer(found.request("shutdown", None))
         n_sent = next(found._ids) - 1
-        await found.until(lambda: len(found.answers) == n_sent)
-        assert all(len(answers) == 1 for answers in found.answers.values())
+        asked = range(1, n_sent + 1)
+        await found.until(lambda: all(found.answers[request_id] for request_id in asked))
+        assert all(len(found.answers[request_id]) == 1 for request_id in asked)
         found.server.shutdown()

@@ -10,6 +10,7 @@ import {
   type LanguageClientOptions,
 } from "vscode-languageclient/node";
 import { showBetter } from "./better";
+import { announcement } from "./client_options";
 import type { Client } from "./server";
 import type { StatusItem } from "./status";
 import { GONE, type Status } from "./status_text";
@@ -52,6 +53,7 @@ export class WarmlineClient implements Client {
       initializationFailedHandler: () => false,
     });
     const usual = this.client.createDefaultErrorHandler();
+    this.client.registerFeature(announcement);
     this.client.onNotification("warmline/status", (sent: Status) => {
       ears.status.show(sent);
     });

@@ -1,5 +1,5 @@
 import * as vscode from "vscode";
-import type { LanguageClientOptions } from "vscode-languageclient/node";
+import type { LanguageClientOptions, StaticFeature } from "vscode-languageclient/node";
 import { settings } from "./server_settings";
 import type { Snooze } from "./snooze";
 import type { StatusItem } from "./status";
@@ -41,6 +41,17 @@ export function clientOptions(
     },
   };
 }
+
+/** Names the server's own notifications that are shown; it sends no others. */
+export const announcement: StaticFeature = {
+  fillClientCapabilities: (capabilities) => {
+    const known = capabilities.experimental as Record<string, unknown> | undefined;
+    capabilities.experimental = { ...known, warmline: { status: true, better: true } };
+  },
+  initialize: () => undefined,
+  getState: () => ({ kind: "static" }),
+  clear: () => undefined,
+};
 
 function isCompletion(registration: { method: string }): boolean {
   return registration.method === "textDocument/inlineCompletion";

@@ -71,6 +71,10 @@ function M.attach(buffer)
   end
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
+  -- the server sends only those of its own notifications that are named here
+  capabilities.experimental = vim.tbl_extend("force", capabilities.experimental or {}, {
+    warmline = { status = true, better = not M.options.native },
+  })
   vim.lsp.start({
     name = "warmline",
     cmd = M.options.command,
@@ -83,7 +87,6 @@ function M.attach(buffer)
         M.last_status = status
         vim.api.nvim_exec_autocmds("User", { pattern = "WarmlineStatus" })
       end,
-      ["warmline/encoded"] = function() end,
       ["warmline/better"] = function(_, told)
         if not M.options.native then
           require("warmline.ghost").request_again(told)
