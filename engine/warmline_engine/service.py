@@ -31,6 +31,7 @@ import attrs
 
 from . import wire
 from .listening import Listener, Serve, make_listener
+from .paths import typed
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
 if TYPE_CHECKING:  # torch is loaded once the process listens
@@ -310,9 +311,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
         f"there ({token_path()})",
     )  # fmt: skip
-    parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
-        "--small-model", default="", help="one of the same family that works with it"
+        "--model",
+        type=typed,
+        default="base",
+        help="embedded name, Hugging Face id or folder (./x, ~/x, /x)",
+    )
+    parser.add_argument(
+        "--small-model", type=typed, default="", help="one of the same family that works with it"
     )
     parser.add_argument(
         "--switching", default="off", choices=("off", "entropy", "deadline"),

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from warmline_engine import wire
+from warmline_engine import processes, wire
 from warmline_engine.places import cache_folder
 from warmline_engine.remote import TOKEN_VARIABLE
 
@@ -31,7 +31,7 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
     where = "--port-file" if sys.platform == "win32" else "--socket"
     log = cache_folder() / f"engine-{path.stem}.log"
     return [
-        sys.executable, "-m", "warmline_engine.service", where, str(path),
+        *processes.python("-m", "warmline_engine.service", where, str(path)),
         "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
         "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
         "--cache-mebibytes", str(settings.cache_mebibytes),

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from warmline_engine.exclusion import SECRETS, is_excluded
+from warmline_engine.paths import is_id, is_plain_name, is_whole
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Setting:
     is_of_machine: bool = False  # no workspace may set it
     is_restricted: bool = False  # a workspace may set it once it is trusted
     is_of_folder: bool = False  # a folder may have its own, a language has none
+    is_path: bool = (
+        False  # a whole path: which folder another one begins in would depend on the editor
+    )
+    is_model: bool = False  # a name, an id or a whole path
 
 
 SETTINGS = (
@@ -40,10 +45,10 @@ SETTINGS = (
             "`excludedGlobs` are.", is_of_folder=True),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
     Setting("model", "base",
-            "An embedded model (`base`; `small` for a slow machine), a folder with safetensors, or a Hugging Face id.",
-            restarts=True, is_restricted=True),
-    Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
-            restarts=True, is_restricted=True),
+            "An embedded model (`base`; `small` for a slow machine), a Hugging Face id, or a folder with safetensors: "
+            "an absolute path, or one that starts with `~`.", restarts=True, is_restricted=True, is_model=True),
+    Setting("smallModel", "", "A smaller model of the same family that works with the model, named as `model` is; "
+            "empty: none.", restarts=True, is_restricted=True, is_model=True),
     Setting("switching", "off",
             "When the small model answers: `off` never, it drafts; `entropy` while it is certain; `deadline` where the "
             "model would be late.", ("off", "entropy", "deadline"), restarts=True),
@@ -78,8 +83,8 @@ SETTINGS = (
             "`127.0.0.1:port` where `ssh -L` leads there. It has a model, device and caches of its own, and "
             "`retrieval` does nothing: it sees no files of the workspace but the open ones. Empty: an engine on this "
             "machine.", restarts=True, is_of_machine=True),
-    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust. Empty: those of the system.",
-            restarts=True, is_of_machine=True),
+    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust, by an absolute path or one that "
+            "starts with `~`. Empty: those of the system.", restarts=True, is_of_machine=True, is_path=True),
     Setting("retrieval", True,
             "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
@@ -201,7 +206,20 @@ def _problem(setting: Setting, value: object) -> str:
     if not isinstance(value, str) or (setting.choices and value not in setting.choices):
         wanted = " or ".join(map(repr, setting.choices)) or "a text"
         return f"expected {wanted}, got {value!r}"
-    return ""
+    return _path_problem(setting, value)
+
+
+def _path_problem(setting: Setting, value: str) -> str:
+    if not (setting.is_path or setting.is_model) or value == setting.default or is_whole(value):
+        return ""
+    if setting.is_path:
+        return f"expected an absolute path or one that starts with ~, got {value!r}"
+    if is_id(value) or is_plain_name(value):
+        return ""
+    return (
+        "expected the name of an embedded model, an id like 'owner/name', or a folder by an absolute path or one that "
+        f"starts with ~, got {value!r}"
+    )
 
 
 def _path(uri: str) -> str:
