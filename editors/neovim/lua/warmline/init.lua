@@ -2,6 +2,7 @@
 --
 --   require("warmline").setup({ settings = { languages = { python = true } } })
 local compat = require("warmline.compat")
+local process = require("warmline.process")
 
 local M = {}
 
@@ -71,7 +72,7 @@ function M.attach(buffer)
   end
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
-  vim.lsp.start({
+  process.start_server({
     name = "warmline",
     cmd = M.options.command,
     capabilities = capabilities,
