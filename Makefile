@@ -119,7 +119,7 @@ bench-formats: .venv/.tests ## what weights in fewer bits cost in quality
 
 bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
 	$(BIN)/python -m warmline_engine.bench edits --model small --out tests/bench/results/edits-small.json
-	$(BIN)/python -m warmline_engine.bench edits --model .work/qwen05b --quality 0 --places 40 --repeats 4 \
+	$(BIN)/python -m warmline_engine.bench edits --model ./.work/qwen05b --quality 0 --places 40 --repeats 4 \
 	    --tokens 1000 2000 4000 8000 16000 --out tests/bench/results/edits-0.5b.json
 
 bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token

@@ -23,7 +23,7 @@ import torch
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from warmline_engine import loaded_model
+from warmline_engine import loaded_model, processes
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.sources import locate
 from warmline_engine.text.tokenized_text import TokenizedText
@@ -97,7 +97,11 @@ class Editor(LanguageClient):
         """Starts the server and waits for the model."""
         folder = tempfile.mkdtemp(prefix="wl")
         environment = {**os.environ, "XDG_RUNTIME_DIR": folder}
-        await self.start_io(sys.executable, "-m", "warmline_lsp", "lsp", env=environment)
+        # as processes.start does, by the client library
+        command = processes.python("-m", "warmline_lsp", "lsp")
+        await self.start_io(
+            *command, env=processes.environment(environment), cwd=processes.neutral_folder()
+        )
         capabilities = types.ClientCapabilities(
             workspace=types.WorkspaceClientCapabilities(configuration=True),
             experimental={"warmline": {"status": True, "encoded": True}},

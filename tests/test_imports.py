@@ -23,7 +23,8 @@ SERVER = {
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
     "wire": {"msgpack", "attrs", "cattrs", "warmline_engine"}, "wire_scan": set(), "places": set(), "exclusion": set(),
-    "remote": {"warmline_engine"}, "syntax": {"tree_sitter", "warmline_engine"},
+    "remote": {"warmline_engine"}, "processes": set(), "paths": set(),
+    "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip
 
 # floors of the engine, from the ground: a file imports its own floor and those below

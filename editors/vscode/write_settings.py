@@ -13,20 +13,23 @@ OWN: dict[str, dict[str, object]] = {
         "type": "string",
         "default": "",
         "scope": "machine-overridable",
-        "markdownDescription": "The command `warmline`. Empty: the one beside the workspace's interpreter, "
-        "on the PATH, or in an environment that the extension makes.",
+        "markdownDescription": "The command `warmline`: an absolute path, one that starts with `~`, or a name on "
+        "the PATH. Empty: the one beside the workspace's interpreter, on the PATH, or in an environment that the "
+        "extension makes.",
     },
     "environment.python": {
         "type": "string",
         "default": "",
         "scope": "machine",
-        "markdownDescription": "The Python to make the extension's environment with. Empty: one that is found.",
+        "markdownDescription": "The Python to make the extension's environment with: an absolute path, one that "
+        "starts with `~`, or a name on the PATH. Empty: one that is found.",
     },
     "environment.wheelFolder": {
         "type": "string",
         "default": "",
         "scope": "machine",
-        "markdownDescription": "A folder of wheels to install from, without a network.",
+        "markdownDescription": "A folder of wheels to install from, without a network: an absolute path, or one "
+        "that starts with `~`.",
     },
     "environment.cpuIndex": {
         "type": "string",

@@ -25,10 +25,11 @@ from pathlib import Path
 
 import torch
 
-from . import loaded_model
+from . import loaded_model, processes
 from .errors import EngineError
 from .loaded_model import LoadedModel
 from .model.cold_read import ColdRead
+from .paths import typed
 from .session import Session
 from .text.tokenized_text import TokenizedText
 
@@ -284,12 +285,8 @@ def commit() -> str:
     """The commit of the checkout that is measured, empty outside of one."""
     here = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
+        found = processes.run(
+            ["git", "rev-parse", "--short", "HEAD"], folder=here, capture_output=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -316,7 +313,12 @@ def main() -> None:
     parser.add_argument(
         "--file", type=Path, default=default, help="text to edit; argparse.py without"
     )
-    parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
+    parser.add_argument(
+        "--model",
+        type=typed,
+        default="base",
+        help="embedded name, Hugging Face id or folder (./x, ~/x, /x)",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8", "int4")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import processes
 from .errors import EngineError
 from .places import PlaceError, index_path
 from .retrieval import build
@@ -246,8 +246,8 @@ class Librarian(threading.Thread):
             # .gitignore files may have changed too
             workspace.rules = Rules(workspace.rules.root, workspace.excluded)
             globs = [part for glob in workspace.excluded for part in ("--exclude", glob)]
-            command = [sys.executable, "-m", "warmline_engine.retrieval.index_command"]
-            workspace.builder = subprocess.Popen(
+            command = processes.python("-m", "warmline_engine.retrieval.index_command")
+            workspace.builder = processes.start(
                 [*command, "--words-only", *globs, "--", str(workspace.rules.root)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -35,6 +35,7 @@ from .accepting import Acceptor
 from .connection import Connection
 from .listening import Listener, make_listener
 from .panics import describe
+from .paths import typed
 from .places import clean_own_environment
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
 
@@ -372,9 +373,14 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
         f"there ({_token_place()})",
     )  # fmt: skip
-    parser.add_argument("--model", default="base", help="embedded name, folder or Hugging Face id")
     parser.add_argument(
-        "--small-model", default="", help="one of the same family that works with it"
+        "--model",
+        type=typed,
+        default="base",
+        help="embedded name, Hugging Face id or folder (./x, ~/x, /x)",
+    )
+    parser.add_argument(
+        "--small-model", type=typed, default="", help="one of the same family that works with it"
     )
     parser.add_argument(
         "--switching", default="off", choices=("off", "entropy", "deadline"),

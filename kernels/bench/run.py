@@ -14,7 +14,6 @@ import importlib.util
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from warmline_engine import processes
 from warmline_kernels import choose, nibbles, reference
 from warmline_kernels.choose import Kernels
 from warmline_kernels.native.blocks import GROUP
@@ -302,12 +302,8 @@ def measure_all_decoding(copied: float) -> list[Decoding]:
 def checked_out() -> str:
     """The commit of this checkout."""
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
+        found = processes.run(
+            ["git", "rev-parse", "--short", "HEAD"], folder=ROOT, capture_output=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise SystemExit(f"git does not tell the commit: give --commit ({error})") from None
@@ -328,9 +324,7 @@ def main() -> None:
     commit = (options.commit or checked_out()) if options.device == "cuda" else ""
     # side by side where that is installed; a plug-in that would warn about it is left out
     several = ["-n", "auto", "-p", "no:benchmark"] if importlib.util.find_spec("xdist") else []
-    tests = [sys.executable, "-m", "pytest", "-q", *several, *GATE]
-    gate = subprocess.run(tests, cwd=ROOT, check=False)
-    if gate.returncode:
+    if processes.call(processes.python("-m", "pytest", "-q", *several, *GATE), folder=ROOT):
         raise SystemExit("the kernels' tests failed: no times")
     device = torch.device(options.device)
     if device.type == "cpu":
@@ -353,9 +347,10 @@ def main() -> None:
         return
     out = ROOT / "tests/bench/results/edits-gpu.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    bench = [sys.executable, "-m", "warmline_engine.bench", "edits", "--device", "cuda"]
+    bench = processes.python("-m", "warmline_engine.bench", "edits", "--device", "cuda")
     bench += ["--places", str(options.places), "--out", str(out)]
-    subprocess.run(bench, cwd=ROOT, check=True)
+    if status := processes.call(bench, folder=ROOT):
+        raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from typing import Any, cast
 from unicodedata import category
 
+from warmline_engine.paths import is_id, is_plain_name, is_whole
+
 from .languages import EVERY, KNOWN
 from .setting import Setting
 
@@ -53,7 +55,22 @@ def _problem(setting: Setting, value: object) -> str:
     if setting.choices:
         is_valid = value in setting.choices
         return "" if is_valid else f"expected {_choices(setting)}{nearest(value, setting.choices)}"
-    return "" if _is_text(value) else "expected a text without control characters, not too long"
+    if not _is_text(value):
+        return "expected a text without control characters, not too long"
+    return _path_problem(setting, value)
+
+
+def _path_problem(setting: Setting, value: str) -> str:
+    if not (setting.is_path or setting.is_model) or value == setting.default or is_whole(value):
+        return ""
+    if setting.is_path:
+        return "expected an absolute path or one that starts with ~"
+    if is_id(value) or is_plain_name(value):
+        return ""
+    return (
+        "expected the name of an embedded model, an id like 'owner/name', or a folder by an absolute path or one that "
+        "starts with ~"
+    )
 
 
 def _number_problem(setting: Setting, value: object) -> str:

@@ -11,10 +11,12 @@ import logging
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
+import warmline_engine
+from warmline_engine import processes
+from warmline_engine.paths import typed
 from warmline_engine.places import (
     base_folder,
     cache_folder,
@@ -68,7 +70,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
     complete.add_argument(
-        "--model", default="base", help="embedded name, folder or Hugging Face id"
+        "--model",
+        type=typed,
+        default="base",
+        help="embedded name, Hugging Face id, or a folder: ./x, ~/x, /x",
     )
     complete.add_argument(
         "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"
@@ -98,13 +103,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        processes.forget_current_folder()
+        processes.secure()
+        arguments = sys.argv[1:]
     clean_own_environment()
     if arguments and arguments[0] in PASSED_ON:
         module, _ = PASSED_ON[arguments[0]]
         try:
-            # its own parser reads the rest, --help included
-            return subprocess.call([sys.executable, "-m", module, *arguments[1:]])
+            # its own parser reads the rest, --help included; paths that were typed begin in the current folder
+            return processes.call(processes.python("-m", module, *arguments[1:]), folder=".")
         except KeyboardInterrupt:
             return 130
     options = make_parser().parse_args(arguments)
@@ -133,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _lsp(options: argparse.Namespace) -> int:
     from .features import make_server
 
+    # no path begins in the workspace, and its folder is free to be removed
+    os.chdir(processes.neutral_folder())
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         stream=sys.stderr,
@@ -248,8 +258,7 @@ def _downloads() -> Path:
 
 
 def _embedded_models() -> Path:
-    spec = importlib.util.find_spec("warmline_engine")
-    return Path(str(spec.origin)).parent / "models" if spec else Path("models")
+    return Path(str(warmline_engine.__file__)).parent / "models"
 
 
 def _is_answered(path: Path) -> bool:

@@ -24,12 +24,15 @@ def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[b
 
     Raises: OSError, when no process or thread can be made.
     """
+    # not above, since the program runs without our packages
+    from warmline_engine import processes
+
     # no site-packages: they cost time, and nothing of them is needed
     program = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *command]
     flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
-    process = subprocess.Popen(
+    process = processes.start(
         program,
-        env=environment,
+        environment=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

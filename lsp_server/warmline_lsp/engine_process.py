@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from warmline_engine import wire
+from warmline_engine import processes, wire
 from warmline_engine.places import cache_folder, clean_environment
 from warmline_engine.remote import TOKEN_VARIABLE
 
@@ -46,7 +46,7 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
     where = "--port-file" if sys.platform == "win32" else "--socket"
     log = log_path(path)
     return [
-        sys.executable, "-m", "warmline_engine.service", where, str(path),
+        *processes.python("-m", "warmline_engine.service", where, str(path)),
         "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
         "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
         "--cache-mebibytes", str(settings.cache_mebibytes),

@@ -12,6 +12,7 @@ import socket
 import ssl
 
 from warmline_engine import wire
+from warmline_engine.paths import expanded
 from warmline_engine.remote import (
     TOKEN_VARIABLE,
     Address,
@@ -126,8 +127,8 @@ async def _resolved(address: Address) -> list[str]:
 def _tls(ca: str) -> ssl.SSLContext:
     try:
         # with a file the system's certificates count no more
-        context = ssl.create_default_context(cafile=ca or None)
-    except OSError as error:
+        context = ssl.create_default_context(cafile=str(expanded(ca)) if ca else None)
+    except (OSError, ValueError) as error:
         raise EngineError(
             f"warmline.remoteEngineCa: expected a file of certificates (PEM) at {ca}: {error}"
         ) from None

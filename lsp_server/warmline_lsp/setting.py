@@ -21,3 +21,6 @@ class Setting:
     is_of_machine: bool = False  # no workspace may set it
     is_restricted: bool = False  # a workspace may set it once it is trusted
     is_of_folder: bool = False  # a folder may have its own, a language has none
+    # a whole path: where another one begins would depend on the editor
+    is_path: bool = False
+    is_model: bool = False  # a name, an id or a whole path

@@ -26,10 +26,10 @@ SETTINGS = (
             "`excludedGlobs` are.", is_of_folder=True),
     Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
     Setting("model", "base",
-            "An embedded model (`base`; `small` for a slow machine), a folder with safetensors, or a Hugging Face id.",
-            restarts=True, is_restricted=True),
-    Setting("smallModel", "", "A smaller model of the same family that works with the model; empty: none.",
-            restarts=True, is_restricted=True),
+            "An embedded model (`base`; `small` for a slow machine), a Hugging Face id, or a folder with safetensors: "
+            "an absolute path, or one that starts with `~`.", restarts=True, is_restricted=True, is_model=True),
+    Setting("smallModel", "", "A smaller model of the same family that works with the model, named as `model` is; "
+            "empty: none.", restarts=True, is_restricted=True, is_model=True),
     Setting("switching", "off",
             "When the small model answers: `off` never, it drafts; `entropy` while it is certain; `deadline` where the "
             "model would be late.", ("off", "entropy", "deadline"), restarts=True),
@@ -64,8 +64,8 @@ SETTINGS = (
             "`127.0.0.1:port` where `ssh -L` leads there. It has a model, device and caches of its own, and "
             "`retrieval` does nothing: it sees no files of the workspace but the open ones. Empty: an engine on this "
             "machine.", restarts=True, is_of_machine=True),
-    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust. Empty: those of the system.",
-            restarts=True, is_of_machine=True),
+    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust, by an absolute path or one that "
+            "starts with `~`. Empty: those of the system.", restarts=True, is_of_machine=True, is_path=True),
     Setting("retrieval", True,
             "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
     Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),

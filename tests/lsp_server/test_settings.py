@@ -173,6 +173,40 @@ def test_many_unknown_names_are_not_all_spelt_out() -> None:
     assert len(problems) <= 12
 
 
+RELATIVE = [
+    "./x",
+    "../x",
+    ".",
+    "..",
+    "a/b/c",
+    "x/",
+    ".hidden/x",
+    "${workspaceFolder}/x",
+    "C:x",
+    "\\x",
+]
+
+
+@pytest.mark.parametrize("name", ["model", "smallModel", "remoteEngineCa"])
+@pytest.mark.parametrize("value", RELATIVE)
+def test_a_path_that_depends_on_the_current_folder_is_refused(name: str, value: str) -> None:
+    settings, (problem,) = resolve({name: value})
+    assert settings == Settings()
+    assert name in problem
+    assert "absolute path or one that starts with ~" in problem
+
+
+def test_names_ids_and_whole_paths_are_taken() -> None:
+    for name in ("model", "smallModel"):
+        for value in ("base", "Qwen/Qwen2.5-Coder-0.5B", "/models/x", "~/x"):
+            assert resolve({name: value})[1] == []
+    assert resolve({"smallModel": "", "remoteEngineCa": ""})[1] == []
+    assert resolve({"remoteEngineCa": "~/ca.pem"})[1] == []
+    # a file, for which no name stands
+    assert resolve({"remoteEngineCa": "ca.pem"})[1]
+    assert resolve({"model": ""})[1], "it would be the current folder"
+
+
 @pytest.mark.parametrize(
     ("uri", "excluded"),
     [

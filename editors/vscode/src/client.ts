@@ -1,7 +1,6 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { statSync } from "node:fs";
-import * as vscode from "vscode";
+import type * as vscode from "vscode";
 import {
   CloseAction,
   LanguageClient,
@@ -12,6 +11,7 @@ import {
 import { showBetter } from "./better";
 import { announcement } from "./client_options";
 import type { Client } from "./server";
+import { start } from "./start";
 import type { StatusItem } from "./status";
 import { GONE, type Status } from "./status_text";
 
@@ -114,12 +114,7 @@ export class WarmlineClient implements Client {
   private async spawned(): Promise<ChildProcess> {
     const env = await this.ears.environment();
     const { log } = this.ears;
-    const child = spawn(this.command, ["lsp"], {
-      ...folder(),
-      env,
-      shell: false,
-      windowsHide: true,
-    });
+    const child = start(this.command, ["lsp"], { env });
     this.child = child;
     child.on("exit", (code, signal) => {
       log.info(`the server ended: ${signal ?? String(code)}`);
@@ -160,11 +155,4 @@ class QuietClient extends LanguageClient {
 
 function hasEnded(child: ChildProcess): boolean {
   return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
-}
-
-/** The folder that a server starts in: that of the workspace, where it is one on disk. */
-function folder(): { cwd?: string } {
-  const uri = vscode.workspace.workspaceFolders?.[0]?.uri;
-  const isThere = uri?.scheme === "file" && statSync(uri.fsPath, { throwIfNoEntry: false });
-  return isThere && isThere.isDirectory() ? { cwd: uri.fsPath } : {};
 }

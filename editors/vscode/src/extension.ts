@@ -7,9 +7,11 @@ import { ourEnvironment } from "./network";
 import { RemoteToken } from "./remote_token";
 import { Server } from "./server";
 import { Snooze } from "./snooze";
+import { startsIn } from "./start";
 import { StatusItem } from "./status";
 import { surroundings } from "./surroundings";
 import { watchOthers } from "./watch_others";
+import { workspaceNow } from "./workspace_now";
 
 const SETTLED_MS = 1000;
 
@@ -17,6 +19,7 @@ let server: Server | undefined;
 
 /** Waits for nothing: a question to the user may stand unanswered. */
 export function activate(context: vscode.ExtensionContext): void {
+  startsIn(workspaceNow);
   const log = vscode.window.createOutputChannel("Warmline", { log: true });
   const status = new StatusItem();
   const snooze = new Snooze((until) => {

@@ -1,6 +1,9 @@
-import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import * as path from "node:path";
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
+import { neutralFolder } from "./safe_environment";
+import { start } from "./start";
 
 /** How a program ended and the last it said, on both of its outputs. */
 export interface Outcome {
@@ -27,19 +30,24 @@ export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
   if (signal.aborted) return Promise.resolve({ end: "cancelled", code: null, output: "" });
   return new Promise((resolve) => {
     const isWindows = process.platform === "win32";
-    const child = spawn(command, args, {
-      env,
-      shell: false,
-      windowsHide: true,
-      // a group of its own, so that what pip starts ends with it
-      detached: !isWindows,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    let child: ChildProcess;
+    try {
+      child = start(command, args, {
+        env,
+        // a group of its own, so that what pip starts ends with it
+        detached: !isWindows,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+    } catch (error) {
+      resolve({ end: "missing", code: null, output: (error as Error).message });
+      return;
+    }
     if (child.pid !== undefined) onStart?.(child.pid);
     const lines: string[] = [];
     const both = new PassThrough();
     let open = 2;
     for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
       stream.on("end", () => --open === 0 && both.end());
       stream.pipe(both, { end: false });
     }
@@ -52,7 +60,8 @@ export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
     const kill = (name: NodeJS.Signals): void => {
       if (child.pid === undefined) return;
       if (isWindows) {
-        spawn("taskkill", ["/pid", String(child.pid), "/T", "/F"], { windowsHide: true });
+        const taskkill = path.join(neutralFolder(isWindows), "System32", "taskkill.exe");
+        start(taskkill, ["/pid", String(child.pid), "/T", "/F"], { env: process.env });
         return;
       }
       try {

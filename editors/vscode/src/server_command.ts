@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import * as path from "node:path";
+import { refused } from "./start";
+import { expanded, isInside, isName, isWhole, problemOf } from "./whole_path";
 
 /** What is known of where the server may be; none of it needs VS Code. */
 export interface Places {
@@ -11,8 +13,8 @@ export interface Places {
   searchPath: string;
   /** What `~` stands for. */
   home: string;
-  /** What a relative setting starts from; undefined where no folder is open. */
-  folder: string | undefined;
+  /** The folders of a workspace that is not trusted: nothing in them is run, whoever named it. */
+  untrusted?: readonly string[];
   isWindows: boolean;
 }
 
@@ -24,16 +26,20 @@ export interface Found {
 /**
  * Where the command `warmline` is: 1. the setting, 2. beside the workspace's interpreter, 3. on the PATH.
  *
- * Raises: Error, where the setting names what is not there.
+ * Raises: Error, where the setting names what is not there or must not be run.
  */
 export async function serverCommand(
   places: Places,
   exists: (file: string) => boolean = existsSync,
   isPassedOver: (command: string) => boolean = () => false,
 ): Promise<Found | undefined> {
-  const { setting, searchPath, isWindows } = places;
-  const folders = searchPath.split(isWindows ? ";" : ":").filter(Boolean);
-  const isTaken = (file: string): boolean => exists(file) && !isPassedOver(file);
+  const { setting, searchPath, isWindows, untrusted = [] } = places;
+  // another entry would begin in the folder that we are in, the workspace maybe
+  const folders = searchPath
+    .split(isWindows ? ";" : ":")
+    .filter((folder) => isWhole(folder, isWindows));
+  const isTaken = (file: string): boolean =>
+    exists(file) && !isPassedOver(file) && !isInside(file, untrusted);
   if (setting) {
     const command = named(places, folders, exists);
     if (!isPassedOver(command)) return { command, from: "setting" };
@@ -48,23 +54,29 @@ export async function serverCommand(
   return found === undefined ? undefined : { command: found, from: "path" };
 }
 
-/** The program that the setting names: a path, or a name on the PATH. */
+/** The program that the setting names: a whole path, or a name on the PATH. */
 function named(
-  { setting, home, folder, isWindows }: Places,
+  { setting, home, isWindows, untrusted = [] }: Places,
   folders: readonly string[],
   exists: (file: string) => boolean,
 ): string {
-  const expanded = setting.replace(/^~(?=$|[/\\])/, home);
-  const isName = !/[/\\]/.test(expanded);
-  const starts = isName ? folders : [folder ?? ""];
+  const program = expanded(setting, home);
+  const isOnPath = isName(program);
+  const problem = isOnPath ? undefined : problemOf(program, isWindows);
+  if (problem !== undefined) throw wrong(problem);
   const endings = isWindows ? ["", ".exe"] : [""];
-  const files = starts.flatMap((start) =>
-    endings.map((ending) => path.resolve(start, expanded + ending)),
+  const files = (isOnPath ? folders : [""]).flatMap((folder) =>
+    endings.map((ending) => path.join(folder, program + ending)),
   );
-  const found = files.find((file) => exists(file));
-  if (found !== undefined) return found;
-  const what = isName ? `no ${setting} on the PATH` : `no file ${files[0] ?? expanded}`;
-  throw new Error(`The setting warmline.command is wrong: there is ${what}`);
+  const found = files.filter((file) => exists(file));
+  const taken = found.find((file) => !isInside(file, untrusted));
+  if (taken !== undefined) return taken;
+  if (found[0] !== undefined) throw wrong(refused(found[0]));
+  throw wrong(isOnPath ? `there is no ${setting} on the PATH` : `there is no file ${program}`);
+}
+
+function wrong(what: string): Error {
+  return new Error(`The setting warmline.command is wrong: ${what}`);
 }
 
 /** What to say where there is no server. */

@@ -9,6 +9,7 @@ import type { Surroundings } from "./server";
 import { serverCommand } from "./server_command";
 import type { Snooze } from "./snooze";
 import { mismatch } from "./version";
+import { workspaceNow } from "./workspace_now";
 
 const PASSED = "warmline.passedOver";
 const OWN = "Use the extension's own";
@@ -39,7 +40,7 @@ export function surroundings(
         interpreter: async () => (vscode.workspace.isTrusted ? interpreter() : undefined),
         searchPath: process.env["PATH"] ?? "",
         home: homedir(),
-        folder: vscode.workspace.workspaceFolders?.[0]?.uri.fsPath,
+        untrusted: vscode.workspace.isTrusted ? [] : workspaceNow().folders,
         isWindows: process.platform === "win32",
       },
       undefined,

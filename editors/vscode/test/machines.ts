@@ -84,6 +84,7 @@ export class FakeMachine {
     this.program(
       name,
       `
+case "$1" in -P | -I) shift ;; esac
 case "$1 $2" in
 -c*) echo '${probed}' ;;
 "-m venv")
@@ -99,6 +100,7 @@ esac`,
   /** What `pip install` does, by shell lines that see its arguments. */
   pip(script: string, version = "24.2"): void {
     const inner = `#!/bin/sh
+[ "$1" = -P ] && shift
 case "$1 $2 $3" in
 "-m pip --version") echo "pip ${version} from somewhere" ;;
 "-m pip install")

@@ -7,7 +7,6 @@ const PLACES: Places = {
   interpreter: () => Promise.resolve("/project/.venv/bin/python"),
   searchPath: "/empty:/usr/bin",
   home: "/home/me",
-  folder: "/project",
   isWindows: false,
 };
 const nowhere = (): Promise<undefined> => Promise.resolve(undefined);
@@ -34,16 +33,12 @@ check("no interpreter is no matter", { interpreter: nowhere }, [beside, onPath],
 check("nothing is said where there is nothing", {}, [], undefined);
 check(
   "an empty entry of the path is not the folder we are in",
-  { searchPath: ":" },
-  ["warmline"],
+  { searchPath: ":.:bin:~/bin", interpreter: nowhere },
+  ["warmline", "./warmline", "bin/warmline", "~/bin/warmline"],
   undefined,
 );
 check("a setting may begin at home", { setting: "~/bin/warmline" }, ["/home/me/bin/warmline"], {
   command: "/home/me/bin/warmline",
-  from: "setting",
-});
-check("or in the folder that is open", { setting: "bin/warmline" }, ["/project/bin/warmline"], {
-  command: "/project/bin/warmline",
   from: "setting",
 });
 check("or be a name on the path", { setting: "warmline" }, [onPath], {
@@ -56,7 +51,6 @@ test("a setting that names nothing is told by name, whatever else there is", asy
   const exists = (file: string): boolean => file === onPath;
   const told = (setting: string): Promise<unknown> => serverCommand({ ...places, setting }, exists);
   await assert.rejects(told("/no/warmlin"), /warmline\.command is wrong: .*no file \/no\/warmlin$/);
-  await assert.rejects(told("~x/warmline"), /no file \/project\/~x\/warmline$/);
   await assert.rejects(told("warmlin"), /no warmlin on the PATH$/);
 });
 

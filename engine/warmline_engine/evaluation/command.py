@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -15,10 +14,11 @@ from typing import Any
 
 import torch
 
-from warmline_engine import loaded_model
+from warmline_engine import loaded_model, processes
 from warmline_engine.errors import EngineError
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.sources import locate
+from warmline_engine.paths import typed
 
 from . import datasets, pictures, plan, tables
 from .plan import Task
@@ -121,7 +121,7 @@ def work(
         for task in tasks:
             yield task, _run(task)
         return
-    spawn = multiprocessing.get_context("spawn")
+    spawn = processes.workers("spawn")
     with ProcessPoolExecutor(n_workers, spawn, _start, arguments) as pool:
         waiting = {pool.submit(_run, task): task for task in tasks}
         for future in as_completed(waiting):
@@ -167,7 +167,12 @@ def _positive(text: str) -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="warmline eval", description=__doc__)
     parser.add_argument("suite", choices=("edits", "fim", "cross-file", "workspace"))
-    parser.add_argument("--model", default="small", help="embedded name, folder or Hugging Face id")
+    parser.add_argument(
+        "--model",
+        type=typed,
+        default="small",
+        help="embedded name, Hugging Face id or folder (./x, ~/x, /x)",
+    )
     parser.add_argument("--limit", type=_positive, default=5000, help="requests, about")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -10,7 +10,6 @@ import argparse
 import ast
 import json
 import math
-import multiprocessing
 import os
 import re
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from warmline_engine import processes
 from warmline_engine.retrieval import encoder_file
 from warmline_engine.retrieval.encoder import Encoder
 from warmline_engine.retrieval.index import UNSAVED, Index
@@ -245,7 +245,7 @@ def main() -> None:
     except DataError as error:
         raise SystemExit(f"evaluation data: {error}") from None
     texts = [text for files in packages for _, text in sorted(files.items())]
-    context = multiprocessing.get_context("spawn")
+    context = processes.workers("spawn")
     n_processes = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
         said = pool.submit(_from_docstrings, texts)

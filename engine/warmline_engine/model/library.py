@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from warmline_engine.errors import EngineError, SourceError
+from warmline_engine.paths import is_id, typed
 
 from . import pins
 from .fetching import at_hand, fetch_newest
 from .known import CONTEXT_TOKENS, KNOWN
 from .reading import MAX_CONFIG_BYTES, read_json
-from .sources import EMBEDDED, embedded_names, locate, read_card, weight_files
+from .sources import embedded_names, local_folder, locate, read_card, weight_files
 
 UNKNOWN = "licence not known; read it at https://huggingface.co/{model}"
 
@@ -85,10 +86,8 @@ def entry(model: str) -> Entry:
     """
     folder = find(model)
     known = KNOWN.get(model)
-    pin = pins.read(model) if folder is not None and model.count("/") == 1 else None
+    pin = pins.read(model) if folder is not None and is_id(model) else None
     revision = pin.commit if pin is not None and pin.folder == folder else ""
-    if folder is None and known is None and model.count("/") != 1:
-        locate(model)  # says what a model may be
     if known is not None:
         return Entry(
             model,
@@ -104,20 +103,19 @@ def entry(model: str) -> Entry:
         return Entry(model, unknown, "", None, None, None)
     n_bytes = sum(path.stat().st_size for path in weight_files(folder))
     card = read_card(folder)
-    licence = card.licence or (unknown if "/" in model else "none said")
+    licence = card.licence or (unknown if is_id(model) else "none said")
     cache = CONTEXT_TOKENS * _cache_bytes(folder)
     return Entry(model, licence, "", n_bytes, n_bytes + cache, folder, revision)
 
 
 def find(model: str) -> Path | None:
-    """The folder of a model that is here already; None where it would have to be fetched."""
-    if model in embedded_names():
-        return EMBEDDED / model
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    """The folder of a model that is here already; None where it would have to be fetched.
+
+    Raises: SourceError, when it is no embedded name, folder or id.
+    """
+    folder = local_folder(model)
+    if folder is not None:
         return folder
-    if model.count("/") != 1:
-        return None
     return at_hand(model)
 
 
@@ -220,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
         ("path", "the folder of a model that is here"),
     ):
         one = actions.add_parser(action, help=text)
-        one.add_argument("model", help="embedded name, folder or Hugging Face id")
+        one.add_argument(
+            "model", type=typed, help="embedded name, Hugging Face id, or a folder: ./x, ~/x, /x"
+        )
         if action == "pull":
             one.add_argument("--yes", action="store_true", help="agree to the licence, do not ask")
     options = parser.parse_args(arguments)

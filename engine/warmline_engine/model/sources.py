@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warmline_engine.errors import SourceError
+from warmline_engine.paths import expanded, is_id
 
 from .fetching import Tell, fetch
 from .reading import read_bytes
@@ -42,24 +43,37 @@ def embedded_names() -> list[str]:
 
 
 def locate(model: str, tell: Tell | None = None) -> Path:
-    """The folder of a model: an embedded name, a folder's path, or a Hugging Face id, which is fetched.
+    """The folder of a model: an embedded name, a folder's whole path, or a Hugging Face id, which is fetched.
 
     `tell` gets the share of a fetch that is here.
 
     Raises: SourceError, saying what was tried and what to do.
     """
-    if (EMBEDDED / model / "model.safetensors").exists() and "/" not in model:
+    folder = local_folder(model)
+    return fetch(model, tell) if folder is None else folder
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder of an embedded name or of a path; None for an id. A path begins nowhere but at `/` or `~`.
+
+    Raises: SourceError, where it is none of them, or no such folder is there.
+    """
+    if model in embedded_names():
         return EMBEDDED / model
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
+    if is_id(model):
+        return None
+    try:
+        folder = expanded(model)
+        if folder.is_dir():
+            return folder
+        reason = f"there is no folder {folder}"
+    except ValueError as error:
+        reason = str(error)
     names = ", ".join(embedded_names()) or "none"
-    if model.count("/") != 1 or model.startswith((".", "~", "/")) or "\\" in model:
-        raise SourceError(
-            f"model {model!r} is neither an embedded model ({names}) nor a folder nor an id like "
-            "'owner/name'; correct the setting"
-        )
-    return fetch(model, tell)
+    raise SourceError(
+        f"model {model!r} is neither an embedded model ({names}) nor a folder nor an id like "
+        f"'owner/name': {reason}; correct the setting (in a terminal, ./x is a folder too)"
+    )
 
 
 def read_card(folder: Path) -> Card:

@@ -11,6 +11,7 @@ from pathlib import Path
 from warmline_engine.errors import EngineError, RetrievalError
 from warmline_engine.exclusion import SECRETS
 from warmline_engine.model.sources import locate
+from warmline_engine.paths import typed
 from warmline_engine.places import index_path
 
 from .build import Progress, build
@@ -53,6 +54,7 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         metavar="MODEL",
+        type=typed,
         help="make vectors with this model, a folder or an id such as UniXcoder's, instead of the one that ships; "
         "needs transformers",
     )

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from warmline_engine import processes
+
 from . import filters, licences
 
 VENDORED = (
@@ -77,8 +79,8 @@ def download(package: str, version: str, folder: Path) -> Path:
     target = folder / package
     if not target.exists() or not any(target.iterdir()):
         pin = f"{package}=={version}" if version else package
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
-        subprocess.run([*command, str(target), pin], check=True)
+        command = processes.python("-m", "pip", "download", "--quiet", "--no-deps", "--dest")
+        processes.run([*command, str(target.resolve()), pin], check=True)
     (found,) = [path for path in target.iterdir() if path.suffix in (".whl", ".gz", ".zip")]
     return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,8 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from warmline_engine import processes
 from warmline_engine.decoding import confidence
 from warmline_engine.model.sources import locate
+from warmline_engine.paths import typed
 
 from .judge import choose_holes, fill_one, read_heldout
 
@@ -48,14 +49,14 @@ def fit(logprobs: NDArray[np.float64], exact: NDArray[np.bool_]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="embedded name or folder")
+    parser.add_argument("name", type=typed, help="embedded name or folder")
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--holes", type=int, default=300, help="of each kind")
     options = parser.parse_args()
     folder, heldout = locate(options.name), options.work / "corpus/heldout.jsonl"
     files = read_heldout(heldout, for_fitting=True)
     holes = [h for kind in ("rest", "line") for h in choose_holes(files, kind, options.holes)]
-    context = multiprocessing.get_context("spawn")
+    context = processes.workers("spawn")
     n_processes = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
         filled = list(pool.map(partial(fill_one, folder, heldout, True), holes, chunksize=20))

@@ -25,6 +25,7 @@ from torch import Tensor
 from warmline_engine.evaluation.retrieval_quality import LEAST_WORDS, functions
 from warmline_engine.model import checkpoint
 from warmline_engine.model.sources import ENCODER, locate
+from warmline_engine.paths import typed
 from warmline_engine.retrieval.encoder import Bags
 from warmline_engine.retrieval.encoder_file import embedding
 from warmline_engine.retrieval.query import LINES_BEFORE
@@ -211,7 +212,7 @@ def _is_whole(pair: Pair) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="embedded name or folder")
+    parser.add_argument("name", type=typed, help="embedded name or folder")
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()

@@ -25,6 +25,7 @@ from warmline_engine.decoding.recall import (
 from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.sources import locate
+from warmline_engine.paths import typed
 from warmline_engine.text.tokenized_text import TokenizedText
 
 from .samples import cut_middle
@@ -107,7 +108,7 @@ def nats_a_token(seen: Seen, shares: Shares) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="embedded name or folder")
+    parser.add_argument("name", type=typed, help="embedded name or folder")
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--middles", type=int, default=1500)
     options = parser.parse_args()

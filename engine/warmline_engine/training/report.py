@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import time
 import tomllib
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
+from warmline_engine import processes
 from warmline_engine.loaded_model import load
 from warmline_engine.model.sources import EMBEDDED, read_card, weight_files
 
@@ -130,7 +130,7 @@ def measure(place: Place, extent: Extent) -> Measured:
     holes = [hole for kind in KINDS for hole in choose_holes(files, kind, extent.n_holes)]
     model = load(str(place.folder), "cpu")
     long = long_files(files, model, extent.n_long_files)
-    context = multiprocessing.get_context("spawn")
+    context = processes.workers("spawn")
     n_processes = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
         # what takes longest begins first

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +24,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from warmline_engine import processes
 from warmline_engine.session import N_BOUND_TOKENS
 
 from .neighbours import Neighbours
@@ -104,7 +104,7 @@ def _take(given: object) -> None:
 
 def _processes(n: int, given: object) -> ProcessPoolExecutor:
     """Processes that have what they are given without a copy of it."""
-    fork = multiprocessing.get_context("fork")
+    fork = processes.workers("fork")
     return ProcessPoolExecutor(n, mp_context=fork, initializer=_take, initargs=(given,))
 
 

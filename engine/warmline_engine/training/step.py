@@ -17,9 +17,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.multiprocessing as processes
+import torch.multiprocessing  # so that processes share tensors
 import torch.nn.functional as F
 from torch import Tensor
+
+from warmline_engine import processes
 
 from .decoder import Decoder, Shape, norm, turn, working_type
 from .samples import IGNORED
@@ -68,7 +70,7 @@ class Step:
         weights = {name: weight.detach() for name, weight in model.weights.items()}
         self._pieces = Pieces(model.shape, weights, is_compiled, piece, teacher)
         self._workers: list[tuple[Any, Connection, Tensors]] = []
-        context = processes.get_context("spawn")
+        context: Any = processes.workers("spawn")
         for weight in model.weights.values() if n_processes > 1 else ():
             weight.share_memory_()
         for _ in range(n_processes - 1):

@@ -32,6 +32,7 @@ from torch import Tensor
 from warmline_engine.model import checkpoint
 from warmline_engine.model.quantization import Scheme, rounded
 from warmline_engine.model.sources import locate
+from warmline_engine.paths import typed
 
 from . import checkpoints, corpus
 from .decoder import SHAPE_KEYS, Decoder, Shape
@@ -341,7 +342,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="export in bf16")
     parser.add_argument("--from", dest="exported", type=Path, metavar="DIR")
     parser.add_argument("--rate", type=float, default=1.0, metavar="SHARE")
-    parser.add_argument("--teacher", metavar="MODEL")
+    parser.add_argument("--teacher", type=typed, metavar="MODEL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the cores are shared out by processes
     run = open_run(arguments.config, arguments.work, arguments.exported)

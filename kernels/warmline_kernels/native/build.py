@@ -37,8 +37,13 @@ def build(folder: Path = FOLDER) -> list[Path]:
     """
     made = [path_of(processor, folder) for processor in PROCESSORS]
     for path, cpu in zip(made, PROCESSORS.values(), strict=True):
-        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGET, f"-mcpu={cpu}"]
-        subprocess.run([*compiler, *FLAGS, "-o", str(path), str(SOURCE)], check=True)
+        # -P: not a `ziglang` of the current folder
+        compiler = [sys.executable, "-P", "-m", "ziglang", "cc", "-target", TARGET, f"-mcpu={cpu}"]
+        subprocess.run(
+            [*compiler, *FLAGS, "-o", str(path.resolve()), str(SOURCE.resolve())],
+            cwd=FOLDER,
+            check=True,
+        )
     return made
 
 

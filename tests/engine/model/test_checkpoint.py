@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from warmline_engine.errors import CheckpointError, ConfigError, SourceError, TokenizerError
 from warmline_engine.model import checkpoint, random_checkpoint, sources
+from warmline_engine.paths import is_id, is_whole, typed
 from warmline_engine.text.tokenizer import Tokenizer
 
 SMALL: dict[str, Any] = {
@@ -120,10 +123,42 @@ def test_a_tokenizer_that_is_none(content: str | None, tmp_path: Path) -> None:
         Tokenizer.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["nosuch", "/no/such/folder", "a/b/c", "..\\x"])
+@pytest.mark.parametrize(
+    "name", ["nosuch", "/no/such/folder", "a/b/c", "..\\x", "", ".", "..", "./x", "~nobody-here/x"]
+)
 def test_a_model_that_is_nowhere(name: str) -> None:
     with pytest.raises(SourceError, match="neither"):
         sources.locate(name)
+
+
+@pytest.mark.parametrize("name", ["owner/name", "Qwen/Qwen2.5-Coder-0.5B", "nosuch", "x", "a/b/c"])
+def test_a_folder_of_the_current_one_is_no_model(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random_checkpoint.write(SMALL, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    fetched: list[str] = []
+    monkeypatch.setattr(sources, "fetch", lambda model, _: fetched.append(model))
+    if is_id(name):
+        assert sources.locate(name) is None
+        assert fetched == [name]
+    else:
+        with pytest.raises(SourceError, match="neither"):
+            sources.locate(name)
+    for explicit in (f"./{name}", f"../{tmp_path.name}/{name}"):
+        assert sources.locate(typed(explicit)) == tmp_path / name
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert sources.locate(f"~/{name}") == tmp_path / name
+
+
+@given(st.text("a./~\\ :-", max_size=8))
+def test_what_somebody_typed_is_changed_only_where_it_begins_in_the_current_folder(
+    text: str,
+) -> None:
+    begins_here = text in (".", "..") or text.startswith(("./", "../"))
+    assert (typed(text) != text) == begins_here
+    assert not begins_here or is_whole(typed(text))
+    assert not (is_id(text) and is_whole(text))
 
 
 def test_offline_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

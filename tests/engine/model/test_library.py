@@ -35,8 +35,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     random_checkpoint.write(CONFIG, tmp_path / "models/tiny")
     (tmp_path / "models/tiny/card.toml").write_text('licence = "MIT"\nlanguages = []\n')
-    for module in (sources, library):
-        monkeypatch.setattr(module, "EMBEDDED", tmp_path / "models")
+    monkeypatch.setattr(sources, "EMBEDDED", tmp_path / "models")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

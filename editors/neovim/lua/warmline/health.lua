@@ -3,6 +3,7 @@ local M = {}
 
 function M.check()
   local health = vim.health
+  local process = require("warmline.process")
   local warmline = require("warmline")
   health.start("Warmline")
   if vim.fn.has("nvim-0.10") == 0 then
@@ -14,16 +15,16 @@ function M.check()
     warmline.options.native and "completions are shown by vim.lsp.inline_completion"
       or "completions are shown by Warmline's own ghost text"
   )
-  local command = warmline.options.command[1]
-  local program = vim.fn.exepath(command)
-  if program == "" then
-    health.error("the command " .. command .. " is not found", {
+  local command, problem = process.resolved(warmline.options.command)
+  if not command then
+    health.error(problem, {
       "pip install warmline, in an environment whose bin folder is on the PATH",
       'or name it: require("warmline").setup({ command = { "/path/to/warmline", "lsp" } })',
     })
     return
   end
-  local version = vim.system({ program, "--version" }, { text = true }):wait(10000)
+  local program = command[1]
+  local version = process.run({ program, "--version" }, 10000)
   if version.code == 0 then
     health.ok(vim.trim(version.stdout) .. " at " .. program)
   else

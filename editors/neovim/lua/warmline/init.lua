@@ -2,6 +2,7 @@
 --
 --   require("warmline").setup({ settings = { languages = { python = true } } })
 local compat = require("warmline.compat")
+local process = require("warmline.process")
 
 local M = {}
 
@@ -75,7 +76,7 @@ function M.attach(buffer)
   capabilities.experimental = vim.tbl_extend("force", capabilities.experimental or {}, {
     warmline = { status = true, better = not M.options.native },
   })
-  vim.lsp.start({
+  process.start_server({
     name = "warmline",
     cmd = M.options.command,
     capabilities = capabilities,

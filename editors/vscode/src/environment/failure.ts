@@ -17,6 +17,7 @@ export type Kind =
   | "denied"
   | "no wheel"
   | "broken"
+  | "relative path"
   | "unknown";
 
 /** What a button beside a failure does. */
@@ -220,4 +221,10 @@ export function noPython(setting: string): Failure {
     "Install Python 3.11 or newer, or name it in warmline.environment.python.",
     [GET_PYTHON, PIP_SETTINGS],
   );
+}
+
+/** A setting names a path that would begin in the current folder. */
+export function relativePath(setting: string, problem: string): Failure {
+  const open: Action = { does: "settings", title: "Open settings", query: setting };
+  return new Failure("relative path", `The setting ${setting} is wrong: ${problem}`, "", [open]);
 }

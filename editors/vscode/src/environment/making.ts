@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import * as path from "node:path";
-import { CANCELLED, diskFull, Failure, failureOf, type Kind, type Where } from "./failure";
+import {
+  CANCELLED,
+  diskFull,
+  Failure,
+  failureOf,
+  relativePath,
+  type Kind,
+  type Where,
+} from "./failure";
 import type { Machine, Report, Wishes } from "./machine";
 import {
   installArguments,
@@ -13,6 +21,7 @@ import {
   type Build,
 } from "./pip";
 import type { Options, Outcome } from "../program";
+import { isName, problemOf } from "../whole_path";
 import { findPython } from "./python";
 import { follow, NOTHING, readRecord, writeRecord, type Made, type Which } from "./record";
 import { TORCH } from "./torch";
@@ -64,6 +73,7 @@ export class Making {
 
   async all(): Promise<string> {
     const { folder } = this.wishes;
+    checkPaths(this.wishes, this.machine.isWindows);
     const wheel = await findWheel(this.wishes.wheels);
     await mkdir(path.join(folder, "tmp"), { recursive: true });
     await this.note({ state: "unfinished" });
@@ -107,7 +117,7 @@ export class Making {
     this.report.step(`making an environment of Python ${found.version}`, 0.01);
     const { venv } = this.record;
     await this.note({ ...NOTHING, venv });
-    const args = ["-m", "venv", "--clear", path.join(folder, venv)];
+    const args = ["-P", "-m", "venv", "--clear", path.join(folder, venv)];
     this.expect(await run(found.executable, args, this.listening(0.01, 0.05)));
     await this.note({ python: found.version });
   }
@@ -154,7 +164,8 @@ export class Making {
 
   private python(args: readonly string[], options = this.options): Promise<Outcome> {
     const { isWindows, run } = this.machine;
-    return run(inEnvironment(this.wishes.folder, this.record, "python", isWindows), args, options);
+    const python = inEnvironment(this.wishes.folder, this.record, "python", isWindows);
+    return run(python, ["-P", ...args], options);
   }
 
   /** Reports pip's progress as part [from, to) of all. */
@@ -178,6 +189,18 @@ export class Making {
   private async note(done: Partial<Made>): Promise<void> {
     this.record = { ...this.record, ...done };
     await writeRecord(this.wishes.folder, this.record, this.which);
+  }
+}
+
+/** Raises: Failure, where a setting names a path that depends on the current folder. */
+function checkPaths({ python, sources }: Wishes, isWindows: boolean): void {
+  const { wheelFolder } = sources;
+  if (python !== "" && !isName(python)) check("python", python);
+  if (wheelFolder !== "") check("wheelFolder", wheelFolder);
+
+  function check(name: string, file: string): void {
+    const problem = problemOf(file, isWindows);
+    if (problem !== undefined) throw relativePath(`warmline.environment.${name}`, problem);
   }
 }
 

@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import * as path from "node:path";
 import * as vscode from "vscode";
 import {
@@ -17,6 +18,7 @@ import type { Task } from "./making";
 import { ourEnvironment } from "../network";
 import { run } from "../program";
 import type { At, Own } from "../server";
+import { expanded } from "../whole_path";
 
 const AGAIN = "Try again";
 const LOG = "Show the log";
@@ -161,12 +163,12 @@ function wishesOf(context: vscode.ExtensionContext): Wishes {
   return {
     folder: path.join(context.globalStorageUri.fsPath, "environment"),
     wheels: path.join(context.extensionPath, "wheels"),
-    python: own.get("environment.python", ""),
+    python: expanded(own.get("environment.python", ""), homedir()),
     device: own.get("device", "auto"),
     sources: {
       pipArguments: own.get<string[]>("environment.pipArguments", []),
       cpuIndex: own.get("environment.cpuIndex", ""),
-      wheelFolder: own.get("environment.wheelFolder", ""),
+      wheelFolder: expanded(own.get("environment.wheelFolder", ""), homedir()),
       isStrict: vscode.workspace.getConfiguration("http").get("proxyStrictSSL", true),
     },
   };

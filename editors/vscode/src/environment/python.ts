@@ -53,7 +53,8 @@ export async function findPython(
   const old = new Set<string>();
   let withoutVenv: string | undefined;
   for (const [command, ...args] of candidates(setting, isWindows)) {
-    const outcome = await run(command, [...args, "-c", PROBE], options);
+    // not -P, which Python has since 3.11 only: an older one is to be told by its version
+    const outcome = await run(command, [...args, "-I", "-c", PROBE], options);
     const probed = outcome.code === 0 ? parse(outcome.output) : undefined;
     if (!probed) continue;
     const version = probed.version.join(".");
