@@ -22,7 +22,8 @@ SERVER = {
 
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
-    "wire": {"msgpack", "attrs", "cattrs"}, "places": set(), "exclusion": set(),
+    "wire": {"msgpack", "attrs", "cattrs"}, "places": set(), "exclusion": {"warmline_engine"},
+    "globs": set(), "opening": set(),
     "remote": set(), "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip
 

@@ -95,8 +95,8 @@ class CountedPattern:
 
     def _count(self, text: Any, bounds: tuple[int, ...], how: str, max_matches: int = 0) -> None:
         begin, end = _bounds(text, bounds)
-        run = self._run(text, end)
         with _deep_and_untraced():
+            run = self._run(text, end)
             if how in ("match", "fullmatch"):
                 run.end_of_match(begin, to_end=how == "fullmatch")
                 return
