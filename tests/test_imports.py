@@ -38,7 +38,7 @@ FLOORS = [
     {"window"},
     {"completion"},
     {"session"},
-    {"librarian"},
+    {"librarian", "visibility"},
     {"inbox", "warm_up"},
     {"worker"},
     {"listening", "service", "bench", "evaluation"},

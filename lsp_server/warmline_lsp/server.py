@@ -187,9 +187,11 @@ class WarmlineServer(LanguageServer):
             return "settings"
         if not settings.enable:
             return "off"
-        if settings.is_excluded(document.uri):
+        place = self._in_workspace(document.uri)
+        root = place.root if place else ""
+        if settings.is_excluded(document.uri, root):
             return "excluded"
-        if settings.is_disabled(document.uri):
+        if settings.is_disabled(document.uri, root):
             return "off for the file"
         said = settings.languages.get(document.language)
         if said is False:

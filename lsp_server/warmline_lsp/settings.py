@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from warmline_engine.exclusion import SECRETS, is_excluded
+from warmline_engine.exclusion import problems as problems_of_globs
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,13 @@ class Settings:
         """What two windows must agree on to share an engine."""
         return tuple(getattr(self, _snake(s.name)) for s in SETTINGS if s.restarts)
 
-    def is_excluded(self, uri: str) -> bool:
-        """Whether a document's text must stay out of the engine."""
-        return is_excluded(_path(uri), self.excluded_globs)
+    def is_excluded(self, uri: str, root: str = "") -> bool:
+        """Whether a document's text must stay out of the engine; `root` is its workspace's folder, if it has one."""
+        return is_excluded(_path(uri), self.excluded_globs, _rooted(root))
 
-    def is_disabled(self, uri: str) -> bool:
+    def is_disabled(self, uri: str, root: str = "") -> bool:
         """Whether nothing is completed in a document, though its text is no secret."""
-        return is_excluded(_path(uri), self.disabled_globs)
+        return is_excluded(_path(uri), self.disabled_globs, _rooted(root))
 
 
 def resolve(options: object) -> tuple[Settings, list[str]]:
@@ -178,6 +180,9 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
             problems.append(f"setting {setting.name!r}: {problem}; {setting.default!r} is used")
         elif value is not None:
             known[_snake(setting.name)] = tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]
+            if setting.name.endswith("Globs"):
+                found = problems_of_globs(known[_snake(setting.name)])
+                problems += [f"setting {setting.name!r}: {one}" for one in found]
     return Settings(**known), problems
 
 
@@ -202,6 +207,10 @@ def _problem(setting: Setting, value: object) -> str:
         wanted = " or ".join(map(repr, setting.choices)) or "a text"
         return f"expected {wanted}, got {value!r}"
     return ""
+
+
+def _rooted(root: str) -> str:
+    return Path(root).as_posix() if root else ""
 
 
 def _path(uri: str) -> str:
