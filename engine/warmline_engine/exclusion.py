@@ -121,7 +121,8 @@ def _compiled(glob: str) -> Iterator[tuple[bool, _Rule]]:
             "a glob cannot take back what another one excludes; write \\! for a name with a !"
         )
     readings = [glob]
-    if "\\" in glob:  # an escape for git, a separator on Windows: both readings exclude
+    # an escape for git, a separator on Windows: both readings exclude; a glob begins with an escape only
+    if re.search(r".\\|\\[\w.]", glob):
         readings.append(glob.replace("\\", "/"))
         if os.name == "nt":
             del readings[0]

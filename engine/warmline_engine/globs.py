@@ -90,7 +90,8 @@ class Glob:
             if len(self._transitions) < _MAX_KEPT:
                 self._transitions[character] = known
         advancing, staying = known
-        return self._closed((state & advancing) << 1 | state & staying)
+        # only where a `**/` begins may it match nothing, not after some of its folders' characters
+        return self._closed((state & advancing) << 1) | state & staying
 
     def _closed(self, state: int) -> int:
         return state | (state & self._parser.skips) << 1
