@@ -120,7 +120,9 @@ def test_a_glob_that_matches_nothing_is_reported_and_the_others_count(
 ) -> None:
     (problem,) = problems([glob, "*.pem"])
     assert words in problem
-    assert len(problem) < 300
+    assert problem.startswith(
+        "glob 1 matches nothing"
+    )  # by number: a log must not show settings' values
     assert is_excluded("/a/b.pem", (glob, "*.pem"))
 
 
@@ -238,7 +240,7 @@ def test_secrets_are_excluded_and_ordinary_code_is_not() -> None:
         assert wrong == []
 
 
-SOURCES = "a.py a.pyi a.js a.jsx a.mjs a.ts a.tsx a.go a.rs a.java a.c a.h a.cpp a.cs a.rb a.php a.sh a.lua a.kt a.swift"
+SOURCES = "a.py a.pyi a.js a.jsx a.mjs a.ts a.tsx a.go a.rs a.java a.c a.h a.cpp a.cs a.rb a.php a.sh a.lua a.kt"
 
 
 @pytest.mark.parametrize("name", ["secret", "secrets", "credentials", "credential"])
@@ -287,7 +289,8 @@ def test_globs_match_as_git_does_at_any_depth(
     theirs = {path for path in done.stdout.split("\0") if path}
     mine = {path for path in paths if is_excluded(f"{root}/{path}", (glob,), root)}
     assert theirs <= mine
-    if "\\" not in glob and not glob.startswith(("/", "**")):  # other readings exclude more
+    # a backslash, an absolute path and slashes in a row have other readings, which exclude more
+    if "\\" not in glob and "//" not in glob and not glob.startswith(("/", "**")):
         assert mine == theirs
 
 

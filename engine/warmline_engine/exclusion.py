@@ -78,20 +78,19 @@ def is_excluded(path: str, globs: tuple[str, ...], root: str = "", is_folder: bo
 
 
 def problems(globs: Iterable[str]) -> list[str]:
-    """What is wrong with globs: each of these matches nothing."""
+    """What is wrong with globs, by their numbers from 1: each of these matches nothing."""
     found: list[str] = []
     listed = list(globs)
     if len(listed) > MAX_GLOBS:
         found.append(f"more than {MAX_GLOBS} globs: everything is excluded")
-    for glob in listed[:MAX_GLOBS]:
+    for number, glob in enumerate(listed[:MAX_GLOBS], 1):
         if not glob.strip(" "):
             continue
         try:
             for _ in _compiled(glob):
                 pass
         except GlobError as error:
-            shown = glob if len(glob) <= 60 else f"{glob[:60]}..."
-            found.append(f"{shown!r} matches nothing: {error}")
+            found.append(f"glob {number} matches nothing: {error}")
     return found
 
 

@@ -281,7 +281,7 @@ class _Parser:
 
     def _class(self, name: str) -> str:
         if name not in _CLASSES:
-            raise GlobError(f"[:{name}:] is no class of characters")
+            raise GlobError("it names an unknown class of characters")
         return _CLASSES["alpha" if name == "upper" and self._ignores_case else name]
 
     def _literal(self, character: str) -> None:
