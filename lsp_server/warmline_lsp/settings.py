@@ -99,8 +99,9 @@ SETTINGS = (
     Setting("insideComments", True, "Complete inside comments."),
     Setting("insideStrings", True, "Complete inside strings."),
     Setting("excludedGlobs", list(SECRETS), 
-            "Files whose text the engine never gets, as gitignore's patterns: below an excluded folder all are. Your list "
-            "takes the place of the default; a workspace's is added to it.", is_restricted=True, is_of_folder=True),
+            "Files whose text the engine never gets, as gitignore's patterns: below an excluded folder all are. Your "
+            "list takes the place of the default; a workspace's is added to it.",
+            is_restricted=True, is_of_folder=True),
 )  # fmt: skip
 # what clients keep beside the server's settings, and send along
 OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
