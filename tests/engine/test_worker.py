@@ -325,7 +325,7 @@ def test_drafts_come_from_no_document_that_is_excluded(
         worker.submit(client, ask(len(asked) + 1))
         while worker._step():
             pass
-        tokens = set(asked[-1].documents.tolist())
+        tokens = set(map(int, asked[-1].documents))
         return {
             name
             for (_, name), one in worker._documents.items()
