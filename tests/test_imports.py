@@ -22,7 +22,8 @@ SERVER = {
 
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
-    "wire": {"msgpack", "attrs", "cattrs", "warmline_engine"}, "wire_scan": set(), "places": set(), "exclusion": set(),
+    "wire": {"msgpack", "attrs", "cattrs", "warmline_engine"}, "wire_scan": set(), "places": set(),
+    "exclusion": {"warmline_engine"}, "globs": set(), "opening": set(),
     "remote": {"warmline_engine"}, "processes": set(), "paths": set(),
     "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip
@@ -38,7 +39,7 @@ FLOORS = [
     {"window"},
     {"completion"},
     {"session"},
-    {"librarian"},
+    {"librarian", "visibility"},
     {"inbox", "warm_up"},
     {"worker"},
     {"accepting", "connection", "listening", "service", "bench", "evaluation"},

@@ -50,6 +50,9 @@ class Place:
     text: str
     offset: int
     visible: tuple[int, int]
+    excluded: tuple[str, ...] | None = (
+        None  # globs of files it is not shown; None: those of `serve`
+    )
 
 
 @dataclass
@@ -198,8 +201,14 @@ class Librarian(threading.Thread):
         workspace = self._workspace(root)
         if workspace is None:
             return
+        if path is not None and path.rsplit("/", 1)[-1] == ".gitignore":
+            path = None
         if path is None or workspace.builder is not None:
             workspace.is_stale = True  # what is being built may have read it before the change
+            if path is None:
+                self._look_again(
+                    root
+                )  # an ignore file may have changed: no need to wait for the build
         elif path not in workspace.open:
             build.refresh(workspace.index, workspace.rules, path)
             self._look_again(root)
@@ -245,7 +254,7 @@ class Librarian(threading.Thread):
             workspace.is_stale = False
             # .gitignore files may have changed too
             workspace.rules = Rules(workspace.rules.root, workspace.excluded)
-            globs = [part for glob in workspace.excluded for part in ("--exclude", glob)]
+            globs = [f"--exclude={glob}" for glob in workspace.excluded]
             command = processes.python("-m", "warmline_engine.retrieval.index_command")
             workspace.builder = processes.start(
                 [*command, "--words-only", *globs, "--", str(workspace.rules.root)],
@@ -259,6 +268,9 @@ class Librarian(threading.Thread):
         language = language_of(place.path)
         if workspace is None or language is None or len(place.text) > MOST_BYTES:
             return
+        # they may have changed, and another client may have others
+        workspace.rules = Rules(workspace.rules.root, workspace.excluded)
+        asking = workspace.excluded if place.excluded is None else place.excluded
         if workspace.open.pop(place.path, None) != place.text:
             _put(workspace, place.path, place.text)
             self._look_again(place.root, key, MOST_LOOKED_AGAIN)
@@ -272,11 +284,14 @@ class Librarian(threading.Thread):
             place.visible,
             MOST_FOUND,
             MOST_CHARACTERS,
+            allows=Rules(workspace.rules.root, asking).allows_whole,
         )
         self._deliver(key, found)
 
 
 def _put(workspace: _Workspace, path: str, text: str) -> None:
     language = language_of(path)
-    if language is not None and workspace.rules.allows(path):
+    if language is not None and workspace.rules.allows_whole(path):
         workspace.index.put([(path, language, text, UNSAVED)])
+    else:
+        workspace.index.remove([path])

@@ -40,6 +40,7 @@ from .pair import Pair, PairedSession
 from .panics import describe, is_panic
 from .retrieval.rank import Found
 from .session import Ask, Session
+from .visibility import is_left_out, may_show_document, may_show_piece
 from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,9 @@ class Document:
     n_encoded_at_edit: int = 0
     root: str = ""  # of its workspace, where other files may be read
     path: str = ""
+    name: str = ""  # its URI
+    excluded: tuple[str, ...] = ()  # globs of files that it is not shown
+    is_left_out: bool | None = None  # by ignore files; None: not known yet
     bound: tuple[Found, ...] = ()  # the nearest last
     _tokens: tuple[int, NDArray[np.int64]] | None = None  # at a version
 
@@ -242,6 +246,8 @@ class Worker(threading.Thread):
                 client.send(self._status(client, frame.id))
             elif isinstance(frame, wire.FilesChanged):
                 self._librarian.changed_on_disk(frame.root, frame.paths)
+                for one in self._documents.values():
+                    one.is_left_out = None
             elif self._model is None:
                 reason = self._failure or "the model is being loaded"
                 client.send(wire.Failure(request_id, "not_ready", reason, document))
@@ -302,7 +308,15 @@ class Worker(threading.Thread):
         session = PairedSession(pair, *arguments) if pair else Session(self._model, *arguments)
         now = time.monotonic()
         document = Document(
-            client, session, frame.version, now, edited_at=now, root=frame.root, path=frame.path
+            client,
+            session,
+            frame.version,
+            now,
+            edited_at=now,
+            root=frame.root,
+            path=frame.path,
+            name=frame.document,
+            excluded=frame.excluded,
         )
         self._documents[id(client), frame.document] = document
         self._look_around(client, frame.document, document)
@@ -343,7 +357,12 @@ class Worker(threading.Thread):
         if document.root:
             session = document.session
             place = Place(
-                document.root, document.path, session.text, session.cursor, session.visible
+                document.root,
+                document.path,
+                session.text,
+                session.cursor,
+                session.visible,
+                document.excluded,
             )
             self._librarian.look((id(client), name), place)
 
@@ -351,7 +370,12 @@ class Worker(threading.Thread):
         document = self._documents.get(finds.key)
         if document is None:
             return
-        nearest_last = finds.found[::-1]
+        # the rules may have become others since it was asked
+        nearest_last = [
+            found
+            for found in reversed(finds.found)
+            if may_show_piece(document.root, found.path, document.excluded)
+        ]
         texts = [found.text for found in nearest_last]
         n_bound = document.session.bind(texts)
         document.bound = tuple(nearest_last[len(texts) - n_bound :])
@@ -463,10 +487,20 @@ class Worker(threading.Thread):
         others = [d for d in self._documents.values() if d.client is wanted.client]
         found, n_tokens = [np.zeros(0, np.int64)], 0
         for document in sorted(others, key=lambda d: -d.touched):
-            if document is not wanted and n_tokens < MOST_BESIDE:
+            if document is wanted or not self._may_show(document, wanted):
+                continue
+            if n_tokens < MOST_BESIDE:
                 found.append(document.tokens_now())
                 n_tokens += len(found[-1])
         return np.concatenate(found)
+
+    def _may_show(self, document: Document, wanted: Document) -> bool:
+        """Whether a completion of `wanted` may repeat text of another document."""
+        if not may_show_document(document.name, document.root, document.path, wanted.excluded):
+            return False
+        if document.is_left_out is None:
+            document.is_left_out = bool(document.root) and is_left_out(document.root, document.path)
+        return not document.is_left_out
 
     def _with_room(self, wanted: Document, work: Callable[[], T]) -> T:
         """Does work on a document; where memory is spent, the one unused longest loses its cache first."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 
 from warmline_engine import wire
+from warmline_engine.opening import TooLarge, read_regular
 
 from .documents import Document
 from .engine_client import EngineClient, EngineState
@@ -20,6 +21,7 @@ from .settings import Settings
 from .trim import trim
 from .workspace import project_of
 
+MAX_BYTES = 16 * 1024 * 1024
 CONTEXT_WITHIN_S = 60.0  # after that it is done with what has been found
 
 
@@ -47,10 +49,10 @@ async def complete(options: argparse.Namespace) -> int:
             settled.set()
 
     settings = Settings(model=options.model)
-    if settings.is_excluded(document.uri):
+    root = project_of(path)
+    if settings.is_excluded(document.uri, str(root or "")):
         raise ServerError(f"{path.name} is excluded: it may hold secrets")
     opening = wire.Open(document.uri, document.language, 1, document.text, offset)
-    root = project_of(path)
     if root is not None:
         below = path.relative_to(root).as_posix()
         opening = attrs.evolve(
@@ -132,8 +134,10 @@ def _parse_place(place: str) -> tuple[Path, int, int]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_regular(path, MAX_BYTES).decode("utf-8")
     except FileNotFoundError:
         raise ServerError(f"{path} is not there") from None
+    except TooLarge:
+        raise ServerError(f"{path} has more than {MAX_BYTES} bytes") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None

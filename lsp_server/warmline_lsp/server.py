@@ -221,9 +221,11 @@ class WarmlineServer(StreamServer):
             return "settings"
         if not settings.enable:
             return "off"
-        if settings.is_excluded(document.uri):
+        place = self._in_workspace(document.uri)
+        root = place.root if place else ""
+        if settings.is_excluded(document.uri, root):
             return "excluded"
-        if settings.is_disabled(document.uri):
+        if settings.is_disabled(document.uri, root):
             return "off for the file"
         chosen = choice(settings.languages, document.language)
         if chosen is False:

@@ -6,10 +6,12 @@ SETTINGS is the one table of them; package.json and README are compared with it 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from warmline_engine.exclusion import SECRETS, is_excluded
+from warmline_engine.exclusion import problems as problems_of_globs
 
 from .checks import MAX_PROBLEMS, checked, nearest, shown
 from .options import ShapeError, named
@@ -83,8 +85,9 @@ SETTINGS = (
     Setting("insideComments", True, "Complete inside comments."),
     Setting("insideStrings", True, "Complete inside strings."),
     Setting("excludedGlobs", list(SECRETS), 
-            "Files whose text the engine never gets. Matched against the name and the whole path. Your list takes the "
-            "place of the default; a workspace's is added to it.", is_restricted=True, is_of_folder=True),
+            "Files whose text the engine never gets, as gitignore's patterns: below an excluded folder all are. Your "
+            "list takes the place of the default; a workspace's is added to it.",
+            is_restricted=True, is_of_folder=True),
 )  # fmt: skip
 # what clients keep beside the server's settings, and send along
 OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
@@ -136,13 +139,13 @@ class Settings:
         """What two windows must agree on to share an engine."""
         return tuple(getattr(self, _snake(s.name)) for s in SETTINGS if s.restarts)
 
-    def is_excluded(self, uri: str) -> bool:
-        """Whether a document's text must stay out of the engine."""
-        return is_excluded(_path(uri), self.excluded_globs)
+    def is_excluded(self, uri: str, root: str = "") -> bool:
+        """Whether a document's text must stay out of the engine; `root` is its workspace's folder, if it has one."""
+        return is_excluded(_path(uri), self.excluded_globs, _rooted(root))
 
-    def is_disabled(self, uri: str) -> bool:
+    def is_disabled(self, uri: str, root: str = "") -> bool:
         """Whether nothing is completed in a document, though its text is no secret."""
-        return is_excluded(_path(uri), self.disabled_globs)
+        return is_excluded(_path(uri), self.disabled_globs, _rooted(root))
 
 
 def is_for_us(options: object) -> bool:
@@ -176,6 +179,8 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
             problems += [f"setting {name!r}: {problem}" for problem in wrong]
             if taken is not None:
                 known[_snake(name)] = taken
+            if taken is not None and name.endswith("Globs"):
+                problems += [f"setting {name!r}: {one}" for one in problems_of_globs(taken)]
     return Settings(**known), [*_unknown(unknown), *problems]
 
 
@@ -185,6 +190,10 @@ def _unknown(names: list[str]) -> list[str]:
     ]
     n_more = len(names) - len(problems)
     return [*problems, *([f"{n_more} more settings are unknown"] if n_more else [])]
+
+
+def _rooted(root: str) -> str:
+    return Path(root).as_posix() if root else ""
 
 
 def _path(uri: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.librarian import MOST_CHANGED, DocumentKey, Librarian, Place
+from warmline_engine.retrieval import build, index_command
 from warmline_engine.retrieval.files import MOST_BYTES
 from warmline_engine.retrieval.rank import Found
 
@@ -106,6 +107,62 @@ def test_the_disk_is_followed(desk: Desk) -> None:
     many = tuple(f"{k}.py" for k in range(MOST_CHANGED + 1))
     desk.librarian.changed_on_disk(str(desk.root), many)
     desk.until("area(shown)")
+
+
+def place_of(desk: Desk, excluded: tuple[str, ...]) -> Place:
+    return Place(str(desk.root), "use.py", USE, len(USE), (0, len(USE)), excluded)
+
+
+@pytest.mark.parametrize("glob", ["shapes.py", "/shapes.py", "**/shapes.*", "{a,shapes}.py"])
+def test_who_asks_is_shown_nothing_that_own_rules_exclude(desk: Desk, glob: str) -> None:
+    """The index was built by the rules of another client."""
+    desk.look()
+    desk.until("side * side")
+    desk.librarian.look(B, place_of(desk, (glob,)))
+    assert "area(side)" not in "".join(one.text for one in desk.next(B))
+    desk.librarian.look(B, place_of(desk, ()))
+    desk.until("side * side", B)
+
+
+def test_an_index_built_by_other_rules_shows_nothing_that_is_excluded(desk: Desk) -> None:
+    """As by `warmline index --exclude` in a terminal, while a window is open."""
+    desk.look()
+    desk.until("side * side")
+    index, rules = index_command.opened(desk.root, ("nothing",))
+    build.build(index, rules)
+    assert {path for path in index.stamps() if "secret" in path} == {"secrets.py"}
+    index.close()
+    desk.look(key=B)
+    assert [one.path for one in desk.next(B)] == ["shapes.py"]
+
+
+def test_a_file_that_is_ignored_by_now_is_not_shown(desk: Desk) -> None:
+    desk.look()
+    desk.until("side * side")
+    # nobody is notified: the rules are read again whenever a place is looked at
+    (desk.root / ".gitignore").write_text("shapes.py\n")
+    desk.look(key=B)
+    assert desk.next(B) == []
+
+
+def test_an_open_file_in_a_folder_that_is_ignored_is_not_indexed(desk: Desk) -> None:
+    (desk.root / ".gitignore").write_text("hidden/\n")
+    text = "def area(inner):\n    return inner\n"
+    for path in ("hidden/shapes.py", "hidden/deep/shapes.py", "secrets/shapes.py"):
+        desk.look(path, text, B)
+        desk.next(B)
+    desk.look()
+    desk.until("side * side")
+    index, _ = index_command.opened(desk.root, ())
+    paths = set(index.stamps())
+    index.close()
+    assert {path for path in paths if "/" in path} == set()
+
+
+def test_a_glob_that_begins_like_an_option_is_a_glob(desk: Desk) -> None:
+    desk.librarian.serve(str(desk.root), ("--json", "-x", "secret*"))
+    desk.look()
+    desk.until("side * side")
 
 
 def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> None:

@@ -297,6 +297,63 @@ def test_context_is_told(worker: Worker) -> None:
     assert (failure.id, failure.code) == (10, "unknown_document")
 
 
+@pytest.mark.parametrize("glob", ["0.py", "inner/", "inner/*", "**/inner", "/work/inner"])
+def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: Worker, glob: str) -> None:
+    """The librarian, or another client, found it by other rules."""
+    client = Client()
+    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", (glob,)))
+    worker._step()
+    (document,) = worker._documents.values()
+    found = [
+        Found(path, 0, "name", f"def of_{k}(): pass\n", 1.0, "imported")
+        for k, path in enumerate(["0.py", "inner/deep/1.py", "2.py"])
+    ]
+    kept = ["0.py", "2.py"] if "inner" in glob else ["inner/deep/1.py", "2.py"]
+    worker._inbox.found((id(client), "a"), found)
+    worker.submit(client, wire.AskContext(1, "a"))
+    worker._step()
+    (context,) = client.of(wire.Context)
+    assert sorted(item.path for item in context.items) == sorted(kept)
+    assert sorted(one.path for one in document.bound) == sorted(kept)
+    assert len(document.session.bound) == len(kept)
+
+
+def test_drafts_come_from_no_document_that_is_excluded(
+    worker: Worker, asked: list[Ask], tmp_path: Path
+) -> None:
+    root = str(tmp_path)
+    (tmp_path / ".gitignore").write_text("ignored/\n")
+    client = Client()
+
+    def drafts() -> set[str]:
+        worker.submit(client, ask(len(asked) + 1))
+        while worker._step():
+            pass
+        tokens = set(map(int, asked[-1].documents))
+        return {
+            name
+            for (_, name), one in worker._documents.items()
+            if name != "a" and set(one.session.tokens) <= tokens
+        }
+
+    def open_all(excluded: tuple[str, ...]) -> None:
+        worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, root, "a.py", excluded))
+        for path in ("private_b.py", "folder/c.py", "ignored/d.py", "shown.py"):
+            frame = wire.Open(path, "python", 1, f"{path} = 1\n", 0, root, path, ())
+            worker.submit(client, frame)
+        worker.submit(client, wire.Open("file:///keys/e.py", "python", 1, "e = 2\n", 0))
+        while worker._step():
+            pass
+
+    open_all(())
+    assert drafts() == {"private_b.py", "folder/c.py", "shown.py", "file:///keys/e.py"}
+    open_all(("private_*", "folder/", "/keys"))
+    assert drafts() == {"shown.py"}
+    (tmp_path / ".gitignore").write_text("shown.py\n")
+    worker.submit(client, wire.FilesChanged(root, ()))
+    assert drafts() == {"ignored/d.py"}
+
+
 def test_a_document_that_closed_is_bound_nothing(worker: Worker) -> None:
     client, _ = in_workspace(worker)
     worker.submit(client, wire.Close("a"))

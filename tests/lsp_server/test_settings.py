@@ -223,3 +223,24 @@ def test_names_ids_and_whole_paths_are_taken() -> None:
 )
 def test_secrets_are_excluded(uri: str, excluded: bool) -> None:
     assert Settings().is_excluded(uri) == excluded
+
+
+@pytest.mark.parametrize("name", ["excludedGlobs", "disabledGlobs"])
+def test_a_glob_that_matches_nothing_is_reported_and_the_others_are_kept(name: str) -> None:
+    settings, (problem,) = resolve({name: ["*.one", "[unfinished", "*.two"]})
+    assert name in problem
+    assert "glob 2" in problem
+    assert "unfinished" not in problem
+    check = settings.is_excluded if name == "excludedGlobs" else settings.is_disabled
+    assert check("file:///a/b.one")
+    assert check("file:///a/b.two")
+    assert not check("file:///a/b.three")
+
+
+def test_folders_above_a_workspace_do_not_exclude_it() -> None:
+    settings, _ = resolve({"excludedGlobs": ["private/"], "disabledGlobs": ["private/"]})
+    uri, root = "file:///home/private/project/a.py", "/home/private/project"
+    for check in (settings.is_excluded, settings.is_disabled):
+        assert check(uri)
+        assert not check(uri, root)
+        assert check("file:///home/private/project/private/a%20b.py", root)

@@ -1,6 +1,8 @@
 """Which files of a workspace are source code that a person wrote, may be read, and is worth finding.
 
-Links are never followed, so nothing outside the workspace is read and nothing inside twice.
+Links are never followed, so nothing outside the workspace is read and nothing inside twice. A workspace is not
+trusted: what is read, listed and matched of it is bounded. A folder whose ignore file is too
+large or cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -10,16 +12,22 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from warmline_engine.exclusion import is_excluded
+from warmline_engine.opening import TooLarge, read_below
 from warmline_engine.syntax.grammars import language_of
 
-from .ignoring import Pattern, is_ignored, patterns
+from .ignoring import Pattern, TooManyPatterns, is_ignored, patterns
 
 MOST_BYTES = 512 * 1024  # of a file; what is larger is data or made by a program
 MOST_LINE = 5_000  # characters of a line, above which a file counts as minified
 MOST_MEAN_LINE = 300
+MAX_IGNORE_BYTES = 256 * 1024  # of a .gitignore file
+MAX_DEPTH = 64  # folders below each other
+MAX_ENTRIES_OF_FOLDER = 50_000
+MAX_ENTRIES = 1_000_000  # of a workspace
 _FOLDERS = frozenset(
     (".git", ".hg", ".svn", ".bzr", ".jj", "CVS", "_darcs", "node_modules", "bower_components",
      "__pycache__", ".venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".eggs",
@@ -57,32 +65,49 @@ class Rules:
     def __init__(self, root: Path, excluded: tuple[str, ...]) -> None:
         self.root = root
         self._excluded = excluded
-        self._patterns: dict[Path, list[Pattern]] = {}
+        self._patterns: dict[str, list[Pattern] | None] = {}
         self._top = next(
             (above for above in (root, *root.parents) if (above / ".git").exists()), root
         )
+        self._root = root.as_posix().rstrip("/")
+        # folders above the root that have a say, the nearest first, and the way from there to the root
+        self._above = [
+            (str(above), root.relative_to(above).as_posix())
+            for above in root.parents
+            if above.is_relative_to(self._top)
+        ]
 
     def allows(self, path: str, is_folder: bool = False) -> bool:
         """Whether an entry may be read, given that the folders above it may."""
-        whole = self.root / path
-        if is_folder and (whole.name in _FOLDERS or (whole / "pyvenv.cfg").exists()):
+        name = path.rsplit("/", 1)[-1]
+        if is_folder and (name in _FOLDERS or path.count("/") >= MAX_DEPTH):
             return False
-        if is_excluded(whole.as_posix(), self._excluded):
+        if is_folder and os.path.exists(f"{self._root}/{path}/pyvenv.cfg"):
             return False
-        folder = whole.parent
-        while True:
-            if found := self._patterns_of(folder):
-                ignored = is_ignored(found, whole.relative_to(folder).as_posix(), is_folder)
-                if ignored is not None:
-                    return not ignored
-            if folder in (self._top, folder.parent):
-                return True
-            folder = folder.parent
+        if is_excluded(f"{self._root}/{path}", self._excluded, self._root, is_folder):
+            return False
+        for found, below in self._levels(path):
+            if found is None:
+                return False
+            ignored = is_ignored(found, below, is_folder)
+            if ignored is not None:
+                return not ignored
+        return True
+
+    def allows_whole(self, path: str) -> bool:
+        """Whether a file may be shown: it and each folder it lies in, be it there or not."""
+        parts = path.split("/")
+        if "\0" in path or any(part in ("", ".", "..") for part in parts):
+            return False
+        if len(parts) > MAX_DEPTH:
+            return False
+        folders = ("/".join(parts[:k]) for k in range(1, len(parts)))
+        return all(self.allows(folder, is_folder=True) for folder in folders) and self.allows(path)
 
     def seen(self, path: str) -> Seen | None:
         """A file by its path below the root, None where it may not be indexed or is not there."""
         parts = path.split("/")
-        if ".." in parts or path.startswith("/"):
+        if any(part in ("", ".", "..") for part in parts) or len(parts) > MAX_DEPTH:
             return None
         for k in range(1, len(parts)):
             folder = "/".join(parts[:k])
@@ -97,16 +122,21 @@ class Rules:
     def walk(self) -> Iterator[Seen]:
         """All files that may be indexed, sorted within each folder.
 
-        What vanishes or cannot be listed meanwhile is left out.
+        What vanishes or cannot be listed meanwhile is left out, and what exceeds the limits.
         """
         folders = [""]
+        n_entries = 0
         while folders:
             below = folders.pop()
             try:
                 with os.scandir(self.root / below) as listed:
-                    entries = sorted(listed, key=lambda entry: entry.name)
+                    some = islice(listed, MAX_ENTRIES_OF_FOLDER)
+                    entries = sorted(some, key=lambda entry: entry.name)
             except OSError:
                 continue
+            n_entries += len(entries)
+            if n_entries > MAX_ENTRIES:
+                return
             inner: list[str] = []
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
@@ -130,26 +160,40 @@ class Rules:
             return None
         return Seen(path, language, found.st_size, found.st_mtime_ns)
 
-    def _patterns_of(self, folder: Path) -> list[Pattern]:
+    def _levels(self, path: str) -> Iterator[tuple[list[Pattern] | None, str]]:
+        """The patterns of each folder that an entry lies in, the innermost first, and its path from there."""
+        end = path.rfind("/")
+        while end >= 0:
+            yield self._patterns_of(path[:end]), path[end + 1 :]
+            end = path.rfind("/", 0, end)
+        yield self._patterns_of(""), path
+        for folder, names in self._above:
+            yield self._patterns_of(folder), f"{names}/{path}"
+
+    def _patterns_of(self, folder: str) -> list[Pattern] | None:
+        """The patterns of a folder's ignore files; None where they cannot be followed."""
         if folder not in self._patterns:
+            where = self.root / folder
             # the folder's own file is stronger than the repository's
-            names = [".gitignore"] if folder != self._top else [".git/info/exclude", ".gitignore"]
-            self._patterns[folder] = patterns(
-                line for name in names for line in _lines(folder / name)
-            )
+            names = [".gitignore"] if where != self._top else [".git/info/exclude", ".gitignore"]
+            try:
+                found = patterns(line for name in names for line in _lines(where, name))
+            except (TooLarge, TooManyPatterns, _Unreadable):
+                found = None
+            self._patterns[folder] = found
         return self._patterns[folder]
 
 
 def read(root: Path, path: str) -> str | None:
-    """A file's text; None where it is gone, no text, generated or minified.
+    """A file's text; None where it is gone, no regular file, no text, generated or minified.
 
     Bytes that are no UTF-8 become U+FFFD.
     """
     try:
-        content = (root / path).read_bytes()
-    except OSError:
+        content = read_below(root, path, MOST_BYTES)
+    except TooLarge:
         return None
-    if len(content) > MOST_BYTES or b"\0" in content[:8_192]:
+    if content is None or b"\0" in content[:8_192]:
         return None
     text = content.decode("utf-8", "replace").removeprefix("\ufeff")
     return text if is_written(text) else None
@@ -172,8 +216,20 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _lines(path: Path) -> list[str]:
+class _Unreadable(Exception):
+    """An ignore file is there and cannot be read."""
+
+
+def _lines(folder: Path, name: str) -> list[str]:
+    content = read_below(folder, name, MAX_IGNORE_BYTES)
+    if content is not None:
+        return content.decode("utf-8", "replace").removeprefix("\ufeff").split("\n")
+    path = folder / name
     try:
-        return path.read_text("utf-8", "replace").split("\n")
-    except OSError:
+        is_file = stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
         return []
+    # links, FIFOs and devices hold no rules; git follows no link to them either
+    if is_file and not path.parent.is_symlink():
+        raise _Unreadable
+    return []

@@ -1,44 +1,63 @@
 """The patterns of a .gitignore file, matched as git matches them: an entry by itself, folder by folder.
 
-pathspec, the usual library, lets a pattern for a folder decide about all that is below it, which differs from git
-where a later pattern speaks of a folder inside.
+pathspec, the usual library, lets a pattern for a folder decide about everything below it, which differs from git
+where a later pattern names a folder inside; and it matches by regular expressions, which take exponential time.
 """
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from warmline_engine.globs import MAX_GLOB, Glob, GlobError
+
+MAX_PATTERNS = 2_000  # of one file
+# git's default on these systems
+IGNORES_CASE = sys.platform in ("win32", "darwin")
+
+
+class TooManyPatterns(Exception):
+    """An ignore file whose rules cannot be followed in bounded time."""
 
 
 @dataclass(frozen=True)
 class Pattern:
     """One line. `by_name` matches the entry's name, otherwise its path from the file's folder."""
 
-    matches: re.Pattern[str]
+    glob: Glob
     negated: bool
     only_folders: bool
     by_name: bool
 
 
 def patterns(lines: Iterable[str]) -> list[Pattern]:
-    """The patterns of lines; comments, empty lines and what cannot be a pattern are left out."""
-    return [found for line in lines if (found := _pattern(line))]
+    """The patterns of lines; comments, empty lines and what can match nothing are left out.
+
+    Raises: TooManyPatterns, also for a pattern that is too long.
+    """
+    found: list[Pattern] = []
+    for line in lines:
+        if pattern := _pattern(line):
+            found.append(pattern)
+        if len(found) > MAX_PATTERNS:
+            raise TooManyPatterns
+    return found
 
 
 def is_ignored(found: list[Pattern], path: str, is_folder: bool) -> bool | None:
-    """What the last pattern that matches says, None where none does."""
+    """Whether the last pattern that matches ignores the entry; None where none matches."""
     name = path.rsplit("/", 1)[-1]
     for pattern in reversed(found):
         if pattern.only_folders and not is_folder:
             continue
-        if pattern.matches.fullmatch(name if pattern.by_name else path):
+        if pattern.glob.matches(name if pattern.by_name else path):
             return not pattern.negated
     return None
 
 
 def _pattern(line: str) -> Pattern | None:
-    line = re.sub(r"(?<!\\) +$", "", line.rstrip("\r\n"))
+    line = without_trailing_spaces(line.removesuffix("\n").removesuffix("\r"))
     if not line or line.startswith("#"):
         return None
     negated = line.startswith("!")
@@ -46,61 +65,19 @@ def _pattern(line: str) -> Pattern | None:
     only_folders = line.endswith("/")
     line = line.removesuffix("/")
     by_name = "/" not in line
+    text = line.removeprefix("/")
+    if len(text) > MAX_GLOB:
+        raise TooManyPatterns
     try:
-        matches = re.compile(_expression(line.removeprefix("/")), re.DOTALL)
-    except (re.error, _NoPattern):
+        return Pattern(Glob(text, IGNORES_CASE), negated, only_folders, by_name)
+    except GlobError:
         return None
-    return Pattern(matches, negated, only_folders, by_name)
 
 
-class _NoPattern(Exception):
-    pass
-
-
-def _expression(glob: str) -> str:
-    """A glob as a regular expression."""
-    if not glob:
-        raise _NoPattern
-    out: list[str] = []
-    k = 0
-    while k < len(glob):
-        rest = glob[k:]
-        at_border = k == 0 or glob[k - 1] == "/"
-        if at_border and rest.startswith("**/"):
-            out.append("(?:.*/)?")
-            k += 3
-        elif at_border and rest == "**":
-            out.append(".+")
-            k += 2
-        elif glob[k] == "*":
-            out.append("[^/]*")
-            k += 1
-        elif glob[k] == "?":
-            out.append("[^/]")
-            k += 1
-        elif glob[k] == "[":
-            one, k = _one_of(glob, k)
-            out.append(one)
-        elif glob[k] == "\\":
-            if k + 1 == len(glob):
-                raise _NoPattern
-            out.append(re.escape(glob[k + 1]))
-            k += 2
-        else:
-            out.append(re.escape(glob[k]))
-            k += 1
-    return "".join(out)
-
-
-def _one_of(glob: str, k: int) -> tuple[str, int]:
-    """The set of characters that begins at k, and where it ends."""
-    start = k + 1
-    negated = glob[start : start + 1] in ("!", "^")
-    start += negated
-    # a bracket that comes first is one of the set
-    end = glob.find("]", start + 1)
-    if end < 0:
-        raise _NoPattern
-    inside = glob[start:end].replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
-    inside = inside.replace("^", "\\^").replace("&", "\\&").replace("~", "\\~").replace("|", "\\|")
-    return f"(?!/)[{'^' if negated else ''}{inside}]", end + 1
+def without_trailing_spaces(line: str) -> str:
+    """As git takes them off: an escaped space stays."""
+    stripped = line.rstrip(" ")
+    n_backslashes = len(stripped) - len(stripped.rstrip("\\"))
+    if n_backslashes % 2 and len(stripped) < len(line):
+        return stripped + " "
+    return stripped

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .imports import MODULE, Import
@@ -42,11 +43,13 @@ def ranked(
     limit: int = 20,
     most_characters: int = 8_000,
     near: Sequence[tuple[int, float]] = (),
+    allows: Callable[[str], bool] = lambda path: True,
 ) -> list[Found]:
     """What to read for a query, best first, within a budget of characters.
 
     `open_text` is what the model sees of the file being completed, `visible` which part of that file (None: all of it);
     `recent` are paths edited lately, the last one first; `near` are blocks by their vectors, as (chunk id, cosine).
+    `allows` says of a path whether it may be shown: others may have put it into the index.
     """
     scores: dict[int, _Score] = {}
     chunks: dict[int, Chunk] = {}
@@ -67,9 +70,11 @@ def ranked(
     order = sorted(scores, key=lambda id: (scores[id].tier > 0, -scores[id].value, id))
     known = _Known(open_text)
     found: list[Found] = []
+    is_allowed = functools.cache(allows)
     for id in order:
         chunk = chunks[id]
-        if chunk.path == query.path and _overlaps(chunk, visible):
+        is_here = chunk.path == query.path and _overlaps(chunk, visible)
+        if is_here or not is_allowed(chunk.path):
             continue
         text = header(chunk.path, chunk.language, chunk.scopes) + chunk.text
         if len(text) > most_characters or known.has(chunk):

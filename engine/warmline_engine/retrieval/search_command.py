@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
+from warmline_engine.exclusion import SECRETS
 
 from .build import build
+from .files import Rules
 from .index_command import add_encoder, encode, encoder_of, opened, say, shown
 from .query import text_query
 from .rank import N_BLOCKS, ranked
@@ -28,13 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("words", metavar="WORDS", nargs="+", help="names, parts of names, words")
     parser.add_argument("--path", type=Path, default=Path(), help="the workspace (here)")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help=f"1 to {MOST} (10)")
+    parser.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        help="files to leave out, instead of secrets; may be given several times",
+    )
     add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="one list of objects")
     options = parser.parse_args(arguments)
     try:
         if not 1 <= options.limit <= MOST:
             raise RetrievalError(f"--limit takes 1 to {MOST}, got {options.limit}")
-        index, rules = opened(options.path, encoder=encoder_of(options.encoder))
+        excluded = tuple(options.exclude or SECRETS)
+        index, rules = opened(options.path, excluded, encoder_of(options.encoder))
         build(index, rules, shown)
         encode(index)
         text = " ".join(options.words)
@@ -45,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             limit=options.limit,
             most_characters=_ANY,
             near=near,
+            allows=Rules(rules.root, excluded).allows_whole,
         )
         index.close()
     except EngineError as error:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     folder.mkdir()
     (folder / "a.py").write_text("def readConfig(path):\n    return path\n")
-    (folder / "secrets.py").write_text("def readConfig(path):\n    return 'key'\n")
+    (folder / "secrets").mkdir()
+    (folder / "secrets/b.py").write_text("def readConfig(path):\n    return 'key'\n")
     return folder
 
 
@@ -51,6 +53,33 @@ def test_search_sees_what_changed_and_finds_nothing(
     (root / "b.py").write_text("def added(path):\n    return path\n")
     assert search_command.main(["added", "--path", str(root)]) == 0
     assert "b.py:1" in capsys.readouterr().out
+
+
+def test_search_shows_nothing_that_another_index_took_in(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules of who searches count, also where another process puts a file in after the build."""
+    (root / "private_x.py").write_text("def readConfig(hidden):\n    return hidden\n")
+    build = search_command.build
+
+    def built_by_another_too(*arguments: Any) -> object:
+        done = build(*arguments)
+        assert index_command.main([str(root), "--exclude", "nothing", "--words-only"]) == 0
+        return done
+
+    monkeypatch.setattr(search_command, "build", built_by_another_too)
+    where = ["--path", str(root), "--json"]
+    assert (
+        search_command.main(
+            ["readConfig", "--exclude", "private_*", "--exclude", "secrets/", *where]
+        )
+        == 0
+    )
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["path"] for row in rows] == ["a.py"]
+    assert search_command.main(["readConfig", *where]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {row["path"] for row in rows} == {"a.py", "private_x.py"}
 
 
 def test_search_finds_what_says_the_same_in_other_words(

@@ -36,7 +36,7 @@ _patterns = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is the twin")
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 @given(_patterns, _patterns, _patterns)
 @settings(max_examples=60, deadline=None)
 def test_ignored_is_what_git_ignores(
@@ -69,7 +69,7 @@ def test_left_out(tmp_path: Path) -> None:
         tmp_path,
         dict.fromkeys(
             [".git/hook.py", "node_modules/a/index.js", "env/pyvenv.cfg", "env/lib/a.py", "api_pb2.py",
-             "jquery.min.js", "secrets.py", ".ssh/config.py", "photo.png", "notes.txt"], "x = 1\n"),
+             "jquery.min.js", "secrets/a.py", ".ssh/config.py", "secrets.json", "photo.png", "notes.txt"], "x = 1\n"),
     )  # fmt: skip
     write(tmp_path, {"huge.py": "x = 1\n" * MOST_BYTES, "kept.py": "x = 1\n"})
     assert walked(tmp_path) == ["kept.py"]
