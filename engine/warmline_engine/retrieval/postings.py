@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from .words import words
 
 MOST_POSTINGS = 3_000  # chunks that a query looks at: its commonest words are left out above that
 MERGED_PAGES = 500  # of 4 KiB in one transaction, some 50 ms, for which others wait
 COUNTS_LAST = 500  # files put until the words are counted anew: the counts only choose among words
+MAX_WORDS = 1_000  # different ones of a query, the first
 MOST_OF_A_WORD = 2  # how often a word of a query counts at most
 FIRST_COUNTED = (
     128  # chunks that have a word are counted so far, where that is enough to leave it out
@@ -62,8 +65,9 @@ class Postings:
     ) -> list[tuple[int, float]]:
         """The blocks that words are found in, best first: (id, BM25)."""
         chosen: list[str] = []
-        for word in self._rarest(connection, set(wanted)):
-            chosen += [_quoted(word)] * min(MOST_OF_A_WORD, wanted.count(word))
+        counts = Counter(wanted)
+        for word in self._rarest(connection, set(islice(counts, MAX_WORDS))):
+            chosen += [_quoted(word)] * min(MOST_OF_A_WORD, counts[word])
         if not chosen:
             return []
         found = connection.execute(
