@@ -101,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="leave vectors to the first search: completions do not use them",
     )
+    # of the engine, which has the index open and had it checked when it was opened
+    parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
     add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
@@ -108,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         excluded = tuple(options.exclude or SECRETS)
         index, rules = opened(options.path, excluded)
+        if not options.checked:
+            index.check()
         done = build(index, rules, shown)
         n_files, n_chunks = index.counts()
         index.close()
