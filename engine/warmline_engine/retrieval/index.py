@@ -82,6 +82,10 @@ class Index:
     def close(self) -> None:
         self._database.close()
 
+    def note_checked(self) -> None:
+        """Notes that another process has checked the file."""
+        self._database.note_whole()
+
     def check(self) -> None:
         """Begins anew where anything kept differs from what was written; looks closely after a crash only.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -103,9 +106,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     # of the engine, which has the index open and had it checked when it was opened
     parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
+    if options.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     start = time.monotonic()
     try:
         excluded = tuple(options.exclude or SECRETS)
@@ -143,6 +149,14 @@ def main(arguments: list[str] | None = None) -> int:
             f"{done.n_put} read, {done.n_removed} removed, {n_encoded} blocks encoded in {elapsed_s:.1f} s"
         )
     return 0
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that holds the other end of standard input, however that one ends."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    os._exit(130)  # what was read is kept: a transaction is whole or not there
 
 
 if __name__ == "__main__":
