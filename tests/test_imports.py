@@ -22,7 +22,7 @@ SERVER = {
 
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
-    "wire": {"msgpack", "attrs", "cattrs"}, "places": set(), "exclusion": set(),
+    "wire": {"msgpack", "attrs", "cattrs"}, "places": set(), "pipes": set(), "exclusion": set(),
     "remote": set(), "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from .model import checkpoint
 from .model.compact import FORMATS
 from .model.sources import Card, locate, read_card
 from .model.transformer import Transformer
-from .places import chunks_folder
+from .places import chunks_folder, note_owner
 from .text.fim import Layout, find_layout
 from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
@@ -65,6 +66,9 @@ class LoadedModel:
         """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
         shape = self.arena.shape
         name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
+        with contextlib.suppress(OSError):
+            chunks_folder(name).parent.mkdir(mode=0o700, exist_ok=True)
+        note_owner(chunks_folder(name), self.card.name)
         files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
         return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
 

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from warmline_engine.pipes import ends_with_reader
+
 from . import wire
 from .listening import Listener, Serve, make_listener
 from .remote import TOKEN_VARIABLE, RemoteError, token_path
@@ -351,6 +353,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@ends_with_reader
 def main() -> None:
     parser = make_parser()
     options = parser.parse_args()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warmline_engine.errors import EngineError, SourceError
+from warmline_engine.pipes import ends_with_reader
 
 from .known import CONTEXT_TOKENS, KNOWN
 from .sources import EMBEDDED, embedded_names, locate, read_card, weight_files
@@ -165,6 +166,7 @@ def _size(n_bytes: int | None) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="warmline models", description="models to complete with")
@@ -203,8 +205,6 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         print(f"warmline: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 0
     return 0
 
 

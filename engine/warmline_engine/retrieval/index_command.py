@@ -14,6 +14,7 @@ from pathlib import Path
 from warmline_engine.errors import EngineError, RetrievalError
 from warmline_engine.exclusion import SECRETS
 from warmline_engine.model.sources import locate
+from warmline_engine.pipes import ends_with_reader
 from warmline_engine.places import index_path
 
 from .build import Progress, build
@@ -83,6 +84,7 @@ def shown(progress: Progress) -> None:
         print(f"\r{progress.n_done}/{progress.n_files} files", end=end, file=sys.stderr, flush=True)
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
