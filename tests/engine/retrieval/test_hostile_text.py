@@ -107,9 +107,9 @@ def test_a_parse_takes_so_many_steps(
     assert calls == 30 or calls <= 6
 
 
-@pytest.mark.parametrize("language", ["python", "typescript", "rust", "go", "ruby", "cpp", "java"])
+@pytest.mark.parametrize("language", ["python", "typescript", "cpp"])
 def test_nothing_recurses(language: str) -> None:
-    for opener, closer in (("(", ")"), ("[", "]"), ("{", "}"), ("if (x) {\n", "}\n")):
+    for opener, closer in (("(", ")"), ("{", "}")):
         for text in (opener * 10_000 + closer * 10_000, "x = " + opener * 10_000 + "y"):
             parts = split(text, language)
             assert "".join(block.text for block in parts.blocks) == text
