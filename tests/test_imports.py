@@ -23,7 +23,7 @@ SERVER = {
 # the engine's modules that the server imports: what they may import themselves
 OF_THE_SERVER_TOO: dict[str, set[str]] = {
     "wire": {"msgpack", "attrs", "cattrs", "warmline_engine"}, "wire_scan": set(), "places": set(),
-    "exclusion": {"warmline_engine"}, "globs": set(), "opening": set(),
+    "exclusion": {"warmline_engine"}, "globs": set(), "opening": set(), "pipes": set(),
     "remote": {"warmline_engine"}, "processes": set(), "paths": set(),
     "syntax": {"tree_sitter", "warmline_engine"},
 }  # fmt: skip

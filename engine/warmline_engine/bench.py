@@ -25,6 +25,8 @@ from pathlib import Path
 
 import torch
 
+from warmline_engine.pipes import ends_with_reader
+
 from . import loaded_model, processes
 from .errors import EngineError
 from .loaded_model import LoadedModel
@@ -306,6 +308,7 @@ def show(row: Row) -> None:
     )
 
 
+@ends_with_reader
 def main() -> None:
     parser = argparse.ArgumentParser(prog="warmline bench", description=__doc__)
     parser.add_argument("what", choices=("edits",))
@@ -350,6 +353,8 @@ def main() -> None:
             rows.append(asdict(row))
             if options.out:  # after each: long contexts take minutes
                 options.out.write_text(json.dumps(found, indent=1) + "\n")
+    except BrokenPipeError:
+        raise
     except (EngineError, OSError) as error:
         raise SystemExit(f"warmline bench: {error}") from None
     if options.json:

@@ -62,8 +62,25 @@ class _Workspace:
     excluded: tuple[str, ...]
     builder: subprocess.Popen[bytes] | None = None
     is_stale: bool = True  # the disk has changed since it was built
+    is_checked: bool = False  # what was kept from an earlier run was found whole
     # texts of documents that are open, unsaved as they may be, by path; the one worked on last is the last
     open: dict[str, str] = field(default_factory=dict[str, str])
+
+    def close(self) -> None:
+        """Ends what is running for it and gives its file descriptors back."""
+        self.end_builder()
+        self.index.close()
+
+    def end_builder(self) -> int:
+        """Ends the builder, if it is running; its status."""
+        builder, self.builder = self.builder, None
+        if builder is None:
+            return 0
+        if builder.poll() is None:
+            builder.terminate()
+        if builder.stdin is not None:
+            builder.stdin.close()
+        return builder.wait()
 
 
 class Librarian(threading.Thread):
@@ -77,6 +94,8 @@ class Librarian(threading.Thread):
         self._last: dict[DocumentKey, Place] = {}  # that was answered, by key
         self._is_at_work = False
         self._roots: dict[str, tuple[str, ...]] = {}
+        self._root_of: dict[DocumentKey, str] = {}  # of documents that are open
+        self._left: list[str] = []  # workspaces whose last document was closed
         self._files: list[tuple[str, str | None]] = []  # changed on disk or closed; None: all
         self._closed: list[tuple[str, str]] = []
         self._closing = False
@@ -98,14 +117,18 @@ class Librarian(threading.Thread):
         """Asks what a place needs; the newest place of a key counts, once it has not changed for a moment."""
         with self._changed:
             self._wanted[key] = (time.monotonic() + PAUSE_S, place)
+            self._root_of[key] = place.root
             self._changed.notify()
 
     def forget(self, key: DocumentKey, root: str, path: str) -> None:
-        """Takes a document for closed: what is on disk counts again."""
+        """Takes a document for closed: what is on disk counts again. With its last document a workspace is closed."""
         with self._changed:
             self._wanted.pop(key, None)
             self._last.pop(key, None)
             self._closed.append((root, path))
+            if self._root_of.pop(key, None) == root and root not in self._root_of.values():
+                self._roots.pop(root, None)
+                self._left.append(root)
             self._changed.notify()
 
     def changed_on_disk(self, root: str, paths: tuple[str, ...]) -> None:
@@ -147,6 +170,8 @@ class Librarian(threading.Thread):
                 if self._closing:
                     break
                 closed, self._closed = self._closed, []
+                # one that was opened again meanwhile stays
+                left, self._left = [r for r in self._left if r not in self._roots], []
                 files, self._files = [*self._files, *closed], []
                 now = time.monotonic()
                 due = {key: place for key, (at, place) in self._wanted.items() if at <= now}
@@ -155,6 +180,7 @@ class Librarian(threading.Thread):
                     self._last.pop(key, None)
                 self._last |= due  # the one asked for last is the last
                 self._is_at_work = True
+            self._close_all(left)
             for root, path in closed:
                 if (workspace := self._workspaces.get(root)) is not None:
                     workspace.open.pop(path, None)
@@ -167,15 +193,16 @@ class Librarian(threading.Thread):
                 self._attempt(lambda k=key, p=place: self._answer(k, p), place.root)
             with self._changed:
                 self._is_at_work = False
-        for workspace in self._workspaces.values():
-            if workspace.builder is not None:
-                workspace.builder.terminate()
-                workspace.builder.wait()
-            workspace.index.close()
+        self._close_all(list(self._workspaces))
+
+    def _close_all(self, roots: list[str]) -> None:
+        for root in roots:
+            if (workspace := self._workspaces.pop(root, None)) is not None:
+                self._attempt(workspace.close, root)
 
     def _is_due(self) -> bool:
         now = time.monotonic()
-        return bool(self._files or self._closed) or any(
+        return bool(self._files or self._closed or self._left) or any(
             at <= now for at, _ in self._wanted.values()
         )
 
@@ -229,7 +256,8 @@ class Librarian(threading.Thread):
         known = self._workspaces.get(root)
         if known is None or known.excluded != excluded:
             if known is not None:
-                known.index.close()
+                del self._workspaces[root]
+                known.close()
             folder = Path(root)
             if not folder.is_dir():
                 return None
@@ -244,9 +272,12 @@ class Librarian(threading.Thread):
             status = workspace.builder.poll()
             if status is None:
                 return
-            workspace.builder = None
+            workspace.end_builder()
             if status:
                 log.warning("%s: the index was not built", workspace.rules.root)
+            elif not workspace.is_checked:
+                workspace.is_checked = True
+                workspace.index.note_checked()
             for path, text in workspace.open.items():  # it has read them from the disk
                 _put(workspace, path, text)
             self._look_again(root)
@@ -256,9 +287,18 @@ class Librarian(threading.Thread):
             workspace.rules = Rules(workspace.rules.root, workspace.excluded)
             globs = [f"--exclude={glob}" for glob in workspace.excluded]
             command = processes.python("-m", "warmline_engine.retrieval.index_command")
+            checked = ["--checked"] if workspace.is_checked else []
             workspace.builder = processes.start(
-                [*command, "--words-only", *globs, "--", str(workspace.rules.root)],
-                stdin=subprocess.DEVNULL,
+                [
+                    *command,
+                    "--words-only",
+                    "--with-parent",
+                    *checked,
+                    *globs,
+                    "--",
+                    str(workspace.rules.root),
+                ],
+                stdin=subprocess.PIPE,  # open as long as this process lives
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

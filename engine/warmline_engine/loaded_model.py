@@ -25,7 +25,7 @@ from .model import checkpoint
 from .model.compact import FORMATS
 from .model.sources import Card, locate, read_card
 from .model.transformer import Transformer
-from .places import chunks_folder
+from .places import chunks_folder, note_owner
 from .text.fim import Layout, find_layout
 from .text.spellings import Spellings
 from .text.tokenizer import Tokenizer
@@ -69,10 +69,12 @@ class LoadedModel:
         shape = self.arena.shape
         name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
         try:
-            files = ChunkFiles(chunks_folder(name), FILED_MEBIBYTES * MEBIBYTE, shape)
+            folder = chunks_folder(name)
+            files = ChunkFiles(folder, FILED_MEBIBYTES * MEBIBYTE, shape)
         except OSError as error:
             log.warning("encoded chunks are not kept: %s", error)
             return self
+        note_owner(folder, self.card.name)
         return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import secrets
 import stat
@@ -38,6 +39,10 @@ class PlaceError(OSError):
         return str(self.args[-1])
 
 
+OWNER_SUFFIX = ".owner.json"
+MAX_NOTE_BYTES = 1 << 16
+
+
 def cache_folder() -> Path:
     """The folder for logs, indexes and encoded chunks, mode 0700.
 
@@ -53,6 +58,7 @@ def index_path(root: Path) -> Path:
     """
     folder = private_folder(cache_folder() / "index")
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
+    note_owner(folder / name, str(root.resolve()))
     return folder / f"{name}.sqlite"
 
 
@@ -271,3 +277,26 @@ def _try_to_write(folder: Path) -> None:
 
 def _reason(error: OSError) -> str:
     return str(error) if isinstance(error, PlaceError) else error.strerror or type(error).__name__
+
+
+def note_owner(path: Path, owner: str) -> None:
+    """Notes beside kept files, whose names begin with `path`, whose they are: a person cannot read a digest."""
+    note = path.with_name(f"{path.name}{OWNER_SUFFIX}")
+    content = json.dumps({"owner": owner})
+    with contextlib.suppress(OSError):
+        if not (
+            note.is_file() and note.stat().st_size < MAX_NOTE_BYTES and note.read_text() == content
+        ):
+            note.write_text(content)
+
+
+def owner_of(path: Path) -> str:
+    """What was noted, printable; "" where nothing was or it cannot be read."""
+    note = path.with_name(f"{path.name}{OWNER_SUFFIX}")
+    try:
+        if not note.is_file() or note.stat().st_size > MAX_NOTE_BYTES:
+            return ""
+        owner = json.loads(note.read_bytes())["owner"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return "".join(c if c.isprintable() else "?" for c in owner) if isinstance(owner, str) else ""

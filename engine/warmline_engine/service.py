@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from warmline_engine.pipes import ends_with_reader
+
 from . import wire
 from .accepting import Acceptor
 from .connection import Connection
@@ -419,6 +421,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@ends_with_reader
 def main() -> None:
     clean_own_environment()
     parser = make_parser()

@@ -12,16 +12,19 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import warmline_engine
 from warmline_engine import processes
 from warmline_engine.paths import typed
+from warmline_engine.pipes import ends_with_reader
 from warmline_engine.places import (
     base_folder,
     cache_folder,
     clean_own_environment,
     home_folder,
+    owner_of,
 )
 from warmline_kernels import verified
 from warmline_kernels.native.processors import for_this_machine
@@ -101,6 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; the exit status."""
     if arguments is None:
@@ -131,6 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ServerError as error:
         print(f"warmline: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise  # who reads the output is gone, which is no error
     except OSError as error:
         print(f"warmline: {error}", file=sys.stderr)
         return 1
@@ -164,8 +170,8 @@ def _cache(action: str) -> int:
     n_bytes = sum(files.values())
     if action == "show":
         print(f"{folder}: {len(files)} files, {_size(n_bytes)}")
-        for path, size in files.items():
-            print(f"  {_size(size):>9}  {path.relative_to(folder)}")
+        for line in _shown(folder, files):
+            print(line)
         return 0
     for child in folder.iterdir():
         # a link is removed, never what it points to
@@ -175,6 +181,27 @@ def _cache(action: str) -> int:
             child.unlink(missing_ok=True)
     print(f"{folder}: {_size(n_bytes)} freed")
     return 0
+
+
+def _shown(folder: Path, files: dict[Path, int]) -> Iterator[str]:
+    """A line for each file, and one for all chunks of a model, with what they belong to."""
+    of_models: dict[Path, int] = {}
+    for path, size in files.items():
+        below = path.relative_to(folder)
+        if below.parts[:1] == ("chunks",) and len(below.parts) > 2:
+            of_models[path.parent] = of_models.get(path.parent, 0) + size
+            continue
+        owner = ""
+        if below.parts[:1] == ("index",):
+            owner = (
+                f"  (workspace {owner_of(path.with_name(below.name.partition('.')[0])) or UNKNOWN})"
+            )
+        yield f"  {_size(size):>9}  {below}{owner}"
+    for model, size in of_models.items():
+        yield f"  {_size(size):>9}  {model.relative_to(folder)}{os.sep}  (model {owner_of(model) or UNKNOWN})"
+
+
+UNKNOWN = "unknown: kept by an older version"
 
 
 def _files_in(folder: Path) -> dict[Path, int]:

@@ -121,6 +121,6 @@ def _is_engine(pid: int, path: Path) -> bool:
 def _listed(pid: int) -> bytes:
     """A process's command line by `ps`, empty where it is another user's."""
     ps = ["/bin/ps", "-ww", "-o", "uid=,command=", "-p", str(pid)]
-    found = subprocess.run(ps, capture_output=True, check=True, timeout=ENDED_WITHIN_S).stdout
-    uid, _, command = found.strip().partition(b" ")
-    return command if uid == str(os.getuid()).encode() else b""
+    found = processes.run(ps, capture_output=True, check=True, timeout=ENDED_WITHIN_S).stdout
+    uid, _, command = found.strip().partition(" ")
+    return os.fsencode(command) if uid == str(os.getuid()) else b""

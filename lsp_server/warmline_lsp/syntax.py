@@ -66,8 +66,9 @@ class Trees:
 
 
 def _place_in(tree: Tree, at: int) -> Place:
-    node: Node | None = tree.root_node.descendant_for_byte_range(max(0, at - 1), at)
-    while node is not None:
+    from warmline_engine.syntax.tree import around
+
+    for node in around(tree.root_node, max(0, at - 1), at):
         inside = node.start_byte < at
         if "comment" in node.type and inside and _reaches(node, at):
             return Place(True, False)
@@ -77,7 +78,6 @@ def _place_in(tree: Tree, at: int) -> Place:
         is_string &= node.is_named and node.type not in _NO_STRINGS
         if is_string and inside and (at < node.end_byte or node.has_error):
             return Place(False, True)
-        node = node.parent
     return Place(False, False)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from warmline_engine.librarian import MOST_CHANGED, DocumentKey, Librarian, Place
+from warmline_engine.places import index_path
 from warmline_engine.retrieval import build, index_command
 from warmline_engine.retrieval.files import MOST_BYTES
+from warmline_engine.retrieval.index import Index
 from warmline_engine.retrieval.rank import Found
 
 WITHIN_S = 60
@@ -188,3 +195,73 @@ def test_nothing_is_begun_while_a_completion_is_made(desk: Desk) -> None:
         with pytest.raises(queue.Empty):
             desk._found.get(timeout=0.5)
     assert [one.path for one in desk.next()] == ["shapes.py"]
+
+
+def test_a_workspace_without_documents_holds_no_file_open(desk: Desk, tmp_path: Path) -> None:
+    roots = [tmp_path / f"more{k}" for k in range(50)]
+    desk.look()
+    desk.until("side * side")
+    desk.librarian.forget(A, str(desk.root), "use.py")
+    folder, n_before = Path("/proc/self/fd"), 0
+    if not folder.exists():
+        pytest.skip("file descriptors are counted on Linux only")
+    for k, root in enumerate(roots):
+        root.mkdir()
+        (root / "shapes.py").write_text("def area(side):\n    return side * side\n")
+        desk.root, key = root, (0, f"m{k}")
+        desk.librarian.serve(str(root), ())
+        desk.look(key=key)
+        desk.until("side * side", key)
+        desk.librarian.forget(key, str(root), "use.py")
+        # the thread takes turns: after the next answer the one before is closed
+        n_now = len(list(folder.iterdir()))
+        n_before = n_before or n_now
+        assert n_now <= n_before + 6, "the descriptors of workspaces that were closed stay open"
+    desk.root = roots[-1]
+    desk.librarian.serve(str(desk.root), ())
+    desk.look()
+    desk.until("side * side")  # a workspace comes back
+
+
+KILLED = """
+import sys, threading
+from warmline_engine.librarian import Librarian, Place
+librarian = Librarian(lambda key, found: None)
+librarian.start()
+librarian.serve(sys.argv[1], ())
+while not (spaces := list(librarian._workspaces.values())) or spaces[0].builder is None:
+    pass
+print(spaces[0].builder.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_the_indexer_ends_with_an_engine_that_is_killed(desk: Desk, tmp_path: Path) -> None:
+    root = tmp_path / "large"
+    root.mkdir()
+    for k in range(3_000):
+        (root / f"m{k}.py").write_text(f"def found_{k}(x):\n" + f"    x = x + {k}\n" * 200)
+    engine = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(root)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert engine.stdout is not None
+    indexer = int(engine.stdout.readline())
+    engine.send_signal(signal.SIGKILL)
+    engine.communicate()
+    deadline = time.monotonic() + WITHIN_S
+    while _is_running(indexer):
+        assert time.monotonic() < deadline, "the indexer goes on without its engine"
+        time.sleep(0.01)
+    index = Index(index_path(root), pytest.fail)
+    assert index.counts()[0] < 3_000, "it was done before: nothing was shown"
+    index.close()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

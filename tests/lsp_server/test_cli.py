@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.places import cache_folder
+from warmline_engine.places import cache_folder, chunks_folder, index_path, note_owner
 from warmline_kernels import verified
 from warmline_lsp import places
 from warmline_lsp.cli import main
@@ -89,3 +89,32 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"warmline {command}" in capsys.readouterr().out
+
+
+def test_the_cache_names_workspaces_and_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "work\tshop"
+    root.mkdir()
+    path = index_path(root)
+    path.write_bytes(b"x")
+    old = path.with_name("0123456789ab.sqlite")
+    old.write_bytes(b"x")
+    model = chunks_folder("abc-bfloat16-int8")
+    model.mkdir(parents=True)
+    (model / "1.kv").write_bytes(b"x" * 1024)
+    (model / "2.kv").write_bytes(b"x" * 1024)
+    for note in (b"{", b"[]", b'{"owner": 3}', b"\xff", b"[" * 100_000):
+        old.with_name("0123456789ab.owner.json").write_bytes(note)
+        assert main(["cache", "show"]) == 0
+        lines = capsys.readouterr().out.split("\n")
+        (line,) = [line for line in lines if line.split("  (")[0].endswith(old.name)]
+        assert line.endswith("(workspace unknown: kept by an older version)")
+    (line,) = [line for line in lines if line.split("  (")[0].endswith(path.name)]
+    assert line.endswith(f"(workspace {tmp_path / 'work?shop'})")
+    (line,) = [line for line in lines if model.name in line]
+    assert "2.0 KiB" in line
+    assert line.endswith("(model unknown: kept by an older version)")
+    note_owner(model, "org/model")
+    main(["cache", "show"])
+    assert "(model org/model)" in capsys.readouterr().out

@@ -1,26 +1,40 @@
 """Chunks' keys and values as files, so that a new engine does not encode again what an earlier one did.
 
-A folder belongs to one model in one number format. A name is found by a hash, and the tokens inside are compared. Any
-file may vanish, be damaged or be another engine's: then the chunk is encoded again, and nothing else happens.
+A folder belongs to one model in one number format. A file is a checksum and what it is of: tokens, keys, values and the
+folder's name, all compared when it is read. Any file may vanish, be damaged or be another engine's: then the chunk is
+encoded again, and nothing else happens.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import secrets
+import stat
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from .arena import RowShape
 from .kept import ChunkRows
 
 SWEPT_TO = 0.75  # of the budget, where it was over: a folder is not looked through at each chunk
+
+
+MAGIC = b"WARMKV1\n"
+DIGEST_BYTES = 32
+HEAD_BYTES = len(MAGIC) + DIGEST_BYTES
+MAX_HEADER_BYTES = 1 << 14  # of a file: everything but the tensors
+
+
+class _DamagedError(Exception):
+    """A file that does not hold what was written for this model and these tokens."""
 
 
 class ChunkFiles:
@@ -33,16 +47,13 @@ class ChunkFiles:
         self._n_bytes: int | None = None  # of all models' files, as far as this engine knows
 
     def get(self, tokens: tuple[int, ...]) -> ChunkRows | None:
-        """The rows of a chunk, if a whole file has them."""
+        """The rows of a chunk, if a whole file of this model has them; a file that differs in anything is removed."""
         path = self._path(tokens)
         try:
-            found = load_file(path)
-            rows = found["keys"], found["values"]
-            if found["tokens"].tolist() != list(tokens) or not all(map(self._fits, rows)):
-                return None
+            rows = self._unpacked(_read(path, self._max_file_bytes(len(tokens))), tokens)
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, KeyError):
+        except (OSError, _DamagedError):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -53,19 +64,14 @@ class ChunkFiles:
     def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
         """Writes the rows of a chunk, whole or not at all."""
         path = self._path(tokens)
-        keys, values = (part.detach().cpu().contiguous() for part in rows)
-        tensors = {
-            "tokens": torch.tensor(tokens, dtype=torch.int32),
-            "keys": keys,
-            "values": values,
-        }
-        partial = path.with_suffix(f".{os.getpid()}")
+        content = self._packed(tokens, rows)
+        partial = path.with_name(f"{path.stem}.{secrets.token_hex(8)}")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            save_file(tensors, partial)
+            partial.write_bytes(content)
             n_bytes = partial.stat().st_size
             partial.replace(path)
-        except (OSError, SafetensorError):  # a full disk, most likely
+        except OSError:  # a full disk, most likely
             with contextlib.suppress(OSError):
                 partial.unlink()
             return
@@ -73,14 +79,47 @@ class ChunkFiles:
         if self._budget < self._n_bytes:
             self._n_bytes = self._sweep()
 
-    def _fits(self, part: Tensor) -> bool:
+    def _packed(self, tokens: tuple[int, ...], rows: ChunkRows) -> bytes:
+        keys, values = (part.detach().cpu().contiguous() for part in rows)
+        tensors = {
+            "tokens": torch.tensor(tokens, dtype=torch.int32),
+            "keys": keys,
+            "values": values,
+        }
+        packed = save(tensors, {"model": self._folder.name})
+        return b"".join((MAGIC, _digest(packed), packed))
+
+    def _unpacked(self, content: bytes, tokens: tuple[int, ...]) -> ChunkRows:
+        """Raises: _DamagedError."""
+        packed = content[HEAD_BYTES:]
+        if content[: len(MAGIC)] != MAGIC or content[len(MAGIC) : HEAD_BYTES] != _digest(packed):
+            raise _DamagedError
+        # a whole file may still be another model's or another chunk's, under a wrong name
+        try:
+            found = load(packed)
+            keys, values, kept_tokens = found["keys"], found["values"], found["tokens"].tolist()
+            n_header = int.from_bytes(packed[:8], "little")
+            model = json.loads(packed[8 : 8 + n_header])["__metadata__"]["model"]
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            raise _DamagedError from None
+        is_whole = all(self._fits(part, len(tokens)) for part in (keys, values))
+        if not is_whole or kept_tokens != list(tokens) or model != self._folder.name:
+            raise _DamagedError
+        return keys, values
+
+    def _fits(self, part: Tensor, n_tokens: int) -> bool:
         shape = self._shape
-        wanted = shape.n_layers, shape.n_kv_heads, shape.head_size, shape.dtype
-        return part.ndim == 4 and (*part.shape[:2], part.shape[3], part.dtype) == wanted
+        wanted = shape.n_layers, shape.n_kv_heads, n_tokens, shape.head_size
+        return part.shape == wanted and part.dtype == shape.dtype
+
+    def _max_file_bytes(self, n_tokens: int) -> int:
+        shape = self._shape
+        n_numbers = 2 * shape.n_layers * shape.n_kv_heads * n_tokens * shape.head_size
+        return n_numbers * shape.dtype.itemsize + 4 * n_tokens + MAX_HEADER_BYTES
 
     def _path(self, tokens: tuple[int, ...]) -> Path:
         digest = hashlib.sha256(np.array(tokens, np.int32).tobytes()).hexdigest()
-        return self._folder / f"{digest[:32]}.safetensors"
+        return self._folder / f"{digest[:32]}.kv"
 
     def _sweep(self) -> int:
         """Takes the oldest files away where there are too many; the bytes that are left."""
@@ -99,3 +138,23 @@ class ChunkFiles:
                 path.unlink()
                 left -= size
         return left
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """A file's content.
+
+    Raises: OSError; _DamagedError, when it is no regular file or larger than the limit.
+    """
+    # without O_NONBLOCK opening a pipe would wait for who writes it
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise _DamagedError
+        return file.read()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 OPENERS = (":", "(", "[", "{")
 N_REPEATS = 3  # of one line
 MOST_REPEATED = 4  # lines that are said a second time, one after another
-_STUTTER = re.compile(r"(.{2,24}?)\1{3,}$")  # the same few characters four times over, on one line
+UNIT_CHARACTERS = range(2, 25)  # of what is repeated on one line
+N_STUTTERS = 4  # repeats that end a completion
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Stopping:
 
     def find(self, text: str) -> Stop | None:
         """Where the text generated so far is over, None while it is not."""
-        stutter = _STUTTER.search(text)
+        stutter = _stutter(text)
         if stutter and stutter[1].strip(" -=#*_."):
-            return Stop("repeat", stutter.start())
+            return Stop("repeat", stutter[0])
         if not self.is_block:
             return self._find_line_end(text)
         return self._find_in_block(text)
@@ -85,6 +85,26 @@ class Stopping:
         if len(lines) > 1 and first == self._next_line and lines[0].strip():
             return Stop("suffix", 0)
         return None
+
+
+def _stutter(text: str) -> tuple[int, str] | None:
+    """Where the end of the last line starts to repeat the same few characters, and these; None where it does not.
+
+    Cost: linear in the last line, for each length of what is repeated.
+    """
+    line = text.removesuffix("\n").rpartition("\n")[2]
+    end, found = len(text) - text.endswith("\n"), (0, 0)
+    for n in UNIT_CHARACTERS:
+        n_same = 0
+        while n_same + n < len(line) and line[-1 - n_same] == line[-1 - n_same - n]:
+            n_same += 1
+        n_repeats = 1 + n_same // n
+        # the longest stretch, and of equal ones the shortest unit
+        if n_repeats >= N_STUTTERS and found[0] < n_repeats * n:
+            found = n_repeats * n, n
+    n_characters, n = found
+    start = end - n_characters
+    return (start, text[start : start + n]) if n else None
 
 
 def _says(line: str) -> bool:

@@ -19,6 +19,7 @@ from warmline_engine.errors import EngineError
 from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.sources import locate
 from warmline_engine.paths import typed
+from warmline_engine.pipes import ends_with_reader
 
 from . import datasets, pictures, plan, tables
 from .plan import Task
@@ -29,10 +30,13 @@ from .results import Results, weights_hash
 CACHE_MEBIBYTES = 1 << 15  # forks count twice; what is not used is not taken
 
 
+@ends_with_reader
 def main() -> None:
     options = _parse()
     try:
         results, run = measure(options)
+    except BrokenPipeError:
+        raise
     except (EngineError, DataError, OSError) as error:
         raise SystemExit(f"warmline eval: {error}") from None
     records = results.records()

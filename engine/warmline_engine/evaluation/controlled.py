@@ -251,7 +251,8 @@ def _import_missing(target: Target, rng: np.random.Generator) -> Backward:
     for name in _NAME.findall(target.truth):
         for k, line in enumerate(lines_of(target.text)):
             is_import = re.match(r"(from \S+ )?import .*[^(]\n", line) is not None
-            binds = is_import and re.search(rf"import .*\b{re.escape(name)}\b", line)
+            names = line.partition("import ")[2]
+            binds = is_import and re.search(rf"\b{re.escape(name)}\b", names)
             if binds and _distance(target, starts[k], starts[k + 1]) >= IGNORED_FROM:
                 return [Replacement(starts[k], starts[k + 1], "")]
     return None

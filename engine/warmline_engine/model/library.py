@@ -12,6 +12,7 @@ from typing import Any
 
 from warmline_engine.errors import EngineError, SourceError
 from warmline_engine.paths import is_id, typed
+from warmline_engine.pipes import ends_with_reader
 
 from . import pins
 from .fetching import at_hand, fetch_newest
@@ -204,6 +205,7 @@ def _size(n_bytes: int | None) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="warmline models", description="models to complete with")
@@ -244,8 +246,6 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         print(f"warmline: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 0
     return 0
 
 

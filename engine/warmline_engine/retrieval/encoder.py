@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from warmline_engine.text.tokenizer import Tokenizer
 
-from .words import words_of
+from .words import LONGEST, words_of
 
-_NAME = re.compile(r"[^\W\d]\w*")
+_NAME = re.compile(r"[^\W\d]\w*+")
 _N_NAMES = 1 << 16  # whose tokens are kept
 
 
@@ -68,6 +68,8 @@ class Bags:
         """The tokens in a text, rising, and how often each is there. Shapes: two [n]."""
         counted: Counter[int] = Counter()
         for name, count in Counter(_NAME.findall(text)).items():
+            if len(name) > LONGEST:  # no word, and the cache would keep it in memory
+                continue
             for token in self._tokens_of(name):
                 counted[token] += count
         tokens = np.array(sorted(counted), np.int64)

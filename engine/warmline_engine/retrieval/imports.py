@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from tree_sitter import Node
 
@@ -17,12 +18,19 @@ _SCRIPT_SUFFIXES = (
     "", ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".cjs",
     "/index.ts", "/index.tsx", "/index.js", "/index.jsx",
 )  # fmt: skip
-_FROM = re.compile(
-    r"""(?:import|export)\s+(?:type\s+)?([\w$*\s{},]+?)\s+from\s*['"]([^'"\n]+)['"]"""
-    r"""|(?:const|let|var)\s+([\w$\s{},:]+?)\s*=\s*(?:await\s+)?(?:require|import)\(\s*['"]([^'"\n]+)['"]"""
+# All repeats are possessive and what follows the names is optional: a keyword always matches, so no text is scanned
+# again from each keyword in it.
+_BINDING = re.compile(
+    r"""\b(?:import|export|const|let|var)\b([\w$*\s{},:]*+)"""
+    r"""(?:['"]([^'"\n]++)['"]|=\s*+(?:await\s++)?(?:require|import)\(\s*+['"]([^'"\n]++)['"])?"""
 )
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
-_JAVA = re.compile(r"^import\s+(?:static\s+)?([\w.]+)\s*;", re.MULTILINE)
+_LAST_KEYWORD = re.compile(r"\b(?:import|export|const|let|var)\s")
+_INCLUDE = re.compile(r'^[ \t]*+#[ \t]*+include[ \t]++"([^"\n]++)"', re.MULTILINE)
+_JAVA = re.compile(r"^import\s++(?:static\s++)?([\w.]++)\s*+;", re.MULTILINE)
+MAX_IMPORTS = 500  # of a file
+MAX_MODULE_CHARACTERS = 300
+MAX_FOLDERS_UP = 24
+MAX_PATH_CHARACTERS = 4_096
 _SOURCE_ROOTS = ("", "src", "lib", "src/main/java")
 
 
@@ -39,36 +47,48 @@ def imports(path: str, language: str, text: str) -> list[Import]:
     """The imports of a text that may lead to files of the workspace, in order.
 
     Paths are below the workspace's root, with `/`; in other languages than Python, JavaScript, TypeScript, Java, C and
-    C++ there are none.
+    C++ there are none. Of a file with very many imports, the first are enough; names that are too long are left out.
     """
+    return list(islice(_imports(path, language, text), MAX_IMPORTS))
+
+
+def _imports(path: str, language: str, text: str) -> Iterator[Import]:
+    if len(path) > MAX_PATH_CHARACTERS:
+        return
     if language == "python":
-        return list(_python(path, text))
-    if language in _SCRIPTS:
-        return list(_scripts(path, text))
-    if language in ("c", "cpp"):
-        names = _INCLUDE.findall(text)
-        return [Import(n, MODULE, tuple(_below(path, n))) for n in names]
-    if language == "java":
-        return [
-            Import(n.split(".")[-1], n.split(".")[-1], tuple(_below(path, n.replace(".", "/") + ".java")))
-            for n in _JAVA.findall(text)
-        ]  # fmt: skip
-    return []
+        yield from _python(path, text)
+    elif language in _SCRIPTS:
+        yield from _scripts(path, text)
+    elif language in ("c", "cpp"):
+        for name in _short(_INCLUDE, text):
+            yield Import(name, MODULE, tuple(_below(path, name)))
+    elif language == "java":
+        for name in _short(_JAVA, text):
+            last = name.rpartition(".")[2]
+            yield Import(last, last, tuple(_below(path, name.replace(".", "/") + ".java")))
+
+
+def _short(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    return (m[1] for m in pattern.finditer(text) if len(m[1]) <= MAX_MODULE_CHARACTERS)
 
 
 def _python(path: str, text: str) -> Iterator[Import]:
-    root = parsed("python", text.encode("utf-8", "replace"))
-    assert root is not None
+    source = text.encode("utf-8", "replace")
+    root = parsed("python", source)
+    if root is None:
+        return
     # only statements hold imports: expressions, the most of a tree, are not visited
     stack = [root]
     while stack:
         node = stack.pop()
         if node.type == "import_statement":
-            for name, original in _aliases(node):
+            for name, original in _aliases(node, source):
                 yield Import(name or original, MODULE, _module(path, original))
         elif node.type == "import_from_statement":
-            module = _text(node.child_by_field_name("module_name"))
-            for name, original in _aliases(node):
+            module = _text(node.child_by_field_name("module_name"), source)
+            if len(module) > MAX_MODULE_CHARACTERS:
+                continue
+            for name, original in _aliases(node, source):
                 inner = f"{module}{'' if module.endswith('.') else '.'}{original}"
                 sources = (*_module(path, module), *_module(path, inner))
                 yield Import(name or original, original, sources)
@@ -83,16 +103,18 @@ _PYTHON_HOLDERS = frozenset(
 )  # fmt: skip
 
 
-def _aliases(node: Node) -> Iterator[tuple[str, str]]:
-    """The (alias or "", name) pairs of an import."""
+def _aliases(node: Node, source: bytes) -> Iterator[tuple[str, str]]:
+    """The (alias or "", name) pairs of an import; names that are too long are left out."""
     for child in node.children_by_field_name("name"):
+        if child.end_byte - child.start_byte > MAX_MODULE_CHARACTERS:
+            continue
         if child.type == "aliased_import":
             yield (
-                _text(child.child_by_field_name("alias")),
-                _text(child.child_by_field_name("name")),
+                _text(child.child_by_field_name("alias"), source),
+                _text(child.child_by_field_name("name"), source),
             )
         else:
-            yield "", _text(child)
+            yield "", _text(child, source)
 
 
 def _module(path: str, module: str) -> tuple[str, ...]:
@@ -101,7 +123,7 @@ def _module(path: str, module: str) -> tuple[str, ...]:
     name = module[n_dots:].replace(".", "/")
     if n_dots:
         folder = posixpath.dirname(path)
-        for _ in range(n_dots - 1):
+        for _ in range(min(n_dots - 1, MAX_FOLDERS_UP)):
             folder = posixpath.dirname(folder)
         stems = [posixpath.join(folder, name) if name else folder]
     else:
@@ -112,29 +134,42 @@ def _module(path: str, module: str) -> tuple[str, ...]:
 
 
 def _scripts(path: str, text: str) -> Iterator[Import]:
-    for match in _FROM.finditer(text):
-        clause, module = (match[1], match[2]) if match[2] else (match[3], match[4])
-        if not module.startswith("."):
+    for match in _BINDING.finditer(text):
+        is_required = match[3] is not None
+        clause, module = _LAST_KEYWORD.split(match[1])[-1], match[2] or match[3] or ""
+        if not module.startswith(".") or len(module) > MAX_MODULE_CHARACTERS:
             continue
+        if not is_required:
+            clause = clause.rstrip()
+            if not clause.endswith("from"):
+                continue
+            clause = clause.removesuffix("from")
+            if clause and (clause[-1].isalnum() or clause[-1] in "_$"):
+                continue
         stem = posixpath.normpath(posixpath.join(posixpath.dirname(path), module))
         stems = [stem, stem.removesuffix(posixpath.splitext(stem)[1])]  # "./x.js" may be x.ts
         sources = tuple(dict.fromkeys(s + suffix for s in stems for suffix in _SCRIPT_SUFFIXES))
         whole, _, named = clause.partition("{")
-        for part in named.rstrip("} \n\t").split(","):
-            words = re.split(r"\s+as\s+|\s*:\s*", part.strip().removeprefix("type "))
-            if words[0]:
+        for part in named.replace("}", " ").replace(":", " ").split(","):
+            words = part.split()
+            if len(words) > 1 and words[0] == "type":  # of TypeScript, unless it is a name itself
+                words = words[1:] if words[1] != "as" or len(words) == 2 else words
+            if words:
                 yield Import(words[-1], words[0], sources)
         for part in whole.split(","):
-            name = part.split(" as ")[-1].strip(" \n\t*")
+            words = part.replace("*", " * ").split()
+            if len(words) > 1 and words[0] == "type":
+                words = words[1:]
+            name = next((word for word in reversed(words) if word not in ("*", "as")), "")
             if name:
-                yield Import(name, MODULE if "*" in part or match[4] else name, sources)
+                yield Import(name, MODULE if "*" in words or is_required else name, sources)
 
 
 def _below(path: str, name: str) -> Iterator[str]:
     """Where a path without root may begin: the file's folder and those above it, and usual roots."""
     folder = posixpath.dirname(path)
     seen: set[str] = set()
-    while True:
+    for _ in range(MAX_FOLDERS_UP):
         for root in _SOURCE_ROOTS:
             found = posixpath.normpath(posixpath.join(folder, root, name))
             if found not in seen and not found.startswith(".."):
@@ -145,5 +180,5 @@ def _below(path: str, name: str) -> Iterator[str]:
         folder = posixpath.dirname(folder)
 
 
-def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node else ""
+def _text(node: Node | None, source: bytes) -> str:
+    return source[node.start_byte : node.end_byte].decode("utf-8", "replace") if node else ""

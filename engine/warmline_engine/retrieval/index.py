@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from . import postings
-from .database import Database
+from . import postings, vectors
+from .database import DamagedRowError, Database
 from .encoder import Encoder
 from .postings import Postings
 from .split import split
@@ -19,7 +19,7 @@ from .vectors import Vectors
 
 log = logging.getLogger(__name__)
 _COLUMNS = (
-    "chunks.id, files.path, files.language, kind, start, line, scopes, name, text "
+    "chunks.id, files.path, files.language, kind, start, line, scopes, name, text, sum "
     "FROM chunks JOIN files ON files.id = file"
 )
 
@@ -82,6 +82,20 @@ class Index:
     def close(self) -> None:
         self._database.close()
 
+    def note_checked(self) -> None:
+        """Notes that another process has checked the file."""
+        self._database.note_whole()
+
+    def check(self) -> None:
+        """Begins anew where anything kept differs from what was written; looks closely after a crash only.
+
+        Cost: nothing where the file was closed and sealed, else reads all of it.
+        Raises: IndexBusy, IndexFull, RetrievalError.
+        """
+        if not self._database.is_sealed:
+            self._database.run(_check)
+        self._database.note_whole()
+
     def put(self, files: Iterable[tuple[str, str, str, Stamp]]) -> int:
         """Puts texts as (path, language, text, stamp) in one transaction; how many were not there yet.
 
@@ -114,10 +128,12 @@ class Index:
 
     def stamps(self) -> dict[str, Stamp]:
         """The stamp of each file by path."""
-        rows = self._database.run(
-            lambda c: c.execute("SELECT path, size, mtime_ns FROM files").fetchall()
+        return self._database.run(
+            lambda c: {
+                path: Stamp(size, mtime_ns)
+                for path, size, mtime_ns in c.execute("SELECT path, size, mtime_ns FROM files")
+            }
         )
-        return {path: Stamp(size, mtime_ns) for path, size, mtime_ns in rows}
 
     def merge(self) -> None:
         """Makes searches faster after much was put, in transactions that are short for those who wait.
@@ -161,12 +177,10 @@ class Index:
         """Chunks by id; one that is gone is left out."""
         numbers = list(ids)
         marks = ",".join("?" * len(numbers))
-        rows = self._database.run(
-            lambda c: c.execute(
-                f"SELECT {_COLUMNS} WHERE chunks.id IN ({marks})", numbers
-            ).fetchall()
+        statement = f"SELECT {_COLUMNS} WHERE chunks.id IN ({marks})"
+        return self._database.run(
+            lambda c: {row[0]: _chunk(row) for row in c.execute(statement, numbers)}
         )
-        return {row[0]: _chunk(row) for row in rows}
 
     def named(self, name: str, paths: Sequence[str] | None = None, limit: int = 50) -> list[Chunk]:
         """The chunks that define a name, in the files of these paths, or in any."""
@@ -179,10 +193,8 @@ class Index:
         return self._rows("path = ? ORDER BY kind, line, chunks.id", (path,))
 
     def _rows(self, condition: str, values: tuple[object, ...]) -> list[Chunk]:
-        rows = self._database.run(
-            lambda c: c.execute(f"SELECT {_COLUMNS} WHERE {condition}", values).fetchall()
-        )
-        return [_chunk(row) for row in rows]
+        statement = f"SELECT {_COLUMNS} WHERE {condition}"
+        return self._database.run(lambda c: [_chunk(row) for row in c.execute(statement, values)])
 
 
 def content_hash(text: str) -> bytes:
@@ -237,7 +249,8 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
         return False
     if known is None:
         file = connection.execute(
-            "INSERT INTO files (path, size, mtime_ns, hash, language) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO files (path, size, mtime_ns, hash, language, chunk_sums) "
+            "VALUES (?, ?, ?, ?, ?, 0)",
             (entry.path, *stamp, entry.hash, entry.language),
         ).lastrowid
         assert file is not None
@@ -253,19 +266,27 @@ def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
             "SELECT kind, scopes, name, text, id FROM chunks WHERE file = ?", (file,)
         ):
             kept.setdefault(row[:-1], []).append(row[-1])
-    moved: list[tuple[int, int, int]] = []
+    moved: list[tuple[int, int, int, int]] = []
+    totals = 0
     for kind, start, line, scopes, name, text in entry.split():
+        total = _sum(entry.path, kind, start, line, scopes, name, text)
+        totals += total
         if same := kept.get((kind, scopes, name, text)):
-            moved.append((start, line, same.pop()))
+            moved.append((start, line, total, same.pop()))
             continue
         chunk = connection.execute(
-            "INSERT INTO chunks (file, kind, start, line, scopes, name, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (file, kind, start, line, scopes, name, text),
+            "INSERT INTO chunks (file, kind, start, line, scopes, name, text, sum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (file, kind, start, line, scopes, name, text, total),
         ).lastrowid
         if kind == Kind.BLOCK:
             postings.add(connection, chunk, f"{name} {scopes} {entry.path}", text)
             connection.execute("INSERT INTO unencoded VALUES (?)", (chunk,))
-    connection.executemany("UPDATE chunks SET start = ?, line = ? WHERE id = ?", moved)
+    connection.executemany("UPDATE chunks SET start = ?, line = ?, sum = ? WHERE id = ?", moved)
+    connection.execute(
+        "UPDATE files SET chunk_sums = ? WHERE id = ?",
+        (_of_file(entry.path, entry.hash, entry.language, totals), file),
+    )
     for gone in kept.values():
         for chunk in gone:
             _remove_chunk(connection, entry.path, chunk)
@@ -293,6 +314,49 @@ def _joined(scopes: tuple[str, ...]) -> str:
     return "\n".join(scopes)
 
 
-def _chunk(row: tuple[int, str, str, int, int, int, str, str, str]) -> Chunk:
+def _sum(path: str, *values: object) -> int:
+    """A checksum of a chunk; that of a file's chunks is their sum, in whatever order they lie."""
+    content = "\0".join((path, *(str(v if isinstance(v, str) else int(v)) for v in values)))  # pyright: ignore
+    return int.from_bytes(blake2b(content.encode(), digest_size=6).digest(), "big")
+
+
+def _of_file(path: str, hash: bytes, language: str, totals: int) -> int:
+    content = f"{path}\0{language}\0{totals}".encode() + hash
+    return int.from_bytes(blake2b(content, digest_size=6).digest(), "big")
+
+
+def _chunk(row: tuple[int, str, str, int, int, int, str, str, str, int]) -> Chunk:
+    """Raises: DamagedRowError."""
+    if row[9] != _sum(row[1], *row[3:9]):
+        raise DamagedRowError
     scopes = tuple(row[6].split("\n")) if row[6] else ()
     return Chunk(*row[:3], Kind(row[3]), row[4], row[5], scopes, row[7], row[8])
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Compares all that is kept with its checksums, and the postings with the chunks.
+
+    Cost: reads all of it once. Raises: DamagedRowError.
+    """
+    if connection.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+        raise DamagedRowError
+    paths: dict[int, tuple[str, bytes, str, int]] = {}
+    for file, *row in connection.execute("SELECT id, path, hash, language, chunk_sums FROM files"):
+        paths[file] = (row[0], row[1], row[2], row[3])
+    totals = dict.fromkeys(paths, 0)
+    expected, blocks = postings.Totals(), set[int]()
+    for id, file, total, *row in connection.execute(
+        "SELECT id, file, sum, kind, start, line, scopes, name, text FROM chunks"
+    ):
+        path = paths[file][0]
+        if total != _sum(path, *row):
+            raise DamagedRowError
+        totals[file] += total
+        if row[0] == Kind.BLOCK:
+            blocks.add(id)
+            expected.add(id, f"{row[4]} {row[3]} {path}", row[5])
+    if any(_of_file(*row[:3], totals[file]) != row[3] for file, row in paths.items()):
+        raise DamagedRowError
+    if not postings.agrees(connection, expected):
+        raise DamagedRowError
+    vectors.check(connection, blocks)

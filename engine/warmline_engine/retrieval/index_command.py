@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from warmline_engine.errors import EngineError, RetrievalError
 from warmline_engine.exclusion import SECRETS
 from warmline_engine.model.sources import locate
 from warmline_engine.paths import typed
+from warmline_engine.pipes import ends_with_reader
 from warmline_engine.places import index_path
 
 from .build import Progress, build
@@ -82,6 +86,7 @@ def shown(progress: Progress) -> None:
         print(f"\r{progress.n_done}/{progress.n_files} files", end=end, file=sys.stderr, flush=True)
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -103,13 +108,20 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="leave vectors to the first search: completions do not use them",
     )
+    # of the engine, which has the index open and had it checked when it was opened
+    parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     add_encoder(parser)
     parser.add_argument("--json", action="store_true", help="what was done as one object")
     options = parser.parse_args(arguments)
+    if options.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     start = time.monotonic()
     try:
         excluded = tuple(options.exclude or SECRETS)
         index, rules = opened(options.path, excluded)
+        if not options.checked:
+            index.check()
         done = build(index, rules, shown)
         n_files, n_chunks = index.counts()
         index.close()
@@ -141,6 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
             f"{done.n_put} read, {done.n_removed} removed, {n_encoded} blocks encoded in {elapsed_s:.1f} s"
         )
     return 0
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that holds the other end of standard input, however that one ends."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    os._exit(130)  # what was read is kept: a transaction is whole or not there
 
 
 if __name__ == "__main__":

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+from tree_sitter import Node
 
 from warmline_engine.syntax.parsed import parsed
 
@@ -14,14 +19,22 @@ from .words import words
 
 LINES_BEFORE = 20
 LINES_AFTER = 5
+MAX_CHARACTERS_BEFORE = 8_000  # of those lines: a line may be as long as a file
+MAX_CHARACTERS_AFTER = 2_000
 MOST_NAMES = 32
-_NAME = re.compile(r"[^\W\d]\w*")
-_MEMBER = re.compile(r"([^\W\d]\w*)\s*(?:\.|->|::)\s*([^\W\d]\w*)?")
+MAX_UNUSED = 64
+MAX_MEMBERS = 32  # of one name
+MAX_CACHED_PARAGRAPH = 4_000  # characters; a longer one is read each time and not kept in memory
+MAX_VISITED = 20_000  # nodes near the cursor
+_NAME = re.compile(r"[^\W\d]\w*+")
+# Possessive repeats behind a word boundary: no text is scanned again from each character of a name.
+_MEMBER = re.compile(r"\b([^\W\d]\w*+)\s*+(?:\.|->|::)\s*+([^\W\d]\w*+)?")
 # what gives a name a value in most languages: `x =`, `x: T =`, `x :=`, `for x`, `as x`
 _BOUND = re.compile(
-    r"\b(?:([^\W\d]\w*+)\s*+(?::[^=\n()]{0,60})?:?=(?![=>])|(?:for|as|let|var|const)\s+([^\W\d]\w*))"
+    r"\b(?:([^\W\d]\w*+)\s*+(?::[^=\n()]{0,60}+)?:?=(?![=>])"
+    r"|(?:for|as|let|var|const)\s++([^\W\d]\w*+))"
 )
-_PARAMETERS = re.compile(r"\b(?:def|function|func|fn|lambda)\b[^(\n:]*\(?([^)]*)")
+_PARAMETERS = re.compile(r"\b(?:def|function|func|fn|lambda)\b[^(\n:]*+\(?([^)]*+)")
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,8 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
     Units: offset counts code points.
     """
     assert 0 <= offset <= len(text), (offset, len(text))
-    before = text[:offset].split("\n")[-LINES_BEFORE:]
-    after = text[offset:].split("\n")[:LINES_AFTER]
+    before = text[max(0, offset - MAX_CHARACTERS_BEFORE) : offset].split("\n")[-LINES_BEFORE:]
+    after = text[offset : offset + MAX_CHARACTERS_AFTER].split("\n")[:LINES_AFTER]
     start = offset - len("\n".join(before))
     end = offset + len("\n".join(after))
     bound = imports(path, language, text)
@@ -65,7 +78,9 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
     members: dict[str, dict[str, None]] = {}
     for line in reversed(before):
         for name, member in _MEMBER.findall(line):
-            members.setdefault(name, {})[member] = None
+            accessed = members.setdefault(name, {})
+            if len(accessed) < MAX_MEMBERS:
+                accessed[member] = None
     chosen = list(names)[:MOST_NAMES]
     # what stands nearest counts twice
     near = words("\n".join([*before[-3:], *before, after[0]]))
@@ -76,7 +91,7 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
         {name: tuple(accessed) for name, accessed in members.items()},
         tuple(bound),
         (*near, *words(" ".join(chosen))),
-        tuple(one.name for one in bound if not _stands_twice(one.name, text)),
+        tuple(islice(_unused(bound, text), MAX_UNUSED)),
         "\n".join(before),
     )
 
@@ -95,17 +110,42 @@ def _names(text: str, source: bytes, language: str, start: int, end: int) -> lis
     first = len(text[:start].encode("utf-8", "replace"))
     last = first + len(text[start:end].encode("utf-8", "replace"))
     found: list[tuple[int, str]] = []
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node.end_byte <= first or last <= node.start_byte:
-            continue
-        if node.child_count:
-            stack += reversed(node.children)
-        elif node.type.endswith("identifier") or node.type in ("constant", "name"):
-            place = start + len(source[first : node.start_byte].decode("utf-8", "replace"))
-            found.append((place, (node.text or b"").decode("utf-8", "replace")))
+    place, counted = start, first  # the same place in code points of the text and in bytes
+    for node in islice(_leaves(root, first, last), MAX_VISITED):
+        if node.type.endswith("identifier") or node.type in ("constant", "name"):
+            begin = max(counted, node.start_byte)
+            place += len(source[counted:begin].decode("utf-8", "replace"))
+            counted = begin
+            name = source[node.start_byte : node.end_byte]
+            found.append((place, name.decode("utf-8", "replace")))
     return found
+
+
+def _leaves(root: Node, first: int, last: int) -> Iterator[Node]:
+    """The nodes without children in a stretch of bytes, in order. Cost: does not visit what stands before it."""
+    cursor = root.walk()
+    while True:
+        if cursor.goto_first_child_for_byte(first) is not None:
+            continue
+        node = cursor.node
+        if node is not None and last <= node.start_byte:
+            return
+        if node is not None and not node.child_count and first < node.end_byte:
+            yield node
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+
+
+def _unused(bound: Sequence[Import], text: str) -> Iterator[str]:
+    """The imported names that stand in a text once. Cost: one pass; more for names with other characters in them."""
+    counts = Counter(_NAME.findall(text)) if bound else Counter[str]()
+    for one in bound:
+        is_twice = (
+            counts[one.name] > 1 if one.name.isidentifier() else _stands_twice(one.name, text)
+        )
+        if not is_twice:
+            yield one.name
 
 
 def _stands_twice(name: str, text: str) -> bool:
@@ -126,7 +166,9 @@ def _defined(text: str, source: bytes, language: str) -> set[str]:
     """The names that a file gives a meaning to by itself."""
     root = parsed(language, source)
     found = {one.name for one in signatures(root, source, language)} if root else set[str]()
-    found.update(*map(_given, text.split("\n\n")))
+    for paragraph in text.split("\n\n"):
+        is_short = len(paragraph) <= MAX_CACHED_PARAGRAPH
+        found |= _given(paragraph) if is_short else _given.__wrapped__(paragraph)
     return found
 
 

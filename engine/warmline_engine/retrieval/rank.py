@@ -19,6 +19,8 @@ WORDS, MEANING = "similar words", "similar meaning"  # why a block is there
 MOST_DEFINITIONS = 6  # a name defined more often says little about which one is meant
 SHORT = 600  # characters up to which a definition is shown whole, else by its signature
 RECENT = 0.5  # what the file edited last gains; the one before gains half of it, and so on
+MAX_SOURCES = 4_000  # files that the headers of one file may be
+MAX_INCLUDED = 200  # chunks of one name in them
 SAME_LINES = 0.8  # share of a chunk's lines in the open file that makes it one that is known
 
 
@@ -127,9 +129,13 @@ def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Ch
     ]
     # everything a header defines is at hand where it is included
     includes = [one for one in query.imports if one.original == MODULE and "." in one.name]
-    for name in query.names:
-        for one in includes:
-            imported += _shown(index.named(name, one.sources))
+    sources = list(dict.fromkeys(s for one in includes for s in one.sources))[:MAX_SOURCES]
+    for name in query.names if sources else ():
+        by_path: dict[str, list[Chunk]] = {}
+        for chunk in index.named(name, sources, MAX_INCLUDED):
+            by_path.setdefault(chunk.path, []).append(chunk)
+        for one in includes if by_path else ():
+            imported += _shown([c for source in one.sources for c in by_path.get(source, ())])
     yield 0, "imported", imported
     # what was imported and is not used yet is likely wanted soon
     unused = [name for name in query.unused if name not in query.names]

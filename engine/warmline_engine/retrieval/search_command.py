@@ -9,6 +9,7 @@ from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
 from warmline_engine.exclusion import SECRETS
+from warmline_engine.pipes import ends_with_reader
 
 from .build import build
 from .files import Rules
@@ -21,6 +22,7 @@ LEAST_SIMILAR = 0.4  # cosine: 9 of 10 functions are so near to their docstring,
 _ANY = 1 << 30  # characters: a person may read as much as was found
 
 
+@ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status: 1 also where nothing was found, as grep's."""
     parser = argparse.ArgumentParser(
@@ -60,8 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         say(str(error))
         return 1
-    except BrokenPipeError:
-        return 0
     except KeyboardInterrupt:
         return 130
     if options.json:

@@ -12,6 +12,8 @@ from warmline_engine.syntax.grammars import GRAMMARS
 
 MOST = 400  # characters of a signature
 MOST_VALUE = 120  # characters of a constant's line
+MAX_NAME = 400  # bytes of a name with its scopes
+MAX_VISITED = 50_000  # nodes that may hold definitions, of one file
 _WRAPPERS = ("definition", "declaration")
 # what may hold definitions of use elsewhere: never the body of a function
 _HOLDERS = re.compile(
@@ -43,7 +45,7 @@ def signatures(root: Node, source: bytes, language: str) -> list[Signature]:
     return sorted(_signatures(root, source, language), key=lambda signature: signature.line)
 
 
-def name_of(node: Node, language: str) -> str:
+def name_of(node: Node, source: bytes, language: str) -> str:
     """The name that a definition or constant defines, "" where it has none."""
     for _ in range(_DEEPEST):
         if inner := _wrapped(node):
@@ -59,16 +61,24 @@ def name_of(node: Node, language: str) -> str:
         if found is None:
             return ""
         if not found.named_child_count:
-            return (found.text or b"").decode("utf-8", "replace")
+            return _name(found, source)
         if found.type in ("qualified_identifier", "qualified_name", "scoped_identifier",
                           "dotted_name", "nested_identifier", "namespace_name",
                           "scoped_type_identifier"):  # fmt: skip
-            return (found.text or b"").decode("utf-8", "replace")
+            return _name(found, source)
         if found.type in ("generic_type", "template_type", "template_function"):
-            found = found.named_children[0]
-            return (found.text or b"").decode("utf-8", "replace")
+            return _name(found.named_children[0], source)
         node = found
     return ""
+
+
+def _name(node: Node, source: bytes) -> str:
+    """A name, "" for one that is too long to be a name."""
+    return _text(node, source) if node.end_byte - node.start_byte <= MAX_NAME else ""
+
+
+def _text(node: Node, source: bytes) -> str:
+    return source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
 def _wrapped(node: Node) -> Node | None:
@@ -94,52 +104,61 @@ def _first_holding(node: Node) -> Node | None:
 def _signatures(root: Node, source: bytes, language: str) -> Iterator[Signature]:
     grammar = GRAMMARS[language]
     stack: list[tuple[Node, tuple[str, ...], int]] = [(root, (), 0)]
-    while stack:
+    n_visited = 0
+    while stack and n_visited < MAX_VISITED:
         node, scopes, depth = stack.pop()
         if depth > _DEEPEST:
             continue
         inner: list[tuple[Node, tuple[str, ...], int]] = []
+        above: list[Node] = []  # comments and attributes that end on the line above
         for child in node.named_children:
+            n_visited += 1
+            if above and child.start_point.row > above[-1].end_point.row + 1:
+                above = []
             if child.type in grammar.definitions:
                 core = _wrapped(child) or child
                 core = _wrapped(core) or core
                 is_value = core.type not in grammar.definitions
-                if name := name_of(child, language):
+                if name := name_of(child, source, language):
                     yield (
-                        _constant(name, child, scopes)
+                        _constant(name, child, source, scopes)
                         if is_value
                         else Signature(
                             name,
                             child.start_point.row,
                             scopes,
-                            _signature(child, core, source, language),
+                            _signature(child, core, above, source, language),
                         )
                     )
                 if not is_value and _HOLDERS.search(core.type):
                     inner.append((core, (*scopes, name) if name else scopes, depth + 1))
             elif child.type in grammar.constants:
-                if name := name_of(child, language):
-                    yield _constant(name, child, scopes)
+                if name := name_of(child, source, language):
+                    yield _constant(name, child, source, scopes)
             elif _CONTAINERS.match(child.type):
                 inner.append((child, scopes, depth + 1))
+            if "comment" in child.type or child.type == "attribute_item":
+                above.append(child)
+            else:
+                above = []
         stack += reversed(inner)
 
 
-def _constant(name: str, node: Node, scopes: tuple[str, ...]) -> Signature:
-    text = (node.text or b"").decode("utf-8", "replace")
+def _constant(name: str, node: Node, source: bytes, scopes: tuple[str, ...]) -> Signature:
+    text = _text(node, source)
     first = text.split("\n", 1)[0].rstrip()
     if len(first) > MOST_VALUE or first != text.rstrip():
         first = f"{first[:MOST_VALUE]} ..."
     return Signature(name, node.start_point.row, scopes, first + "\n")
 
 
-def _signature(node: Node, core: Node, source: bytes, language: str) -> str:
+def _signature(node: Node, core: Node, above: list[Node], source: bytes, language: str) -> str:
     body = core.child_by_field_name("body")
     end = body.start_byte if body else node.end_byte
     head = source[node.start_byte : end].decode("utf-8", "replace").rstrip(" \t\r\n{")
     if language == "ruby" or (body is None and len(head) > MOST):
         head = head.split("\n", 1)[0]
-    document = _docstring(body) if language == "python" else _comment_above(node)
+    document = _docstring(body, source) if language == "python" else _comment(above, source)
     head = head[:MOST]
     if not document:
         return head + "\n"
@@ -148,33 +167,23 @@ def _signature(node: Node, core: Node, source: bytes, language: str) -> str:
     return f"{GRAMMARS[language].comment} {document}\n{head}\n"
 
 
-def _docstring(body: Node | None) -> str:
+def _docstring(body: Node | None, source: bytes) -> str:
     """The first line of a Python docstring."""
     first = body.named_children[0] if body and body.named_children else None
     if first is not None and first.type == "expression_statement" and first.named_children:
         first = first.named_children[0]
     if first is None or first.type != "string":
         return ""
-    text = (first.text or b"").decode("utf-8", "replace").lstrip("rRbBuUfF").strip("\"'").strip()
+    text = _text(first, source).lstrip("rRbBuUfF").strip("\"'").strip()
     return text.split("\n", 1)[0].strip()[:MOST_VALUE]
 
 
-def _comment_above(node: Node) -> str:
-    """The first line that says something of the comment that ends on the line above."""
-    above = node.prev_named_sibling
-    first: Node | None = None
-    row = node.start_point.row
-    while above is not None and row <= above.end_point.row + 1:
-        if "comment" in above.type:
-            first = above
-        elif above.type != "attribute_item":
-            break
-        row = above.start_point.row
-        above = above.prev_named_sibling
+def _comment(above: list[Node], source: bytes) -> str:
+    """The first line of a comment above a definition that says something."""
+    first = next((node for node in above if "comment" in node.type), None)
     if first is None:
         return ""
-    text = (first.text or b"").decode("utf-8", "replace")
-    for line in text.split("\n"):
+    for line in _text(first, source).split("\n"):
         if said := line.strip().strip("/*#! ").strip():
             return said[:MOST_VALUE]
     return ""

@@ -19,6 +19,7 @@ from .signatures import Signature, name_of, signatures
 BUDGET = 1_000  # UTF-8 bytes of a block: some 250 to 350 tokens
 LEAST = 160  # a smaller definition shares its block with its neighbours
 TINY = 80  # a header no longer than this goes with what stands below it
+MAX_OPENED = 200_000  # nodes looked at in one file, over and over where they are inside each other; then lines
 _DEEPEST = 64  # nodes inside each other that are opened; below that, lines
 _HEADS = {"decorator", "attribute_item", "attribute_list", "marker_annotation", "annotation"}
 
@@ -104,6 +105,7 @@ def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_
     """Stretches of the source in order, cut as deep as the budget asks; leaves may be larger."""
     definitions = GRAMMARS[language].definitions
     stack: list[_Open | _Piece] = [_Open(0, len(source), root.children, (), 0)]
+    n_opened = 0
     while stack:
         item = stack.pop()
         if isinstance(item, _Piece):
@@ -114,16 +116,24 @@ def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_
         ends = [start for start, _ in groups[1:]] + [item.end]
         for (start, nodes), end in zip(groups, ends, strict=True):
             if end - start <= budget or not nodes:
-                named = (name_of(node, language) for node in nodes if node.type in definitions)
+                named = (
+                    name_of(node, source, language) for node in nodes if node.type in definitions
+                )
                 name = next((name for name in named if name), "")
                 inner.append(_Piece(start, end, item.scopes, name))
                 continue
             # the largest node is replaced by its children: one level deeper, so this comes to an end
             widest = max(range(len(nodes)), key=lambda k: nodes[k].end_byte - nodes[k].start_byte)
-            if not nodes[widest].child_count or item.depth == _DEEPEST:
+            n_opened += len(nodes) + nodes[widest].child_count
+            is_enough = item.depth == _DEEPEST or n_opened > MAX_OPENED
+            if not nodes[widest].child_count or is_enough:
                 inner.append(_Piece(start, end, item.scopes, ""))
                 continue
-            name = name_of(nodes[widest], language) if nodes[widest].type in definitions else ""
+            name = (
+                name_of(nodes[widest], source, language)
+                if nodes[widest].type in definitions
+                else ""
+            )
             scopes = item.scopes
             if name and scopes[-1:] != (name,):  # a wrapper has the name of what it wraps
                 scopes = (*scopes, name)

@@ -8,11 +8,12 @@ nobody tells anybody.
 from __future__ import annotations
 
 import sqlite3
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import Database
+from .database import DamagedRowError, Database
 from .encoder import Encoder, unit
 
 BATCH = 256  # blocks encoded between two transactions
@@ -79,7 +80,8 @@ class Vectors:
                 continue
             if connection.execute("DELETE FROM unencoded WHERE chunk = ?", (chunk,)).rowcount:
                 connection.execute(
-                    "INSERT INTO vectors (chunk, codes) VALUES (?, ?)", (chunk, row.tobytes())
+                    "INSERT INTO vectors (chunk, codes, sum) VALUES (?, ?, ?)",
+                    (chunk, row.tobytes(), _sum(chunk, row.tobytes())),
                 )
 
     def _search(
@@ -114,9 +116,11 @@ class Vectors:
             self._clear()
             return
         added = connection.execute(
-            "SELECT id, codes FROM vectors WHERE id > ? AND length(codes) = ? ORDER BY id",
+            "SELECT id, codes, chunk, sum FROM vectors WHERE id > ? AND length(codes) = ? ORDER BY id",
             (self._last, self._encoder.n_dimensions),
         ).fetchall()
+        if any(total != _sum(chunk, codes) for _, codes, chunk, total in added):
+            raise DamagedRowError
         if not added:
             return
         n = self._n + len(added)
@@ -153,6 +157,24 @@ def codes_of(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
 def vectors_of(codes: NDArray[np.int8]) -> NDArray[np.float32]:
     """Unit vectors again. Shapes: [n, D] → [n, D]."""
     return unit(codes.astype(np.float32))
+
+
+def check(connection: sqlite3.Connection, blocks: set[int]) -> None:
+    """Compares vectors with their checksums; each block has a vector or waits for one.
+
+    Raises: DamagedRowError.
+    """
+    encoded = connection.execute("SELECT chunk, codes, sum FROM vectors").fetchall()
+    if any(total != _sum(chunk, codes) for chunk, codes, total in encoded):
+        raise DamagedRowError
+    waiting = {row[0] for row in connection.execute("SELECT chunk FROM unencoded")}
+    has_vector = {row[0] for row in encoded}
+    if has_vector | waiting != blocks or has_vector & waiting:
+        raise DamagedRowError
+
+
+def _sum(chunk: int, codes: bytes) -> int:
+    return zlib.crc32(codes, chunk & 0xFFFFFFFF)
 
 
 def _waiting(connection: sqlite3.Connection, most: int) -> list[tuple[int, str, str, str]]:

@@ -7,15 +7,17 @@ import re
 from itertools import chain
 
 LONGEST = 64  # characters of a name; what is longer is data
-_NAME = re.compile(r"[^\W\d]\w*")
-_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_NAME = re.compile(r"[^\W\d]\w*+")
+_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]++|[A-Z]++|\d++")  # of at most LONGEST
 
 
 def words(text: str, with_parts: bool = True) -> list[str]:
     """The words of a text in order, in lower case; a compound name is followed by its parts."""
+    # what is too long is left out here, too: the cache of `words_of` would keep it in memory
+    names = [name for name in _NAME.findall(text) if len(name) <= LONGEST]
     if not with_parts:
-        return [name.lower() for name in _NAME.findall(text) if len(name) <= LONGEST]
-    return list(chain.from_iterable(map(words_of, _NAME.findall(text))))
+        return [name.lower() for name in names]
+    return list(chain.from_iterable(map(words_of, names)))
 
 
 @functools.lru_cache(maxsize=1 << 15)

@@ -9,10 +9,14 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from tree_sitter import Node, Point, Tree
+from tree_sitter import Node, Parser, Point, Tree
 
 from .grammars import new_parser
 
+# calls of the progress callback, each some 100 steps of the parser. Code of the largest file that is indexed takes
+# half of them; text that is no code may take a thousand times as long as code
+MAX_PARSE_STEPS = 8_000
+READ_BYTES = 1 << 16  # at a time
 N_KEPT = 4  # trees, of each thread
 LEAST_ALIKE = (
     0.5  # share of a text at both of its ends that another has too, for its tree to be of use
@@ -23,7 +27,9 @@ LEAST_ALIKE = (
 class _Kept:
     language: str
     source: bytes
-    tree: Tree
+    tree: Tree | None  # None where the parser gave up
+    n_failed: int = 0  # parses given up for texts like this one, one after another
+    n_skipped: int = 0  # parses not tried since
 
 
 class _Recent(threading.local):
@@ -37,7 +43,9 @@ _recent = _Recent()
 
 
 def parsed(language: str, source: bytes) -> Node | None:
-    """The root of a text's tree, None in a language without grammar.
+    """The root of a text's tree, None in a language without grammar and where parsing takes too many steps.
+
+    Its nodes' `text` is slow: slice the source instead.
 
     Where there are errors in the text, what stands around them may be read in another way than a parse anew would.
     """
@@ -46,37 +54,74 @@ def parsed(language: str, source: bytes) -> Node | None:
         if one.language == language and one.source == source:
             kept.remove(one)
             kept.append(one)
-            return one.tree.root_node
+            return one.tree.root_node if one.tree else None
     parser = new_parser(language)
     if parser is None:
         return None
-    old = _told_of_change([one for one in kept if one.language == language], source)
-    tree = parser.parse(source) if old is None else parser.parse(source, old)
-    kept.append(_Kept(language, source, tree))
-    return tree.root_node
+    like, change = _most_alike([one for one in kept if one.language == language], source)
+    if like is not None and like.tree is None and like.n_skipped < 2**like.n_failed:
+        # each keystroke would cost the whole limit again
+        kept.remove(like)
+        kept.append(_Kept(language, source, None, like.n_failed, like.n_skipped + 1))
+        return None
+    old = _edited(like.tree, like.source, source, change) if like and like.tree else None
+    tree = _parsed_in_steps(parser, source, old)
+    n_failed = 0 if tree else 1 + (like.n_failed if like else 0)
+    kept.append(_Kept(language, source, tree, n_failed))
+    return tree.root_node if tree else None
 
 
-def _told_of_change(kept: list[_Kept], source: bytes) -> Tree | None:
-    """The tree of the text that is most like this one, told of what is another; None where none is like it."""
+def _parsed_in_steps(parser: Parser, source: bytes, old: Tree | None) -> Tree | None:
+    """The tree of a text, None where it takes too many steps; other threads get their turns meanwhile."""
+    n_steps = 0
+
+    def read(offset: int, _: Point) -> bytes:
+        return source[offset : offset + READ_BYTES]
+
+    def is_over(_: int, __: bool) -> bool:
+        nonlocal n_steps
+        n_steps += 1
+        return n_steps > MAX_PARSE_STEPS
+
+    try:
+        if old is None:
+            return parser.parse(read, encoding="utf8", progress_callback=is_over)
+        return parser.parse(read, old, encoding="utf8", progress_callback=is_over)
+    except ValueError:  # the callback stopped it
+        return None
+
+
+Change = tuple[int, int, int]  # start, end in the old text, end in the new one
+
+
+def _most_alike(kept: list[_Kept], source: bytes) -> tuple[_Kept | None, Change]:
+    """The text that differs least from this one, and where; None where none is like it."""
     changes = [(_change(one.source, source), one) for one in kept]
     if not changes:
-        return None
-    (start, old_end, new_end), one = min(changes, key=lambda found: found[0][2] - found[0][0])
+        return None, (0, 0, 0)
+    change, one = min(changes, key=lambda found: found[0][2] - found[0][0])
+    start, _, new_end = change
     if new_end - start > (1 - LEAST_ALIKE) * len(source):
-        return None
-    tree = one.tree.copy()  # others hold nodes of the tree itself
+        return None, change
+    return one, change
+
+
+def _edited(old: Tree, old_source: bytes, source: bytes, change: Change) -> Tree:
+    """A copy of a tree with an edit noted."""
+    start, old_end, new_end = change
+    tree = old.copy()  # others hold nodes of the tree itself
     tree.edit(
         start,
         old_end,
         new_end,
         _point(source, start),
-        _point(one.source, old_end),
+        _point(old_source, old_end),
         _point(source, new_end),
     )
     return tree
 
 
-def _change(old: bytes, new: bytes) -> tuple[int, int, int]:
+def _change(old: bytes, new: bytes) -> Change:
     """Where two texts differ, as (start, end in the old one, end in the new one)."""
     n_shorter = min(len(old), len(new))
     start = _n_alike(old[:n_shorter], new[:n_shorter])

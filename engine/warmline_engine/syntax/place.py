@@ -19,6 +19,7 @@ LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
 # where what stands below is indented deeper: what stands in a block that is opened
 SECOND_LINES = ("if x:", "x(", "x([")
 LINES_S = 0.05  # of a core, for trying them all: what is found does not depend on who else works
+FITTING_S = 0.25  # of a core, for finding how many lines of a completion leave its text whole
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 OPENERS = (":", *CLOSERS)
 BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
@@ -58,10 +59,10 @@ class SyntaxAt:
             offered = offered.rstrip().rpartition("\n")[0]
         if self.fits(offered) or not self.tells:
             return offered
-        lines = offered.split("\n")
+        lines, late = offered.split("\n"), time.thread_time() + FITTING_S
         for n_lines in range(len(lines) - 1, 0, -1):
             beginning = "\n".join(lines[:n_lines]).rstrip()
-            if not beginning:
+            if not beginning or late < time.thread_time():
                 break
             if self._is_whole(beginning) and not (n_lines > 1 and self._opens_nothing(beginning)):
                 return beginning

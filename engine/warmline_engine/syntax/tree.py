@@ -84,8 +84,7 @@ def is_even(root: Node, behind: int) -> bool:
     `behind` is where the place ends, in bytes. What shares a line with what is before it counts for nothing, as
     comments do.
     """
-    node = root.descendant_for_byte_range(behind, behind)
-    while node is not None:
+    for node in around(root, behind, behind):
         if node.type in BLOCKS:
             before, following = _beside(node, behind)
             if (
@@ -95,8 +94,24 @@ def is_even(root: Node, behind: int) -> bool:
                 and before.start_point.column != following.start_point.column
             ):
                 return False
-        node = node.parent
     return True
+
+
+def around(root: Node, start: int, end: int) -> list[Node]:
+    """The smallest node that holds bytes, and those around it, innermost first.
+
+    Cost: linear in the depth; each `parent` of a node starts again at the root.
+    """
+    last = root.descendant_for_byte_range(start, end)
+    if last is None:
+        return []
+    path, node = list[Node](), root
+    while node is not None:
+        path.append(node)
+        if node == last:
+            break
+        node = node.child_with_descendant(last)
+    return path[::-1]
 
 
 def _beside(block: Node, behind: int) -> tuple[Node | None, Node | None]:

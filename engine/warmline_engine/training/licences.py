@@ -46,12 +46,15 @@ _DISTRIBUTED_UNDER = re.compile(
 _KNOWN_NAME = re.compile(
     r"MIT|BSD|Apache|PSF|Python Software|ISC|zlib|CC0|Unlicense|licen[sc]e", re.I
 )
+MAX_TOKENS = 200  # of an expression: parentheses are read by recursion
 _IDENTIFIER = re.compile(r"SPDX-License-Identifier:\s*([^\n*#]+)")
 
 
 def is_allowed(expression: str) -> bool:
     """Whether an SPDX expression leaves us a way to use the text: one arm of OR, all arms of AND."""
-    tokens = re.findall(r"\(|\)|[^\s()]+", expression)
+    tokens = re.findall(r"\(|\)|[^\s()]++", expression)
+    if len(tokens) > MAX_TOKENS:
+        return False
     allowed, rest = _parse_or(tokens)
     return allowed and not rest
 

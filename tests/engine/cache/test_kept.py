@@ -153,3 +153,22 @@ def test_a_new_engine_binds_without_encoding(
         assert sequence.n_bound_encoded == n_encoded
         sequence.drop_cache()
     torch.testing.assert_close(logits[0], logits[1], atol=TOLERANCE, rtol=0)
+
+
+def test_any_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    files = ChunkFiles(tmp_path / "model", LARGE, SHAPE)
+    files.put((1, 2), rows_of((1, 2)))
+    path = files._path((1, 2))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert files.get((1, 2)) is None, place
+    path.write_bytes(whole)
+    assert same(files.get((1, 2)), rows_of((1, 2)))
+    # whole, but of another model, or with another number of values than keys
+    (tmp_path / "other").mkdir()
+    path.replace(tmp_path / "other" / path.name)
+    assert ChunkFiles(tmp_path / "other", LARGE, SHAPE).get((1, 2)) is None
+    keys, values = rows_of((1, 2))
+    files.put((1, 2), (keys, values[:, :, :1]))
+    assert files.get((1, 2)) is None
