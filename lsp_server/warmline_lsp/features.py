@@ -96,7 +96,7 @@ def _register_documents(server: WarmlineServer) -> None:
 def _register_completion(server: WarmlineServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def _(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        uri = params.text_document.uri
+        uri = server.spelling(params.text_document.uri)
         document = server.documents.get(uri)
         if document is None:
             if is_ours(uri):
@@ -153,7 +153,7 @@ def _register_notices(server: WarmlineServer) -> None:
 
     @server.feature("textDocument/didFocus")
     def _(params: Any) -> None:
-        uri = getattr(getattr(params, "textDocument", None), "uri", None)
+        uri = server.spelling(str(getattr(getattr(params, "textDocument", None), "uri", "")))
         if uri in server.documents:
             server.reporter.look_at(uri)
 
@@ -201,14 +201,14 @@ def _register_commands(server: WarmlineServer) -> None:
         uri = given if isinstance(given, str) else getattr(given, "uri", None)
         if uri is None:
             uri = next(reversed(server.documents), None)
-        return None if uri is None else await server.context_of(str(uri))
+        return None if uri is None else await server.context_of(server.spelling(str(uri)))
 
     async def comment_first(*arguments: Any) -> str:
         """At a position of a document, as an object with both or as two arguments."""
         given = arguments[0] if arguments else None
         uri = getattr(given, "uri", given)
         position = arguments[1] if len(arguments) > 1 else getattr(given, "position", None)
-        document = server.documents.get(str(uri))
+        document = server.documents.get(server.spelling(str(uri)))
         if document is None or position is None:
             raise JsonRpcInvalidParams("expected the URI of an open document and a position")
         await server.scopes.known(document.uri)

@@ -12,6 +12,9 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 log = logging.getLogger(__name__)
 
+_TEXT = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
+_MAX_NUMBER = 2**31 - 1  # of LSP's integers
+
 _Steps = Generator[Any, Any, None]
 
 
@@ -83,7 +86,11 @@ class Protocol(LanguageServerProtocol):
             self._send_response(request_id, error=types.ResponseError(code, text))
 
     def structure_message(self, data: dict[str, Any]) -> Any:
-        """Answers a request whose parameters are wrong, which pygls only logs."""
+        """Answers a request whose parameters are wrong, which pygls only logs.
+
+        A change of a document that cannot be read is not forgotten: its text is unknown from then on.
+        """
+        changed = _mended(data) if data.get("method") in _TEXT else ""
         try:
             return super().structure_message(data)
         except JsonRpcException as error:
@@ -93,8 +100,41 @@ class Protocol(LanguageServerProtocol):
                 reply = JsonRpcInvalidParams(f"the parameters of {method} are not valid")
                 self._send_response(data["id"], error=reply.to_response_error())
             log.warning("a message was refused: %s", type(error).__name__)
+            if changed:
+                cast(Any, self._server).lose_change(changed)
             # nothing is left to do with it, and nobody waits for it
             return cast(Any, _Nothing())
+
+
+def _mended(data: dict[str, Any]) -> str:
+    """Makes what clients send of a text what LSP asks for, where the meaning is clear; the URI, or nothing.
+
+    That is a version of null or none, a position of a number too large, and a range of null.
+    """
+    params: Any = data.get("params")
+    document: Any = params.get("textDocument") if isinstance(params, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(document, dict):
+        return ""
+    version: Any = document.get("version")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(version, int) or not -_MAX_NUMBER <= version <= _MAX_NUMBER:
+        document["version"] = 0
+    changes: Any = params.get("contentChanges")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    for change in changes if isinstance(changes, list) else []:  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(change, dict):
+            change.pop("rangeLength", None)  # pyright: ignore[reportUnknownMemberType]
+            if change.get("range", "") is None:  # pyright: ignore[reportUnknownMemberType]
+                del change["range"]
+            _mend_range(change.get("range"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    uri: Any = document.get("uri")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return uri if isinstance(uri, str) else ""
+
+
+def _mend_range(where: Any) -> None:
+    for end in where.values() if isinstance(where, dict) else ():  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        for name in ("line", "character"):
+            number: Any = end.get(name) if isinstance(end, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if isinstance(number, int) and number > _MAX_NUMBER:
+                end[name] = _MAX_NUMBER
 
 
 class _Nothing:
