@@ -109,32 +109,44 @@ class Protocol(LanguageServerProtocol):
 def _mended(data: dict[str, Any]) -> str:
     """Makes what clients send of a text what LSP asks for, where the meaning is clear; the URI, or nothing.
 
-    That is a version of null or none, a position of a number too large, and a range of null.
+    That is a version of null or none, a position of a number too large, and a range of null. A text that is no
+    string would become one later, so it is taken out here.
     """
-    params: Any = data.get("params")
-    document: Any = params.get("textDocument") if isinstance(params, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if not isinstance(document, dict):
+    document = _field(data.get("params"), "textDocument")
+    uri = _field(document, "uri")
+    if not isinstance(uri, str):
         return ""
-    version: Any = document.get("version")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    version = _field(document, "version")
     if not isinstance(version, int) or not -_MAX_NUMBER <= version <= _MAX_NUMBER:
         document["version"] = 0
-    changes: Any = params.get("contentChanges")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    for change in changes if isinstance(changes, list) else []:  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(change, dict):
-            change.pop("rangeLength", None)  # pyright: ignore[reportUnknownMemberType]
-            if change.get("range", "") is None:  # pyright: ignore[reportUnknownMemberType]
-                del change["range"]
-            _mend_range(change.get("range"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    uri: Any = document.get("uri")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return uri if isinstance(uri, str) else ""
+    if not isinstance(document.get("text", ""), str):
+        del document["text"]
+    changes = _field(data["params"], "contentChanges")
+    if isinstance(changes, list) and not all(map(_mend, cast(list[Any], changes))):
+        del data["params"]["contentChanges"]
+    return uri
 
 
-def _mend_range(where: Any) -> None:
-    for end in where.values() if isinstance(where, dict) else ():  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        for name in ("line", "character"):
-            number: Any = end.get(name) if isinstance(end, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            if isinstance(number, int) and number > _MAX_NUMBER:
-                end[name] = _MAX_NUMBER
+def _mend(change: Any) -> bool:
+    """Mends a change; whether there is any hope for it."""
+    if not isinstance(_field(change, "text"), str):
+        return False
+    change.pop("rangeLength", None)
+    if _field(change, "range") is None:
+        change.pop("range", None)
+        return True
+    for name in ("start", "end"):
+        position = _field(change["range"], name)
+        for part in ("line", "character"):
+            number = _field(position, part)
+            if not isinstance(number, int):
+                return False
+            position[part] = min(number, _MAX_NUMBER)
+    return True
+
+
+def _field(found: Any, name: str) -> Any:
+    return found.get(name) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 class _Nothing:

@@ -82,6 +82,9 @@ async def test_changes_are_applied_whatever_their_version(versions: tuple[Any, A
         {"range": {"start": {"line": 0}, "end": {"line": 0, "character": 0}}, "text": "x"},
         {"range": 7, "text": "x"},
         {"text": None, "range": None},
+        {"text": 7},
+        {},
+        ranged((0, 0), (0, "1"), "x"),  # type: ignore[arg-type]
         7,
     ],
     ids=str,
