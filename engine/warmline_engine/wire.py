@@ -15,7 +15,7 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_HELLO_BYTES = 4096  # of who has not shown yet who it is
 
@@ -108,6 +108,7 @@ class Complete:
     version: int
     offset: int
     assumed: str = ""  # text taken as typed at the offset; items continue behind it
+    n_replaced: int = 0  # characters behind the offset that `assumed` takes the place of
     max_tokens: int = 64
     multi_line: bool = True
     n_alternatives: int = 1

@@ -263,7 +263,7 @@ def _cut(line: str, character: int, encoding: Encoding) -> tuple[str, str]:
 
 def _paired(text: str) -> str:
     """The text with two halves of a surrogate pair that have met as one character."""
-    if not _SURROGATE.search(text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 

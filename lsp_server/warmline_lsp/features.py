@@ -115,10 +115,10 @@ async def _complete(
 ) -> types.InlineCompletionList:
     offset, context = document.offset_at(params.position), params.context
     info, selected = context.selected_completion_info, None
-    where, lead = types.Range(params.position, params.position), ""
+    where = types.Range(params.position, params.position)
     if info is not None:
-        lead = document.text[document.offset_at(info.range.start) : offset]
-        selected, where = Selected(lead, info.text), info.range
+        start, end = document.offset_at(info.range.start), document.offset_at(info.range.end)
+        selected, where = Selected(start, end, info.text), info.range
     is_automatic = context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
     ask = Ask(document, offset, server.settings_of(document.uri), is_automatic, selected)
     with server.reporter.working():
@@ -126,7 +126,7 @@ async def _complete(
     return types.InlineCompletionList(
         [
             types.InlineCompletionItem(
-                insert_text=lead + item.text,
+                insert_text=item.text,
                 range=where,
                 command=types.Command("Accepted", ACCEPTED_COMMAND, arguments=[item.id]),
             )
