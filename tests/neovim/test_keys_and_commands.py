@@ -210,3 +210,17 @@ def test_a_buffer_gets_no_carriage_returns(nvim: Any, end: str, fileformat: str)
     assert not any("\r" in text for text in shown_again)
     nvim.exec_lua("require('warmline.ghost').insert(0, 0, 2, ...)", f"c{end}d")
     assert nvim.current.buffer[:] == ["xac", "d"]
+
+
+def test_what_neovim_shows_by_itself_is_accepted_as_one_undo_step(nvim: Any) -> None:
+    nvim.exec_lua(
+        "vim.lsp.inline_completion = { get = function()\n"
+        "  vim.schedule(function() require('warmline.ghost').insert(0, 0, 1, 'bc') end)\n"
+        "  return true\n"
+        "end }\n"
+        "require('warmline').options.native = true\n"
+        "require('warmline.keys').map(require('warmline').options.keys)\n"
+    )
+    typed(nvim, "ia<Tab>", "abc")
+    nvim.input("<Esc>u")
+    wait(lambda: nvim.current.line == "a")
