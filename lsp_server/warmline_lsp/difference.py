@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_EDITS = 200  # each edit costs the engine a copy of the text
-_MAX_LINES = 100_000  # of the part that changed; above, it is replaced as a whole
+_MAX_LINES = 20_000  # of the part that changed; a longer one is replaced as a whole
 _BLOCK = 4096  # characters compared at a time
 
 

@@ -128,7 +128,7 @@ def _mended(data: dict[str, Any]) -> str:
 
 
 def _mend(change: Any) -> bool:
-    """Mends a change; whether there is any hope for it."""
+    """Mends a change; False where it cannot be read."""
     if not isinstance(_field(change, "text"), str):
         return False
     change.pop("rangeLength", None)

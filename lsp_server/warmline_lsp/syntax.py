@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _MAX_AROUND = 8_000  # characters parsed in front of a completion, for each of its lines
 _MAX_SEARCHED = 24_000  # characters in which an inner function or class is looked for
 _MAX_PARSES = 12  # of one completion
+_MAX_S = 0.08  # of a core, for all of these
 _MAX_WHOLE = 100_000  # characters of a text that is parsed as a whole for a completion
 _MAX_PARSED = 1 << 19  # characters of a text of which a tree is kept
 _MAX_LATE = 3  # times that parsing a text took too long, after which it is not tried again
@@ -123,12 +125,13 @@ def whole_lines(language: str, before: str, lines: list[str]) -> int:
     around = _enclosing(before) if language == "python" else None  # others need no indentation
     if around is None:
         return len(lines)
+    end = time.thread_time() + _MAX_S
     for n_lines in range(len(lines), max(0, len(lines) - _MAX_PARSES), -1):
         has_error = _has_error(language, around + "\n".join(lines[:n_lines]) + "\n")
-        if has_error is None:
-            return len(lines)
-        if not has_error:
+        if has_error is False:
             return n_lines
+        if has_error is None or time.thread_time() > end:
+            return len(lines)
     return len(lines)
 
 
