@@ -22,7 +22,7 @@ from cattrs.preconf.msgpack import make_converter
 
 from .wire_scan import ScanError, scan
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_VALUES = 100_000  # in one frame, keys included: an Edit of 14,000 edits
 MAX_HELLO_BYTES = 4096  # of a peer that has not shown its token yet
@@ -146,6 +146,7 @@ class Complete:
     version: int
     offset: int
     assumed: str = ""  # text taken as typed at the offset; items continue behind it
+    n_replaced: int = 0  # characters behind the offset that `assumed` takes the place of
     max_tokens: int = 64
     multi_line: bool = True
     n_alternatives: int = 1

@@ -11,7 +11,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -463,7 +464,8 @@ class Worker(threading.Thread):
             chunk_tokens=max(LEAST_CHUNK_ASKED, self._chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()
-        answer = self._with_room(document, lambda: document.session.complete(ask))
+        with _replacing(document.session, frame.offset, frame.n_replaced):
+            answer = self._with_room(document, lambda: document.session.complete(ask))
         # what was generated is no part of what the edit cost
         ready = began + answer.first_token_ms / 1000
         self._report_encoded(frame.document, document, n_before + answer.n_encoded, ready)
@@ -590,6 +592,21 @@ class Worker(threading.Thread):
             cache_bytes=sum(arena.used_bytes for arena in arenas),
             cache_budget_bytes=sum(arena.budget_bytes for arena in arenas),
         )
+
+
+@contextmanager
+def _replacing(session: Session | PairedSession, offset: int, n_replaced: int) -> Iterator[None]:
+    """While the text lacks what a completion would replace. An offset outside it is refused by the completion."""
+    removed = session.text[offset : offset + n_replaced] if n_replaced > 0 <= offset else ""
+    if not removed:
+        yield
+        return
+    session.edit_all([(offset, offset + len(removed), "")])
+    try:
+        yield
+    finally:
+        session.edit_all([(offset, offset, removed)])
+        session.move_cursor(offset)
 
 
 def _empty(request_id: int, arrived: float) -> wire.Completion:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from warmline_engine import wire
 
-from .documents import Document, Edit
-from .offers import Offer
+from .cursors import Cursors
+from .difference import Edit, common_prefix
+from .documents import Document
+from .line_ends import fitted
+from .offers import Accepted, Offer, Surroundings
 from .rhythm import Rhythm
 from .settings import Settings
 from .statistics import Statistics
@@ -50,10 +54,24 @@ _NOTHING_FOUND = _Found([])
 
 @dataclass(frozen=True)
 class Selected:
-    """An entry of the editor's own list that is selected: what is typed of it, and what it would insert."""
+    """An entry of the editor's own list that is selected: it would take the place of [start, end)."""
 
-    typed: str
+    start: int
+    end: int
     text: str
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What the text will be where a completion goes: `assumed` in the place of [offset, offset + n_replaced)."""
+
+    offset: int
+    assumed: str = ""
+    n_replaced: int = 0
+
+    def text(self, document: Document) -> str:
+        behind = self.offset + self.n_replaced
+        return document.text[: self.offset] + self.assumed + document.text[behind:]
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,10 @@ class _Typing:
     prefetch: asyncio.Task[None] | None = None
     improvement: asyncio.Task[None] | None = None
     rhythm: Rhythm = field(default_factory=Rhythm)
+    cursors: Cursors = field(default_factory=Cursors)
+    accepted: deque[Accepted] = field(default_factory=lambda: deque[Accepted](maxlen=8))
+    last_undone: bool = False  # by the newest edit
+    undone: deque[Surroundings] = field(default_factory=lambda: deque[Surroundings](maxlen=8))
 
 
 def _no_trace(event: str, **what: Any) -> None:
@@ -122,10 +144,13 @@ class Completer:
         now = self._clock()
         typing.rhythm.note(now)
         typing.n_edits += 1
+        typing.cursors.note(edits)
         for edit in edits:
             before = typing.offer
             typing.offer = before.follow(edit) if before else None
             self.statistics.edited(document.uri, before, typing.offer, edit, now)
+            _note_accepted(typing, before, edit)
+        _note_undone(typing, document, edits)
         _supersede(typing)
         _stop_following(typing)
         offer = typing.offer
@@ -150,37 +175,53 @@ class Completer:
         self.statistics.n_requests += 1
         typing = self._typing.setdefault(uri, _Typing())
         _supersede(typing)
-        assumed = _assumed(ask.selected)
-        if assumed is None or not self._is_wanted(ask):
+        target = _target(ask)
+        if target is None or self._is_refused(typing, ask):
             return self._answered(uri, "refused", [])
-        known = self._known(typing, ask) if not assumed else []
+        is_here = target == _Target(ask.offset)
+        known = self._known(typing, ask) if is_here else []
         if known and not self._lacks_others(typing, ask):
             self.statistics.n_reused += 1
-            return self._answered(uri, "offer", known)
+            return self._answered(uri, "offer", _behind_entry(ask, known))
         _stop_following(typing)
         superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         typing.superseded = superseded
         n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
-        found = await _unless(superseded, self._ask(ask, assumed, wait, "complete"))
+        found = await _unless(superseded, self._ask(ask, target, wait, "complete"))
         if superseded.done() or typing.n_edits != n_edits:
             return self._answered(uri, "engine", [])
         # what the user sees stays the first
         standing = typing.offer if known else None
-        if found.is_provisional and standing is None and not assumed:
+        if found.is_provisional and standing is None and is_here:
             self._improve(typing, ask)
         if not found.texts and standing is None:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        texts = [assumed + text for text in found.texts]
+        texts = [target.assumed + text for text in found.texts]
         if standing is not None:
             shown = _left_of(standing, ask)
             texts = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
-        offers = [*([standing] if standing else []), *self._offers(ask.offset, texts)]
+        offers = [*([standing] if standing else []), *self._offers(target.offset, texts)]
+        items = [Item(offer.id, _left_of(offer, ask)) for offer in offers]
+        if target.n_replaced or target.offset != ask.offset:
+            # accepting it is no insertion at the cursor, so no edit will follow it
+            typing.offer = None
+            lead = ask.document.text[_entry_start(ask) : target.offset]
+            items = [Item(item.id, lead + item.text) for item in items]
+            return self._answered(uri, "engine", items)
         typing.offer = _joined(offers, ask)
         if not found.is_provisional:
             self._prefetch(typing, ask)
-        items = [Item(offer.id, _left_of(offer, ask)) for offer in offers]
-        return self._answered(uri, "engine", items)
+        return self._answered(uri, "engine", _behind_entry(ask, items))
+
+    def _is_refused(self, typing: _Typing, ask: Ask) -> bool:
+        """Whether the user does not want completions here, or not now."""
+        if not self._is_wanted(ask):
+            return True
+        if not ask.is_automatic:
+            return False
+        here = Surroundings.of(ask.document.text, ask.offset)
+        return typing.cursors.are_several or here in typing.undone
 
     async def comment_first(self, ask: Ask) -> str:
         """Offers a comment that says what comes next, and the code behind it, if any; the text, or nothing without one.
@@ -192,16 +233,18 @@ class Completer:
         _supersede(typing)
         _stop_following(typing)
         n_edits = typing.n_edits
-        start = document.text.rfind("\n", 0, ask.offset) + 1
-        line = document.text[start : ask.offset]
+        line = _line_before(document, ask.offset)
         indent = line[: len(line) - len(line.lstrip())]
         lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
+        lead = fitted(lead, document.text, ask.offset)
         one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
-        said = await self._ask(one_line, lead, 0.0, "comment", by_base=True)
+        said = await self._ask(one_line, _Target(ask.offset, lead), 0.0, "comment", by_base=True)
         if not said.texts:
             return ""
-        comment, behind = lead + said.texts[0].split("\n")[0].rstrip(), "\n" + indent
-        code = await self._ask(ask, comment + behind, 0.0, "code", by_base=True)
+        comment = lead + said.texts[0].splitlines()[0].rstrip()
+        behind = fitted("\n" + indent, document.text, ask.offset)
+        target = _Target(ask.offset, comment + behind)
+        code = await self._ask(ask, target, 0.0, "code", by_base=True)
         if typing.n_edits != n_edits:
             return ""
         text = comment + behind + code.texts[0] if code.texts else comment
@@ -241,7 +284,12 @@ class Completer:
     def _known(self, typing: _Typing, ask: Ask) -> list[Item]:
         """What is left of the present offers, or what was fetched to follow them."""
         offer = typing.offer
-        if offer is None or offer.cursor != ask.offset:
+        if offer is None:
+            return []
+        if offer.cursor < ask.offset:
+            skipped = ask.document.text[offer.cursor : min(ask.offset, offer.cursor + 8)]
+            typing.offer = offer = offer.moved(ask.offset, skipped)
+        if offer.cursor != ask.offset:
             return []
         if offer.rest:
             offers = [o for o in (offer, *offer.others) if o.cursor == ask.offset and o.rest]
@@ -266,13 +314,12 @@ class Completer:
         if not ask.is_automatic:
             return 0.0
         document = ask.document
-        start = document.text.rfind("\n", 0, ask.offset) + 1
-        is_line_start = not document.text[start : ask.offset].strip()
+        is_line_start = not _line_before(document, ask.offset).strip()
         most_s = ask.settings.debounce_ms / 1000
         return typing.rhythm.wait_s(most_s, is_line_start, self._clock())
 
     async def _ask(
-        self, ask: Ask, assumed: str, wait_s: float, purpose: str, by_base: bool = False
+        self, ask: Ask, target: _Target, wait_s: float, purpose: str, by_base: bool = False
     ) -> _Found:
         if wait_s:
             await asyncio.sleep(wait_s)
@@ -284,8 +331,9 @@ class Completer:
                 id=0,
                 document=document.uri,
                 version=document.version,
-                offset=ask.offset,
-                assumed=assumed,
+                offset=target.offset,
+                assumed=target.assumed,
+                n_replaced=target.n_replaced,
                 max_tokens=settings.max_tokens,
                 multi_line=settings.multi_line,
                 n_alternatives=1 if ask.is_automatic else settings.alternatives,
@@ -297,13 +345,13 @@ class Completer:
                 by_base=by_base,
             )
         )
-        return _fitting(ask, assumed, answer)
+        return _fitting(ask, target, answer)
 
     def _improve(self, typing: _Typing, ask: Ask) -> None:
         """Asks the base model of a pair what it would have said, and offers that where nobody has typed meanwhile."""
 
         async def improve() -> None:
-            found = await self._ask(ask, "", 0.0, "improve", by_base=True)
+            found = await self._ask(ask, _Target(ask.offset), 0.0, "improve", by_base=True)
             offer = typing.offer
             if found.texts and (offer is None or offer.text != found.texts[0]):
                 typing.offer = _joined(self._offers(ask.offset, found.texts), ask)
@@ -320,7 +368,8 @@ class Completer:
         ask = replace(ask, is_automatic=True, selected=None)
 
         async def fetch() -> None:
-            found = await self._ask(ask, offer.rest, LOOKED_AT_S, "prefetch")
+            target = _Target(offer.cursor, offer.rest)
+            found = await self._ask(ask, target, LOOKED_AT_S, "prefetch")
             current = typing.offer
             if (
                 found.texts
@@ -338,23 +387,70 @@ def comment_mark(language: str) -> str:
     return "#" if language in HASH_COMMENTS else "--" if language in DASH_COMMENTS else "//"
 
 
-def _assumed(selected: Selected | None) -> str | None:
-    """What a selected entry adds to what is typed of it; None where it is at odds with that."""
-    if selected is None:
-        return ""
-    if not selected.text.startswith(selected.typed):
+def _target(ask: Ask) -> _Target | None:
+    """Where the completion goes; None where a selected entry is at odds with what is typed of it."""
+    entry, text = ask.selected, ask.document.text
+    if entry is None:
+        return _Target(ask.offset)
+    if not entry.start <= ask.offset <= entry.end:
         return None
-    return selected.text[len(selected.typed) :]
+    typed = text[entry.start : ask.offset]
+    if not entry.text.casefold().startswith(typed.casefold()):
+        return None
+    # what stays the same is not given anew, for the engine has it cached
+    n_same = common_prefix(typed, entry.text)
+    behind = text[ask.offset : entry.end]
+    offset = entry.start + n_same
+    if n_same == len(typed) and entry.text[n_same:] == behind:
+        # nothing changes but the cursor
+        return _Target(entry.end) if behind else _Target(ask.offset)
+    return _Target(offset, entry.text[n_same:], entry.end - offset)
 
 
-def _fitting(ask: Ask, assumed: str, answer: wire.Completion | None) -> _Found:
+def _entry_start(ask: Ask) -> int:
+    return ask.offset if ask.selected is None else ask.selected.start
+
+
+def _behind_entry(ask: Ask, items: list[Item]) -> list[Item]:
+    """Items at the cursor, with what is typed of a selected entry in front."""
+    typed = ask.document.text[_entry_start(ask) : ask.offset]
+    return [Item(item.id, typed + item.text) for item in items] if typed else items
+
+
+def _line_before(document: Document, offset: int) -> str:
+    """The text of a line in front of an offset."""
+    line = document.position_at(offset).line
+    return document.text[document.line_starts[line] : offset]
+
+
+def _note_accepted(typing: _Typing, before: Offer | None, edit: Edit) -> None:
+    """Remembers a part of an offer that came at once, and forgets what was edited since."""
+    moved = [after for one in typing.accepted if (after := one.follow(edit)) is not None]
+    undone = [one for one in typing.accepted if one.is_undone_by(edit)]
+    typing.accepted.clear()
+    typing.accepted += moved
+    if undone:
+        typing.offer = None
+    after = typing.offer
+    is_insertion = edit.start == edit.end and len(edit.text) > 1
+    if is_insertion and before and after and before.n_typed + len(edit.text) == after.n_typed:
+        typing.accepted.append(Accepted(edit.start, edit.text))
+    typing.last_undone = bool(undone)
+
+
+def _note_undone(typing: _Typing, document: Document, edits: list[Edit]) -> None:
+    """Remembers the place where an accepted text was undone: it is not offered there unasked."""
+    if typing.last_undone and edits:
+        typing.undone.append(Surroundings.of(document.text, edits[-1].start))
+
+
+def _fitting(ask: Ask, target: _Target, answer: wire.Completion | None) -> _Found:
     if answer is None:
         return _NOTHING_FOUND
-    document, offset = ask.document, ask.offset
-    text = document.text[:offset] + assumed + document.text[offset:]
-    at, most = offset + len(assumed), ask.settings.max_lines
-    fitted = [trim(document.language, text, at, item.text, most) for item in answer.items]
-    return _Found(list(dict.fromkeys(text for text in fitted if text)), answer.is_provisional)
+    document, most = ask.document, ask.settings.max_lines
+    text, at = target.text(document), target.offset + len(target.assumed)
+    texts = [trim(document.language, text, at, item.text, most) for item in answer.items]
+    return _Found(list(dict.fromkeys(text for text in texts if text)), answer.is_provisional)
 
 
 def _joined(offers: list[Offer], ask: Ask) -> Offer:

@@ -9,32 +9,28 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from typing import Literal
 
 from lsprotocol import types
 
+from .difference import Edit, difference
 from .errors import DocumentError
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")  # LSP's, and no others
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_MOST_DIFFED_LINES = 4000
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Replace the code points [start, end) by `text`."""
-
-    start: int
-    end: int
-    text: str
+MAX_TEXT = 2_000_000  # characters; a longer document is not served
+_MAX_SINGLE_CHANGES = 32  # of one notification, applied one by one
 
 
 @dataclass(frozen=True)
 class Document:
-    """The text of one URI at one version. `line_starts` are offsets; there is always a first line."""
+    """The text of one URI at one version. `line_starts` are offsets; there is always a first line.
+
+    `version` rises with each change, `client_version` is what the client last gave. The text of a document that is
+    too large, or out of sync, is not kept.
+    """
 
     uri: str
     language: str
@@ -42,11 +38,19 @@ class Document:
     text: str
     line_starts: tuple[int, ...]
     encoding: Encoding
+    client_version: int = 0
+    raw: str | None = None  # the text with unpaired surrogates, where there are any
+    is_too_large: bool = False
+    is_out_of_sync: bool = False
 
     @classmethod
     def open(cls, uri: str, language: str, version: int, text: str, encoding: Encoding) -> Document:
-        text = clean(text)
-        return cls(uri, language, version, text, (0, *_breaks(text, 0)), encoding)
+        return cls(uri, language, version, "", (0,), encoding, version).with_text(text)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the text is here, and the client's."""
+        return not (self.is_too_large or self.is_out_of_sync)
 
     def apply(self, edit: Edit) -> Document:
         """The document after an edit.
@@ -93,31 +97,181 @@ class Document:
     def changed(
         self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]
     ) -> tuple[Document, list[Edit]]:
-        """The document after all changes of a notification, and the edits they are.
+        """The document after all changes of a notification, and the edits they amount to.
 
-        Raises: DocumentError, when the version goes back or a change does not fit.
+        Changes apply in the order of arrival, whatever their version: LSP keeps the order, and some clients repeat
+        versions or begin again. The document's own version always rises.
+        Raises: DocumentError, when the client's text is known to differ from this one.
+        Cost: one pass over the text for many changes, one copy of it for each of a few.
         """
-        if version <= self.version:
-            raise DocumentError(f"version {version} after version {self.version}")
-        document, edits = replace(self, version=version), list[Edit]()
-        for change in changes:
-            for edit in document.edit_of(change):
-                document = document.apply(edit)
-                edits.append(edit)
-        return document, edits
+        document = replace(self, version=max(version, self.version + 1), client_version=version)
+        whole = [k for k, c in enumerate(changes) if _is_whole(c)]
+        first = whole[-1] if whole else 0
+        changes = changes[first:]
+        if not whole and self.is_out_of_sync:
+            raise DocumentError("a change of a text that is not known")
+        if self.is_too_large and not whole:
+            return document, []
+        if whole and _is_long(changes[0].text):
+            return document.with_text(changes[0].text), []
+        if len(changes) == 1 or (len(changes) <= _MAX_SINGLE_CHANGES and not whole):
+            edits: list[Edit] = []
+            for change in changes:
+                after, more = document.after(change)
+                document, edits = after, edits + more
+                if document.is_too_large:
+                    return document, []
+            return document, edits
+        after = document.with_text(_all_changes(document, changes))
+        if not (self.is_known and after.is_known):
+            return after, []
+        return after, difference(document.text, after.text)
 
-    def edit_of(self, change: types.TextDocumentContentChangeEvent) -> list[Edit]:
-        """The edits of a change: one of a range, or the difference to a whole new text.
+    def after(self, change: types.TextDocumentContentChangeEvent) -> tuple[Document, list[Edit]]:
+        """The document after one change, and its edits: one of a range, or the difference to a whole new text.
 
-        Raises: DocumentError, when the range is reversed.
+        Raises: DocumentError, when the range lies outside the text or is reversed.
         """
-        new = clean(change.text)
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
-            return difference(self.text, new)
-        start, end = change.range.start, change.range.end
-        if (end.line, end.character) < (start.line, start.character):
-            raise DocumentError(f"a reversed range, {start} to {end}")
-        return [Edit(self.offset_at(start), self.offset_at(end), new)]
+            after = self.with_text(change.text)
+        else:
+            edit = self._simple_edit(change)
+            if edit is not None:
+                after = self.apply(edit)
+                return (
+                    (after.with_text(after.text), []) if _is_long(after.text) else (after, [edit])
+                )
+            after = self.with_text(_all_changes(self, [change]))
+        is_known = self.is_known and after.is_known
+        return after, difference(self.text, after.text) if is_known else []
+
+    def with_text(self, raw: str) -> Document:
+        """The document with another text, as the client sent it; in sync again."""
+        if _is_long(raw):
+            # a text that is never used is not kept, so that further changes cost nothing
+            return replace(
+                self, text="", raw=None, line_starts=(0,), is_too_large=True, is_out_of_sync=False
+            )
+        text = clean(raw)
+        return replace(
+            self, text=text, raw=None if text == raw else raw, line_starts=(0, *_breaks(text, 0)),
+            is_too_large=False, is_out_of_sync=False,
+        )  # fmt: skip
+
+    def out_of_sync(self, version: int) -> Document:
+        """The document once the client's text is not known any more: only a whole new text makes it known again."""
+        return replace(
+            self, version=max(version, self.version + 1), client_version=version, text="", raw=None,
+            line_starts=(0,), is_too_large=False, is_out_of_sync=True,
+        )  # fmt: skip
+
+    def _simple_edit(self, change: types.TextDocumentContentChangePartial) -> Edit | None:
+        """The edit of a range; None where half a surrogate pair is added, removed or left."""
+        start, end = _checked(change.range, len(self.line_starts))
+        if self.raw is not None or clean(change.text) != change.text:
+            return None
+        offsets = self._exact_offset(start), self._exact_offset(end)
+        if offsets[0] is None or offsets[1] is None:
+            return None
+        return Edit(offsets[0], offsets[1], change.text)
+
+    def _exact_offset(self, position: types.Position) -> int | None:
+        """The offset of a position, None where it lies inside a character."""
+        if len(self.line_starts) <= position.line:
+            return len(self.text)
+        line = self.line(position.line)
+        if line.isascii() or self.encoding == "utf-32":
+            return self.line_starts[position.line] + min(position.character, len(line))
+        n = code_points(line, position.character, self.encoding)
+        is_inside = n < len(line) and units(line[:n], self.encoding) < position.character
+        return None if is_inside else self.line_starts[position.line] + n
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > MAX_TEXT
+
+
+def _is_whole(change: types.TextDocumentContentChangeEvent) -> bool:
+    return isinstance(change, types.TextDocumentContentChangeWholeDocument)
+
+
+def _checked(where: types.Range, n_lines: int) -> tuple[types.Position, types.Position]:
+    """The ends of a range. A line's end and the text's end may be exceeded, as LSP and many clients have it.
+
+    Raises: DocumentError, when the range is reversed or begins below the text.
+    """
+    start, end = where.start, where.end
+    if (end.line, end.character) < (start.line, start.character):
+        raise DocumentError("a reversed range")
+    if n_lines <= start.line:
+        raise DocumentError(f"a range from line {start.line} on in {n_lines} lines")
+    return start, end
+
+
+def _all_changes(
+    document: Document, changes: Sequence[types.TextDocumentContentChangeEvent]
+) -> str:
+    """The client's text after changes, whole lines being replaced in a list of lines.
+
+    It may hold halves of surrogate pairs, as the client's own does.
+    Raises: DocumentError, as `Document.after`.
+    """
+    raw = document.text if document.raw is None else document.raw
+    lines = split_lines(raw)
+    for change in changes:
+        if isinstance(change, types.TextDocumentContentChangeWholeDocument):
+            lines = split_lines(change.text)
+            continue
+        start, end = _checked(change.range, len(lines))
+        last = min(end.line, len(lines) - 1)
+        head, _ = _cut(lines[start.line], start.character, document.encoding)
+        is_past = len(lines) <= end.line
+        tail = "" if is_past else _cut(lines[last], end.character, document.encoding)[1]
+        text, first, stop = head + change.text + tail, start.line, last + 1
+        # a line break may be made or unmade where the change meets \r or \n
+        if first > 0 and text.startswith("\n") and lines[first - 1].endswith("\r"):
+            first -= 1
+            text = lines[first] + text
+        if stop < len(lines) and text.endswith("\r") and lines[stop].startswith("\n"):
+            text += lines[stop]
+            stop += 1
+        pieces = split_lines(_paired(text))
+        if stop < len(lines):
+            pieces.pop()  # what follows the last break are the lines below
+        lines[first:stop] = pieces
+    return "".join(lines)
+
+
+def _cut(line: str, character: int, encoding: Encoding) -> tuple[str, str]:
+    """A line in front of and behind a character; a surrogate pair may be cut in two.
+
+    Raises: DocumentError, when UTF-8 would be cut inside a character.
+    """
+    body = line.rstrip("\r\n")
+    if body.isascii() or encoding == "utf-32":
+        n = min(character, len(body))
+        return line[:n], line[n:]
+    codec, width = ("utf-8", 1) if encoding == "utf-8" else ("utf-16-le", 2)
+    coded, n_bytes = body.encode(codec, "surrogatepass"), character * width
+    try:
+        head = coded[:n_bytes].decode(codec, "surrogatepass")
+        tail = coded[n_bytes:].decode(codec, "surrogatepass")
+    except UnicodeDecodeError:
+        raise DocumentError("a position inside a character") from None
+    return head, tail + line[len(body) :]
+
+
+def _paired(text: str) -> str:
+    """The text with two halves of a surrogate pair that have met as one character."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines with their breaks; the last one, which may be empty, has none."""
+    starts = (0, *_breaks(text, 0))
+    return [text[a:b] for a, b in zip(starts, (*starts[1:], len(text)), strict=True)]
 
 
 def clean(text: str) -> str:
@@ -142,42 +296,6 @@ def code_points(text: str, n_units: int, encoding: Encoding) -> int:
     # no more characters than units; half a character at the end is left out
     units_of_text = text[:n_units].encode(codec, "surrogatepass")[: n_units * width]
     return len(units_of_text.decode(codec, "ignore"))
-
-
-def difference(old: str, new: str) -> list[Edit]:
-    """Edits that make `new` of `old`, from the back, so that each stands by itself: whole lines, then characters."""
-    if old == new:
-        return []
-    a, b = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    head = _common(a, b)
-    tail = _common(a[head:][::-1], b[head:][::-1])
-    start = sum(map(len, a[:head]))
-    a, b = a[head : len(a) - tail], b[head : len(b) - tail]
-    if max(len(a), len(b)) > _MOST_DIFFED_LINES:
-        return [_narrowed(start, "".join(a), "".join(b))]
-    places = [start]
-    for line in a:
-        places.append(places[-1] + len(line))
-    edits: list[Edit] = []
-    for kind, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if kind != "equal":
-            edits.append(_narrowed(places[i], "".join(a[i:j]), "".join(b[k:m])))
-    return edits[::-1]
-
-
-def _narrowed(start: int, old: str, new: str) -> Edit:
-    head = _common(old, new)
-    tail = _common(old[head:][::-1], new[head:][::-1])
-    return Edit(start + head, start + len(old) - tail, new[head : len(new) - tail])
-
-
-def _common(a: list[str] | str, b: list[str] | str) -> int:
-    n = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        n += 1
-    return n
 
 
 def _breaks(text: str, offset: int) -> list[int]:

@@ -110,7 +110,7 @@ def _register_documents(server: WarmlineServer) -> None:
 def _register_completion(server: WarmlineServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def _(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        uri = params.text_document.uri
+        uri = server.spelling(params.text_document.uri)
         document = server.documents.get(uri)
         if document is None:
             if is_ours(uri):
@@ -129,10 +129,10 @@ async def _complete(
 ) -> types.InlineCompletionList:
     offset, context = document.offset_at(params.position), params.context
     info, selected = context.selected_completion_info, None
-    where, lead = types.Range(params.position, params.position), ""
+    where = types.Range(params.position, params.position)
     if info is not None:
-        lead = document.text[document.offset_at(info.range.start) : offset]
-        selected, where = Selected(lead, info.text), info.range
+        start, end = document.offset_at(info.range.start), document.offset_at(info.range.end)
+        selected, where = Selected(start, end, info.text), info.range
     is_automatic = context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
     ask = Ask(document, offset, server.settings_of(document.uri), is_automatic, selected)
     with server.reporter.working():
@@ -140,7 +140,7 @@ async def _complete(
     return types.InlineCompletionList(
         [
             types.InlineCompletionItem(
-                insert_text=lead + item.text,
+                insert_text=item.text,
                 range=where,
                 command=types.Command("Accepted", ACCEPTED_COMMAND, arguments=[item.id]),
             )
@@ -162,7 +162,7 @@ def _register_notices(server: WarmlineServer) -> None:
 
     @server.feature("textDocument/didFocus")
     def _(params: Any) -> None:
-        uri = uri_in(params)
+        uri = server.spelling(uri_in(params) or "")
         if uri in server.documents:
             server.reporter.look_at(uri)
 
@@ -205,12 +205,12 @@ def _register_commands(server: WarmlineServer) -> None:
         uri = document_of(arguments)
         if uri is None:
             uri = next(reversed(server.documents), None)
-        return None if uri is None else await server.context_of(uri)
+        return None if uri is None else await server.context_of(server.spelling(uri))
 
     async def comment_first(*arguments: Any) -> str:
         """At a position of a document."""
         uri, position = place_of(arguments)
-        document = server.documents.get(uri)
+        document = server.documents.get(server.spelling(uri))
         if document is None:
             raise JsonRpcInvalidParams("the document is not open")
         await server.scopes.known(document.uri)

@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from warmline_engine import processes
+
 log = logging.getLogger(__name__)
 
 ENDED_WITHIN_S, LOOKED_AGAIN_S = 10.0, 0.02

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 PARSE_ERROR, INVALID_REQUEST, UNKNOWN_METHOD, INVALID_PARAMS = -32700, -32600, -32601, -32602
 INTERNAL_ERROR, NOT_INITIALIZED, CANCELLED, UNKNOWN_ERROR = -32603, -32002, -32800, -32001
 
+_TEXT = (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE)
+_MAX_NUMBER = 2**31 - 1  # of LSP's integers
+
 _Steps = Generator[Any, Any, None]
 
 
@@ -145,6 +148,8 @@ class Protocol(LanguageServerProtocol):
             if is_request:
                 self._refuse(request_id if is_request_id(request_id) else None, *problem)
             return
+        if method in _TEXT:
+            _mend_text(message)
         try:
             params = self._params(method, message.get("params"))
         except Exception as error:  # whatever cattrs and its hooks raise
@@ -293,6 +298,48 @@ def described(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = "".join(f"\n  {f.filename}:{f.lineno} in {f.name}" for f in frames)
     return f"{type(error).__name__}{where}"
+
+
+def _mend_text(data: dict[str, Any]) -> None:
+    """Makes parameters of didOpen and didChange valid where their meaning is clear.
+
+    That is a version of null or none, a position with too large a number, and a range of null. What cannot be read is
+    removed, so that the parameters are refused.
+    """
+    document = _field(data.get("params"), "textDocument")
+    uri = _field(document, "uri")
+    if not isinstance(uri, str):
+        return
+    version = _field(document, "version")
+    if not isinstance(version, int) or not -_MAX_NUMBER <= version <= _MAX_NUMBER:
+        document["version"] = 0
+    if not isinstance(document.get("text", ""), str):
+        del document["text"]
+    changes = _field(data["params"], "contentChanges")
+    if isinstance(changes, list) and not all(map(_mend, cast(list[Any], changes))):
+        del data["params"]["contentChanges"]
+
+
+def _mend(change: Any) -> bool:
+    """Mends a change; False where it cannot be read."""
+    if not isinstance(_field(change, "text"), str):
+        return False
+    change.pop("rangeLength", None)
+    if _field(change, "range") is None:
+        change.pop("range", None)
+        return True
+    for name in ("start", "end"):
+        position = _field(change["range"], name)
+        for part in ("line", "character"):
+            number = _field(position, part)
+            if not isinstance(number, int):
+                return False
+            position[part] = min(number, _MAX_NUMBER)
+    return True
+
+
+def _field(found: Any, name: str) -> Any:
+    return found.get(name) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 def _is_request_only(kind: type[Any] | None) -> bool:

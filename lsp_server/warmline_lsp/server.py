@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -16,6 +15,7 @@ from warmline_engine import wire
 
 from .arguments import uri_in
 from .completer import Completer
+from .difference import Edit
 from .documents import Document, Encoding, clean
 from .engine_client import EngineClient, EngineState
 from .engine_process import Command, engine_command
@@ -28,6 +28,7 @@ from .settings import Settings
 from .statistics import Statistics
 from .status import Reporter
 from .transport import StreamServer
+from .uris import same_uri, scheme_of
 from .workspace import InWorkspace, locate
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NAME, VERSION = "warmline", "0.1.0"
-MOST_TEXT = 2_000_000  # characters; a longer document is not served
 
 
 class WarmlineServer(StreamServer):
@@ -50,6 +50,8 @@ class WarmlineServer(StreamServer):
             protocol_cls=Protocol,
         )
         self.documents: dict[str, Document] = {}  # the one touched last is the last
+        self._spellings: dict[str, str] = {}  # of open documents, the client's own
+        self._notified: set[tuple[str, str]] = set()  # of which document the user knows what
         self.scopes = Scopes(self._tell_problem, self._apply_settings)
         self.announced: frozenset[str] = frozenset()  # notifications that the client asked for
         self.statistics = Statistics()
@@ -78,12 +80,16 @@ class WarmlineServer(StreamServer):
         """A notification had parameters that are not valid; the text of a document may differ from now on."""
         if method not in (types.TEXT_DOCUMENT_DID_CHANGE, types.TEXT_DOCUMENT_DID_OPEN):
             return
-        uri = uri_in(params)
-        if uri in self.documents:
-            self.close(uri)
-            self.scopes.notify_once(
-                "a change of a document could not be read; it is not served until it is opened again"
-            )
+        uri = self.spelling(uri_in(params) or "")
+        if uri not in self.documents:
+            return
+        if method == types.TEXT_DOCUMENT_DID_CHANGE:
+            self.lose_change(uri)
+            return
+        self.close(uri)
+        self.scopes.notify_once(
+            "a document could not be read; it is not served until it is opened again"
+        )
 
     def _tell_problem(self, problem: str) -> None:
         # the problem may have a name that the client made, as that of a language
@@ -111,7 +117,7 @@ class WarmlineServer(StreamServer):
             position = document.position_at(offset)
             self.notify(
                 "better",
-                {"uri": uri, "version": document.version,
+                {"uri": uri, "version": document.client_version,
                  "position": {"line": position.line, "character": position.character}},
             )  # fmt: skip
 
@@ -230,7 +236,9 @@ class WarmlineServer(StreamServer):
         chosen = choice(settings.languages, document.language)
         if chosen is False:
             return "off for the language"
-        if len(document.text) > MOST_TEXT:
+        if document.is_out_of_sync:
+            return "out of sync"
+        if document.is_too_large:
             return "too large"
         if _is_binary(document.text):
             return "binary"
@@ -257,11 +265,16 @@ class WarmlineServer(StreamServer):
         elif is_there and not is_served:
             self.engine.send(wire.Close(document.uri))
 
+    def spelling(self, uri: str) -> str:
+        """The client's own spelling of an open document's URI, of which it may use several."""
+        return self._spellings.get(same_uri(uri), uri)
+
     def open(self, item: types.TextDocumentItem) -> None:
-        """Takes a document; one of another scheme than SCHEMES is none of ours."""
+        """Takes a document; those of other schemes than SCHEMES are not served."""
         if not is_ours(item.uri):
             return
         self.close(item.uri)
+        self._spellings[same_uri(item.uri)] = item.uri
         language = clean(item.language_id)
         document = Document.open(item.uri, language, item.version, item.text, self.encoding)
         self.documents[item.uri] = document
@@ -272,31 +285,66 @@ class WarmlineServer(StreamServer):
         self.reporter.guess_at(item.uri)
 
     def change(self, params: types.DidChangeTextDocumentParams) -> None:
-        """Applies all changes of a notification, or none.
+        """Applies all changes of a notification. Where they do not fit, the text is unknown until it is sent whole.
 
-        Raises: DocumentError.
+        Raises: DocumentError, when the document is not open.
         """
-        identifier = params.text_document
-        if not is_ours(identifier.uri):
+        uri = self.spelling(params.text_document.uri)
+        if not is_ours(uri):
             return
-        before = self.documents.get(identifier.uri)
+        before = self.documents.get(uri)
         if before is None:
             raise DocumentError("a change of a document that is not open")
-        document, edits = before.changed(identifier.version, params.content_changes)
-        del self.documents[document.uri]
-        self.documents[document.uri] = document
+        version = params.text_document.version
+        if version <= before.client_version and ("", "versions") not in self._notified:
+            self._notified.add(("", "versions"))
+            self._tell_problem("the editor repeats versions of a document; its changes are applied")
+        try:
+            document, edits = before.changed(version, params.content_changes)
+        except DocumentError as error:
+            self._lose(before, version, str(error))
+            return
+        self._take(before, document, edits)
+
+    def lose_change(self, uri: str) -> None:
+        """Notes that a change of a document could not be read: its text is unknown from now on."""
+        document = self.documents.get(self.spelling(uri))
+        if document is not None:
+            self._lose(document, document.client_version, "a change that cannot be read")
+
+    def _lose(self, before: Document, version: int, problem: str) -> None:
+        if (before.uri, "lost") not in self._notified:
+            self._notified.add((before.uri, "lost"))
+            name = before.uri.rpartition("/")[2]
+            log.warning("out of sync with the client: %s", problem)
+            message = (
+                f"Warmline: the editor sent a change that does not fit {name}. "
+                "There are no completions in it until it is closed and opened again."
+            )
+            self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
+        self._take(before, before.out_of_sync(version), [])
+
+    def _take(self, before: Document, document: Document, edits: list[Edit]) -> None:
+        """Puts a document in the place of the one before it."""
+        uri = document.uri
+        del self.documents[uri]
+        self.documents[uri] = document
         if edits:
-            self._cursors[document.uri] = edits[-1].start + len(edits[-1].text)
-        self.completer.edited(document, edits, self.settings_of(document.uri))
-        if self.engine.has(document.uri) and self.refusal(document) is None:
+            self._cursors[uri] = edits[-1].start + len(edits[-1].text)
+        if before.is_known and document.is_known:
+            self.completer.edited(document, edits, self.settings_of(uri))
+        else:
+            self.completer.closed(uri)
+        if self.engine.has(uri) and self.refusal(document) is None:
             sent = tuple(wire.TextEdit(e.start, e.end, e.text) for e in edits)
-            self.engine.send(wire.Edit(document.uri, document.version, sent))
+            self.engine.send(wire.Edit(uri, document.version, sent))
         else:
             self._sync(document)
-        self.reporter.guess_at(document.uri)
+        self.reporter.guess_at(uri)
 
     def move_cursor(self, uri: str, position: types.Position) -> None:
         """Tells the engine where to read first."""
+        uri = self.spelling(uri)
         document = self.documents.get(uri)
         if document is None:
             if is_ours(uri):
@@ -338,7 +386,9 @@ class WarmlineServer(StreamServer):
 
     def close(self, uri: str) -> None:
         """Forgets a document."""
+        uri = self._spellings.pop(same_uri(uri), uri)
         if self.documents.pop(uri, None) is not None:
+            self._notified.discard((uri, "lost"))
             self.engine.send(wire.Close(uri))
             self.completer.closed(uri)
             self.scopes.remove(uri)
@@ -348,13 +398,10 @@ class WarmlineServer(StreamServer):
 
 def is_ours(uri: str) -> bool:
     """Whether documents of this URI are served; others belong to notebooks, diffs, outputs and the like."""
-    try:
-        return urlsplit(uri).scheme in SCHEMES and clean(uri) == uri
-    except ValueError:  # as of "file://["
-        return False
+    return scheme_of(uri) in SCHEMES and clean(uri) == uri
 
 
 def _is_binary(text: str) -> bool:
     head = text[:8000]
-    n_odd = sum(character in "\0\ufffd" for character in head)
+    n_odd = head.count("\0") + head.count("\ufffd")
     return len(head) < 20 * n_odd

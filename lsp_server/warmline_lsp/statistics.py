@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from .documents import Edit
+from .difference import Edit
 from .offers import Offer
 
 KEPT_AFTER_S = 30.0

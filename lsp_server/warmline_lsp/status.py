@@ -38,6 +38,10 @@ REFUSALS = {
         "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
     ),
     "too large": ("too large", "This file is too large"),
+    "out of sync": (
+        "out of sync",
+        "The editor sent a change that does not fit this file; close it and open it again",
+    ),
     "binary": ("binary", "This file is not text"),
     "language": (
         "language",

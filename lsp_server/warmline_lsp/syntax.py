@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import functools
 import re
-from bisect import bisect_left
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .difference import common_prefix, common_suffix
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
-_MOST_AROUND = 8_000  # characters parsed around a completion, for each of its lines
+_MAX_AROUND = 8_000  # characters parsed in front of a completion, for each of its lines
+_MAX_SEARCHED = 24_000  # characters in which an inner function or class is looked for
+_MAX_PARSES = 12  # of one completion
+_MAX_S = 0.08  # of a core, for all of these
+_MAX_WHOLE = 100_000  # characters of a text that is parsed as a whole for a completion
+_MAX_PARSED = 1 << 19  # characters of a text of which a tree is kept
+_MAX_LATE = 3  # times that parsing a text took too long, after which it is not tried again
 _HEADER = re.compile(r"^[ \t]+(?:async[ \t]+)?(?:def|class)\b", re.M)
 # what grammars call these begins or ends so in all languages served
 _CODE_IN_STRINGS = ("interpolation", "substitution")
@@ -39,17 +46,18 @@ class Trees:
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[str, Tree]] = {}
+        self._n_late: dict[str, int] = {}
 
     def place_of(self, uri: str, language: str, text: str, offset: int) -> Place | None:
         """Whether an offset lies in a comment or a string, None in a language without a grammar.
 
-        None also where parsing takes too long. Cost: a whole parse the first time a document is asked about, then
-        what changed since.
+        None also where the text is long or parsing takes too long. Cost: a whole parse the first time a document is
+        asked about, then what changed since.
         """
         from warmline_engine.syntax.tree import parse
 
         parser = _parser(language)
-        if parser is None:
+        if parser is None or len(text) > _MAX_PARSED or self._n_late.get(uri, 0) >= _MAX_LATE:
             return None
         before, tree = self._of.pop(uri, (text, None))
         if tree is not None and before != text:
@@ -57,12 +65,14 @@ class Trees:
         if tree is None or before != text:
             tree = parse(parser, text, tree)
         if tree is None:
+            self._n_late[uri] = self._n_late.get(uri, 0) + 1
             return None
         self._of[uri] = (text, tree)
         return _place_in(tree, len(text[:offset].encode()))
 
     def forget(self, uri: str) -> None:
         self._of.pop(uri, None)
+        self._n_late.pop(uri, None)
 
 
 def _place_in(tree: Tree, at: int) -> Place:
@@ -90,15 +100,9 @@ def _tell_difference(tree: Tree, old: str, new: str) -> None:
     """Marks in a tree what changed between its text and another, as one edit."""
     from warmline_engine.syntax.tree import note_edit
 
-    most = min(len(old), len(new))
-    head = _longest(most, lambda n: old[:n] == new[:n])
-    tail = _longest(most - head, lambda n: not n or old[-n:] == new[-n:])
+    head = common_prefix(old, new)
+    tail = common_suffix(old[head:], new[head:])
     note_edit(tree, old, head, len(old) - tail, new[head : len(new) - tail])
-
-
-def _longest(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest number up to `most` for which something holds that holds for all smaller ones."""
-    return bisect_left(range(1, most + 1), True, key=lambda n: not holds(n))
 
 
 def whole_lines(language: str, before: str, lines: list[str]) -> int:
@@ -106,41 +110,52 @@ def whole_lines(language: str, before: str, lines: list[str]) -> int:
 
     What was generated may stop in the middle of a statement: offered whole, it would be broken code.
     """
-    parser = (
-        _parser(language) if language == "python" else None
-    )  # others do not tell by indentation
-    if parser is None:
+    around = _enclosing(before) if language == "python" else None  # others need no indentation
+    if around is None:
         return len(lines)
-    around = _enclosing(before)
-    for n_lines in range(len(lines), 0, -1):
-        text = around + "\n".join(lines[:n_lines]) + "\n"
-        if not parser.parse(text.encode()).root_node.has_error:
+    end = time.thread_time() + _MAX_S
+    for n_lines in range(len(lines), max(0, len(lines) - _MAX_PARSES), -1):
+        has_error = _has_error(language, around + "\n".join(lines[:n_lines]) + "\n")
+        if has_error is False:
             return n_lines
+        if has_error is None or time.thread_time() > end:
+            return len(lines)
     return len(lines)
+
+
+def breaks(language: str, before: str, completion: str) -> bool:
+    """Whether code with a completion at its end has an error; not where that cannot be told."""
+    around = _enclosing(before) if language == "python" else None
+    return around is not None and bool(_has_error(language, f"{around}{completion}\n"))
 
 
 def is_whole(language: str, text: str) -> bool:
     """Whether a text has no error; not where that cannot be told in time."""
+    return len(text) <= _MAX_WHOLE and _has_error(language, text) is False
+
+
+def _has_error(language: str, text: str) -> bool | None:
+    """None where it cannot be told in time, or there is no grammar."""
     from warmline_engine.syntax.tree import parse
 
     parser = _parser(language)
     tree = parser and parse(parser, text)
-    return tree is not None and not tree.root_node.has_error
+    return tree.root_node.has_error if tree else None
 
 
-def _enclosing(before: str) -> str:
+def _enclosing(before: str) -> str | None:
     """What stands before a cursor, from where it can be parsed by itself: its whole top-level definition,
 
-    or, of a very long one, the innermost function or class that has begun.
+    or, of a very long one, the innermost function or class that has begun. None where neither is near.
     """
-    around = before[_start_of_definition(before) :]
-    if len(around) <= _MOST_AROUND:
-        return around
-    headers = list(_HEADER.finditer(around))
-    if len(headers) < 2:
-        return around
+    near = before[-_MAX_AROUND:]
+    start = _start_of_definition(near)
+    if start > 0 or len(near) == len(before):
+        return near[start:]
+    near = before[-_MAX_SEARCHED:]
+    headers = list(_HEADER.finditer(near, near.find("\n") + 1))
     # an indented header needs something to be indented under
-    return "if x:\n" + around[headers[-1].start() :]
+    return "if x:\n" + near[headers[-1].start() :] if headers else None
 
 
 def _start_of_definition(text: str) -> int:

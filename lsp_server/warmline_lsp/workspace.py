@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+
+from .uris import path_of
 
 # a test compares them with those that the engine splits
 _SUFFIXES = (
@@ -27,18 +27,10 @@ class InWorkspace:
     path: str
 
 
-def path_of(uri: str) -> Path | None:
-    """The file that a URI names, None where it names none."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
-        return None
-    return Path(url2pathname(parts.path))
-
-
 def locate(uri: str, folders: Iterable[str]) -> InWorkspace | None:
     """The innermost of the workspace's folders, by URI, that holds a document."""
     path = path_of(uri)
-    if path is None:
+    if path is None or ".." in path.parts:
         return None
     found: InWorkspace | None = None
     for folder in folders:

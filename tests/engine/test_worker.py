@@ -125,6 +125,34 @@ def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: Worker, w
     assert worker._inbox._cancelled == set()
 
 
+@pytest.mark.parametrize("offset", [80, 3, len(TEXT) - 2])
+def test_what_a_completion_replaces_is_not_there_while_it_is_made(
+    worker: Worker, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    complete = Session.complete
+
+    def note(self: Session, ask: Ask) -> Answer:
+        seen.append(self.text[: ask.offset] + ask.assumed + self.text[ask.offset :])
+        return complete(self, ask)
+
+    monkeypatch.setattr(Session, "complete", note)
+    client = opened(worker, "a")
+    worker.submit(client, attrs.evolve(ask(1, offset=offset), assumed="name", n_replaced=5))
+    worker._step()
+    assert seen == [TEXT[:offset] + "name" + TEXT[offset + 5 :]]
+    (document,) = worker._documents.values()
+    assert document.session.text == TEXT
+    # an answer is that of a document that has the text
+    other = opened(worker, "b", text=seen[0])
+    worker.submit(other, ask(2, "b", offset=offset + 4))
+    worker._step()
+    assert client.of(wire.Completion)[0].items == other.of(wire.Completion)[0].items
+    worker.submit(client, ask(3, offset=offset))
+    worker._step()
+    assert len(client.of(wire.Completion)) == 2
+
+
 def test_ids_of_two_connections_do_not_mix(worker: Worker) -> None:
     one, other = opened(worker, "a"), opened(worker, "a")
     worker.submit(one, ask(1))

@@ -263,13 +263,22 @@ class Window(Waiting):
             },
         )
 
-    def ask(self, at: tuple[int, int], uri: str = URI, is_automatic: bool = False) -> int:
+    def ask(
+        self,
+        at: tuple[int, int],
+        uri: str = URI,
+        is_automatic: bool = False,
+        selected: dict[str, Any] | None = None,
+    ) -> int:
         return self.request(
             "textDocument/inlineCompletion",
             {
                 "textDocument": {"uri": uri},
                 "position": {"line": at[0], "character": at[1]},
-                "context": {"triggerKind": 2 if is_automatic else 1},
+                "context": {
+                    "triggerKind": 2 if is_automatic else 1,
+                    **({"selectedCompletionInfo": selected} if selected else {}),
+                },
             },
         )
 

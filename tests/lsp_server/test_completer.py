@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.lsp_server.fake_engine import URI, fake_engine, window
+from tests.lsp_server.fake_engine import URI, FakeEngine, Window, fake_engine, window
 from warmline_engine import wire
 
 TEXT = "def greet(name):\n    \n"
@@ -215,3 +217,149 @@ async def test_who_asks_again_before_alternatives_came_gets_them_then() -> None:
         for request in engine.of(wire.Complete)[1:]:
             engine.answer(request.id, "return name", "pass")
         assert await client.texts(second) == ["return name", "pass"]
+
+
+async def offered(client: Window, engine: FakeEngine, at: tuple[int, int], text: str) -> None:
+    """Asks, and has the engine answer a text, which must be offered."""
+    n_before = client.traces("engine.complete")
+    asked = client.ask(at, is_automatic=True)
+    await client.until(lambda: client.traces("engine.complete") > n_before)
+    await engine.until(lambda: any(not f.assumed for f in engine.of(wire.Complete)[n_before:]))
+    engine.answer(next(f.id for f in engine.of(wire.Complete)[::-1] if not f.assumed), text)
+    assert await client.texts(asked) == [text]
+
+
+ENTRIES = {
+    "typed of it": ("x = pri\n", 7, (4, 7), "print", 7, "nt", 0),
+    "whole": ("x = print\n", 9, (4, 9), "print", 9, "", 0),
+    "replaces what follows": ("x = prifoo(1)\n", 7, (4, 10), "print", 7, "nt", 3),
+    "keeps what follows": ("x = print(1)\n", 7, (4, 9), "print", 9, "", 0),
+    "in another case": ("x = pri\n", 7, (4, 7), "Print", 4, "Print", 3),
+    "behind letters beyond the first plane": ("𝒳 = prifoo\n", 8, (5, 11), "print", 7, "nt", 3),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+async def test_the_model_sees_the_text_that_will_be_there(name: str) -> None:
+    text, cursor, (start, end), entry, offset, assumed, n_replaced = ENTRIES[name]
+    where = {"start": {"line": 0, "character": start}, "end": {"line": 0, "character": end}}
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=text)
+        asked = client.ask((0, cursor), selected={"range": where, "text": entry})
+        frame = await engine.next(wire.Complete)
+        assert (frame.offset, frame.assumed, frame.n_replaced) == (offset, assumed, n_replaced)
+        engine.answer(frame.id, ".x")
+        (item,) = (await client.answer(asked))["items"]
+        assert (item["insertText"], item["range"]) == (entry + ".x", where)
+
+
+@pytest.mark.parametrize("entry", ["other", "pr"])
+async def test_an_entry_at_odds_with_what_is_typed_is_not_continued(entry: str) -> None:
+    where = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 3}}
+    async with fake_engine(), window() as client:
+        await client.ready()
+        client.open(text="pri")
+        assert (
+            await client.texts(client.ask((0, 3), selected={"range": where, "text": entry})) == []
+        )
+
+
+@pytest.mark.parametrize(
+    "more", [[], [((1, 15), "!", 0), ((1, 15), "", 1)]], ids=["at once", "later"]
+)
+async def test_what_was_undone_is_offered_only_on_request(more: list[Any]) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        await offered(client, engine, (1, 4), "return name")
+        client.change(2, (1, 4), "return name")
+        for k, (at, text, n_removed) in enumerate(more):
+            client.change(3 + k, at, text, remove=n_removed)
+        client.change(9, (1, 4), "", remove=len("return name"))
+        n_asked = client.traces("engine.complete")
+        for _ in range(2):
+            assert await client.texts(client.ask((1, 4), is_automatic=True)) == []
+        assert client.traces("engine.complete") == n_asked
+        # other surroundings, another chance
+        client.change(10, (0, 4), "x")
+        await offered(client, engine, (1, 4), "return name")
+        client.change(11, (0, 4), "", remove=1)
+        assert await client.texts(client.ask((1, 4), is_automatic=True)) == []
+        n_before = len(engine.of(wire.Complete))
+        asked = client.ask((1, 4))
+        engine.answer((await engine.next(wire.Complete, n_before)).id, "return name")
+        assert await client.texts(asked) == ["return name"]
+
+
+async def test_what_was_typed_and_taken_back_is_still_offered() -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        await offered(client, engine, (1, 4), "return name")
+        client.change(2, (1, 4), "r")
+        client.change(3, (1, 4), "", remove=1)
+        assert await client.texts(client.ask((1, 4), is_automatic=True)) == ["return name"]
+
+
+@pytest.mark.parametrize("is_one_notification", [True, False])
+async def test_with_two_cursors_the_engine_is_asked_on_request_only(
+    is_one_notification: bool,
+) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text="aaa\nbbb\n")
+        await engine.next(wire.Open)
+        n_warm = 0 if is_one_notification else 2
+        for k, key in enumerate("xyzw"):
+            ends = [{"line": line, "character": 3 + k} for line in (1, 0)]
+            changes = [{"range": {"start": e, "end": e}, "text": key} for e in ends]
+            for some in [changes] if is_one_notification else [[change] for change in changes]:
+                document = {"uri": URI, "version": 2 + k}
+                client.notify(
+                    "textDocument/didChange", {"textDocument": document, "contentChanges": some}
+                )
+                if k >= n_warm:
+                    assert await client.texts(client.ask((0, 4 + k), is_automatic=True)) == []
+        assert not engine.of(wire.Complete)
+        client.ask((0, 7))
+        engine.answer((await engine.next(wire.Complete)).id, "q")
+        client.change(9, (0, 7), "v")
+        client.change(10, (0, 8), "v")
+        await offered(client, engine, (0, 9), "pass")
+
+
+OVERTYPES: dict[str, list[tuple[tuple[int, int], str, int]]] = {
+    "as an edit": [((0, 5), "()", 0), ((0, 6), "name", 0), ((0, 10), ")", 1)],
+    "as a move": [((0, 5), "()", 0), ((0, 6), "name", 0)],
+    "closed by an edit of its own": [((0, 5), "(", 0), ((0, 6), ")", 0), ((0, 6), "name", 0)],
+    "taken back between": [
+        ((0, 5), "()", 0), ((0, 5), "", 2), ((0, 5), "(name)", 0),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERTYPES)
+async def test_a_suggestion_outlives_a_closing_bracket_typed_over(name: str) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text="greet")
+        await offered(client, engine, (0, 5), "(name) + 1")
+        for k, (at, text, n_removed) in enumerate(OVERTYPES[name]):
+            client.change(2 + k, at, text, remove=n_removed)
+        n_asked = client.traces("engine.complete")
+        assert await client.texts(client.ask((0, 11), is_automatic=True)) == [" + 1"]
+        assert client.traces("engine.complete") == n_asked
+
+
+async def test_a_comment_has_the_line_breaks_of_the_text() -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text="def greet(name):\r\n    \r\n")
+        place = {"line": 0, "character": 16}
+        asked = client.request("warmline/commentFirst", {"uri": URI, "position": place})
+        engine.answer((await engine.next(wire.Complete)).id, "say")
+        code = await engine.next(wire.Complete, 1)
+        assert code.assumed == "\r\n# say\r\n"
+        engine.answer(code.id, "pass")
+        assert await client.answer(asked) == "\r\n# say\r\npass"

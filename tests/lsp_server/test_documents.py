@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest import mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from warmline_lsp.documents import Document, Edit, Encoding, clean, difference, units
+from warmline_lsp import documents
+from warmline_lsp.difference import Edit
+from warmline_lsp.documents import Document, Encoding, clean, units
 from warmline_lsp.errors import DocumentError
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
+Change = types.TextDocumentContentChangeEvent
 texts = st.lists(
     st.sampled_from(["a", "bc", "\n", "\r", "\r\n", "\f", "\v", "\x85", "\u2028", "é", "𝒳", "e\u0301", "\0"])
 ).map("".join)  # fmt: skip
@@ -62,26 +68,134 @@ def test_positions_past_an_end_are_the_end(line: int, character: int, offset: in
     assert document.offset_at(types.Position(line, character)) == offset
 
 
-@given(old=texts, new=texts)
-def test_a_difference_applied_is_the_new_text(old: str, new: str) -> None:
-    document = Document.open("u", "python", 1, old, "utf-16")
-    for edit in difference(old, new):
-        document = document.apply(edit)
-    assert document.text == new
+def ranged(start: tuple[int, int], end: tuple[int, int], text: str) -> Change:
+    where = types.Range(types.Position(*start), types.Position(*end))
+    return types.TextDocumentContentChangePartial(where, text)
 
 
-def test_a_difference_keeps_what_is_equal() -> None:
-    old = "".join(f"line {k}\n" for k in range(500))
-    new = old.replace("line 10\n", "line ten\n").replace("line 400\n", "")
-    changed = sum(edit.end - edit.start + len(edit.text) for edit in difference(old, new))
-    assert changed < 30
+class Client:
+    """What an editor does: its text is a list of lines of UTF-16 units, or of units of another encoding."""
+
+    def __init__(self, text: str, encoding: Encoding) -> None:
+        self.encoding: Encoding = encoding
+        self.codec = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}[encoding]
+        self.width = {"utf-8": 1, "utf-16": 2, "utf-32": 4}[encoding]
+        self.coded = text.encode(self.codec, "surrogatepass")
+
+    @property
+    def text(self) -> str:
+        """As the server may know it: what is no character is U+FFFD."""
+        return clean(self.coded.decode(self.codec, "surrogatepass"))
+
+    def line_starts(self) -> list[int]:
+        """Of each line, in bytes."""
+        text = self.coded.decode(self.codec, "surrogatepass")
+        return [len(text[:k].encode(self.codec, "surrogatepass")) for k in lines_of(text)]
+
+    def at(self, line: int, character: int) -> int:
+        starts = self.line_starts()
+        if len(starts) <= line:
+            return len(self.coded)
+        stop = starts[line + 1] if line + 1 < len(starts) else len(self.coded)
+        body = self.coded[starts[line] : stop].decode(self.codec, "surrogatepass").rstrip("\r\n")
+        n_body = len(body.encode(self.codec, "surrogatepass"))
+        return starts[line] + min(character * self.width, n_body)
+
+    def change(self, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+        a, b = self.at(*start), self.at(*end)
+        self.coded = self.coded[:a] + text.encode(self.codec, "surrogatepass") + self.coded[b:]
 
 
-def test_a_reversed_range_is_refused() -> None:
-    document = Document.open("u", "python", 1, "abc", "utf-16")
-    backwards = types.Range(types.Position(0, 2), types.Position(0, 1))
+positions = st.tuples(st.integers(0, 5), st.integers(0, 6))
+# halves of a surrogate pair too, as they come where an editor sends one unit at a time
+inserted = st.one_of(texts, st.sampled_from(["\ud835", "\udcb3", "a\ud835", "\udcb3\n"]))
+changes = st.lists(
+    st.one_of(st.tuples(positions, positions, inserted), inserted), min_size=1, max_size=5
+)
+
+
+@given(
+    text=texts,
+    notifications=st.lists(st.tuples(st.integers(-2, 9), changes), max_size=5),
+    encoding=st.sampled_from(ENCODINGS),
+    n_single=st.sampled_from([0, 2, 100]),
+)
+def test_the_text_is_the_clients_whatever_it_sends(
+    text: str,
+    notifications: list[tuple[int, list[Any]]],
+    encoding: Encoding,
+    n_single: int,
+) -> None:
+    """Versions may repeat or go back; ranges may overlap, reach too far, or cut surrogate pairs."""
+    if encoding != "utf-16":
+        text = clean(text)
+    client, document = Client(text, encoding), Document.open("u", "python", 1, text, encoding)
+    engine = document.text  # which is sent edits only
+    for version, sent in notifications:
+        events: list[Change] = []
+        for item in sent:
+            if isinstance(item, str):
+                whole = item if encoding == "utf-16" else clean(item)
+                client.coded = whole.encode(client.codec, "surrogatepass")
+                events.append(types.TextDocumentContentChangeWholeDocument(whole))
+                continue
+            start, end, new = item
+            new = new if encoding == "utf-16" else clean(new)
+            start, end = sorted((start, end))
+            if len(client.line_starts()) <= start[0]:
+                continue
+            try:
+                client.change(start, end, new)
+                assert isinstance(client.text, str)
+            except UnicodeDecodeError:
+                return  # UTF-8 cut inside a character is no text any more
+            events.append(ranged(start, end, new))
+        before = document.version
+        with mock.patch.object(documents, "_MAX_SINGLE_CHANGES", n_single):
+            document, edits = document.changed(version, events)
+        assert before < document.version
+        assert document.client_version == version
+        for edit in edits:
+            engine = engine[: edit.start] + edit.text + engine[edit.end :]
+        assert document.text == client.text == engine
+        assert list(document.line_starts) == lines_of(client.text)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [((0, 2), (0, 1)), ((1, 0), (0, 0)), ((2, 0), (2, 0)), ((9, 9), (9, 9))]
+)
+@pytest.mark.parametrize("n", [1, 40], ids=["one", "many"])
+def test_a_range_that_shows_another_text_is_refused(
+    start: tuple[int, int], end: tuple[int, int], n: int
+) -> None:
+    document = Document.open("u", "python", 1, "abc\ndef", "utf-16")
+    good = n * [ranged((0, 0), (0, 0), "x")]
     with pytest.raises(DocumentError):
-        document.edit_of(types.TextDocumentContentChangePartial(backwards, "x"))
+        document.changed(2, [*good, ranged(start, end, "x")])
+    # a whole new text behind it makes it good
+    whole = types.TextDocumentContentChangeWholeDocument("new")
+    assert document.changed(2, [ranged(start, end, "x"), whole])[0].text == "new"
+
+
+def test_out_of_sync_ends_with_a_whole_text() -> None:
+    document = Document.open("u", "python", 1, "abc", "utf-16").out_of_sync(2)
+    with pytest.raises(DocumentError):
+        document.changed(3, [ranged((0, 0), (0, 0), "x")])
+    whole = types.TextDocumentContentChangeWholeDocument("new\n")
+    after, edits = document.changed(3, [whole, ranged((1, 0), (1, 0), "x")])
+    assert (after.text, after.is_out_of_sync, edits) == ("new\nx", False, [])
+
+
+def test_a_text_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MAX_TEXT", 5)
+    document = Document.open("u", "python", 1, "abcdef", "utf-16")
+    assert (document.text, document.is_too_large) == ("", True)
+    document, edits = document.changed(2, [ranged((7, 0), (9, 0), "x")])
+    assert (document.is_too_large, edits) == (True, [])
+    document, edits = document.changed(3, [types.TextDocumentContentChangeWholeDocument("abcd")])
+    assert (document.text, document.is_too_large, edits) == ("abcd", False, [])
+    grown = document.changed(4, [ranged((0, 4), (0, 4), "x"), ranged((0, 0), (0, 0), "y")])
+    assert (grown[0].text, grown[0].is_too_large, grown[1]) == ("", True, [])
 
 
 def test_surrogates_become_replacement_characters() -> None:

@@ -278,6 +278,7 @@ def test_the_log_keeps_the_users_text_out(runtime: Path, caplog: pytest.LogCaptu
             client.open(text="secret_text = 1\n")
             client.change(1, (0, 0), "secret_text")
             client.change(2, (9, 9), "secret_text", remove=-3)
+            client.open(text="secret_text = 1\n")
             client.notify("warmline/didMoveCursor", {"textDocument": "secret_text"})
             client.notify("secret/method", {"a": "secret_text"})
             asked = client.ask((0, 0))

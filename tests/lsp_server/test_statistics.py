@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lsp.documents import Edit
+from warmline_lsp.difference import Edit
 from warmline_lsp.offers import Offer
 from warmline_lsp.rhythm import Rhythm
 from warmline_lsp.statistics import KEPT_AFTER_S, Kept, Statistics

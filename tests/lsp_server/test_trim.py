@@ -69,6 +69,25 @@ def check(text: str, completion: str, expected: str, max_lines: int = 10) -> Non
         # line ends are those of the file
         ("if x:\r\n    (|)\r\ny = 1\r\n", "a = 1\r\n    b = 2\r\ny = 1", "a = 1\r\n    b = 2"),
         ("x = (|)\r\n", "1\r\n", "1"),
+        ("a = 1\r\nb = 2\nif x:\n    (|)\nc = 3\n", "a = 1\n    b = 2", "a = 1\n    b = 2"),
+        ("a = 1\nif x:\r\n    (|)\r\nc = 3\n", "a = 1\n    b = 2", "a = 1\r\n    b = 2"),
+        ("a = 1\r\nb = 1\r\nif x:\n    (|)", "a = 1\n    b = 2", "a = 1\r\n    b = 2"),
+        ("a = 1\r\nb = 1\nif x:\n    (|)", "a = 1\r\n    b = 2", "a = 1\n    b = 2"),
+        ("if x:\r    (|)\ry = 1\r", "a = 1\n    b = 2\ny = 1", "a = 1\r    b = 2"),
+        ("f(\r    (|)\r)\r", "a,\n    b,\n)", "a,\r    b,"),
+        ("a\u2028b\x85 = 1\nif x:\n    (|)\n", "a = 1\r    b = 2", "a = 1\n    b = 2"),
+        # a line that is rightly deeper stays so
+        ("if x:\n    if y:\n    (|)", "    z = 1", "    z = 1"),
+        (
+            "if x:\n    if y:  # why\n    (|)\n",
+            "    z = 1\n        w = 2",
+            "    z = 1\n        w = 2",
+        ),
+        ("if x:\n    for y in z:\n        y()\n    (|)\n", "    w()", "    w()"),
+        ("if x:\n\tif y:\n\t(|)", "\tz = 1", "\tz = 1"),
+        ("def f():\n    (|)", "    a = 1\n        b = 2", "    a = 1\n        b = 2"),
+        ("def f():\n    (|)", "    a = 1\n    b = 2", "a = 1\n    b = 2"),
+        ("def f():\n    a = 1\n    (|)", "    b = 1", "b = 1"),
         # nothing is offered where nothing is left
         ("return x(|)", "", ""),
         ("foo()(|)\nbar()\n", "\nbar()", ""),
@@ -76,6 +95,54 @@ def check(text: str, completion: str, expected: str, max_lines: int = 10) -> Non
 )
 def test_trim(text: str, completion: str, expected: str) -> None:
     check(text, completion, expected)
+
+
+def test_indentation_is_that_of_the_lines_around_in_other_languages() -> None:
+    for text, completion, expected in [
+        ("{\n  if (x) {\n  (|)\n  }\n}\n", "  y();", "  y();"),
+        ("{\n  if (x) {\n    (|)\n  }\n}\n", "    y();", "y();"),
+        ("{\n    y();\n  (|)\n}\n", "  z();", "  z();"),
+    ]:
+        offset = text.index("(|)")
+        assert trim("c", text.replace("(|)", ""), offset, completion, 10) == expected
+
+
+def test_lines_that_are_over_the_limit_do_not_leave_half_a_statement() -> None:
+    check("(|)", "a = 1\nb = f(\n    c,\n)\n", "a = 1", max_lines=2)
+
+
+def test_a_late_parse_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    parses: list[str] = []
+    monkeypatch.setattr("warmline_engine.syntax.tree.parse", lambda *_: parses.append("late"))
+    trees = syntax.Trees()
+    for k in range(10):
+        assert trees.place_of("u", "python", f"x{k}", 0) is None
+    assert len(parses) == 3
+    trees.forget("u")
+    trees.place_of("u", "python", "x", 0)
+    assert len(parses) == 4
+
+
+def test_parses_for_a_completion_are_few_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    real = syntax._has_error
+    monkeypatch.setattr(
+        syntax, "_has_error", lambda *given: sizes.append(len(given[1])) or real(*given)
+    )
+    entries = "".join(f"    'key{k}': [{k}, {k}],\n" for k in range(30_000))
+    bodies = "".join(f"        x{k} = {k}\n" for k in range(1000))
+    for before in (f"x = {{\n{entries}    ", f"class A:\n    def f(self):\n{bodies}        "):
+        for completion in ("a = (\n" * 100, "a = 1\n", "'a': [1,\n", "f(\n"):
+            sizes.clear()
+            text = before + "\n" + entries
+            trim("python", text, len(before), completion, 100)
+            assert len(sizes) <= 13
+            assert all(size <= 30_000 for size in sizes)
+
+
+def test_deep_nesting_is_walked_once() -> None:
+    text = 20_000 * "[" + "'a"
+    assert syntax.Trees().place_of("u", "python", text, 5) in (syntax.Place(False, False), None)
 
 
 def test_lines_are_counted() -> None:

@@ -134,3 +134,93 @@ def test_a_comment_is_asked_for_in_the_text_it_was_wanted_in(nvim: Any) -> None:
     nvim.input("<Esc>")
     nvim.command("WarmlineComment")
     wait(lambda: nvim.exec_lua("return asked") == 1)
+
+
+# it stands in for a server that gives one answer to the next request, and none later
+ANSWERS = """
+local warmline, compat = require("warmline"), require("warmline.compat")
+warmline.client = function() return { initialized = true, offset_encoding = "utf-16" } end
+compat.cancel = function() end
+compat.notify = function() end
+compat.request = function(_, method, _, take)
+  local items = answer and { { insertText = answer } } or {}
+  answer = nil
+  vim.schedule(function() take(nil, { items = items }) end)
+  return true, 1
+end
+"""
+
+
+def shown(nvim: Any, text: str, keys: str) -> None:
+    """Has a text answered to what the last of some keys asks."""
+    nvim.exec_lua(ANSWERS)
+    nvim.input(keys[:-1])
+    wait(lambda: nvim.current.line.endswith(keys[:-1].lstrip("i")))
+    nvim.exec_lua("answer = ...", text)
+    nvim.input(keys[-1])
+    wait(lambda: nvim.exec_lua("return require('warmline.ghost').text()"))
+
+
+def test_undo_takes_back_what_was_accepted_only(nvim: Any) -> None:
+    shown(nvim, "(name)\nb = 1", "igreet")
+    nvim.input("<Tab>")
+    wait(lambda: nvim.current.buffer[:] == ["greet(name)", "b = 1"])
+    nvim.input("!")
+    wait(lambda: nvim.current.line == "b = 1!")
+    nvim.input("<Esc>u")
+    wait(lambda: nvim.current.buffer[:] == ["greet(name)", "b = 1"])
+    nvim.input("u")
+    wait(lambda: nvim.current.buffer[:] == ["greet"])
+    nvim.input("<C-r>")
+    wait(lambda: nvim.current.buffer[:] == ["greet(name)", "b = 1"])
+
+
+@pytest.mark.parametrize("part", ["<M-Right>", "<M-Down>"])
+def test_undo_takes_back_a_part_that_was_accepted(nvim: Any, part: str) -> None:
+    shown(nvim, "_all", "igreet")
+    nvim.input(part)
+    wait(lambda: nvim.current.line == "greet_all")
+    nvim.input("<Esc>u")
+    wait(lambda: nvim.current.line == "greet")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "line"),
+    [
+        ("    return", "i ", " \t"),
+        ("return", "i ", " return"),
+        ("    return", "ix", "x    return"),
+    ],
+    ids=["indents", "begins with no white space", "behind text"],
+)
+def test_tab_indents_where_it_is_meant_to(nvim: Any, text: str, keys: str, line: str) -> None:
+    shown(nvim, text, keys)
+    typed(nvim, "<Tab>", line)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+@pytest.mark.parametrize("fileformat", ["dos", "mac", "unix"])
+def test_a_buffer_gets_no_carriage_returns(nvim: Any, end: str, fileformat: str) -> None:
+    nvim.command(f"set fileformat={fileformat}")
+    shown(nvim, f"a{end}b{end}", "ix")
+    assert nvim.exec_lua("return require('warmline.ghost').text()") == "a\nb\n"
+    nvim.input("<M-Down>")
+    wait(lambda: nvim.current.line == "xa")
+    shown_again = nvim.current.buffer[:]
+    assert not any("\r" in text for text in shown_again)
+    nvim.exec_lua("require('warmline.ghost').insert(0, 0, 2, ...)", f"c{end}d")
+    assert nvim.current.buffer[:] == ["xac", "d"]
+
+
+def test_what_neovim_shows_by_itself_is_accepted_as_one_undo_step(nvim: Any) -> None:
+    nvim.exec_lua(
+        "vim.lsp.inline_completion = { get = function()\n"
+        "  vim.schedule(function() require('warmline.ghost').insert(0, 0, 1, 'bc') end)\n"
+        "  return true\n"
+        "end }\n"
+        "require('warmline').options.native = true\n"
+        "require('warmline.keys').map(require('warmline').options.keys)\n"
+    )
+    typed(nvim, "ia<Tab>", "abc")
+    nvim.input("<Esc>u")
+    wait(lambda: nvim.current.line == "a")

@@ -27,7 +27,9 @@ export function clientOptions(
       },
       provideInlineCompletionItems: (document, position, context, token, next) => {
         const isAutomatic = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
-        return snooze.isOn && isAutomatic ? [] : next(document, position, context, token);
+        const hasSeveralCursors = (vscode.window.activeTextEditor?.selections.length ?? 1) > 1;
+        if (isAutomatic && (snooze.isOn || hasSeveralCursors)) return [];
+        return next(document, position, context, token);
       },
       workspace: {
         configuration: (params) =>

@@ -48,6 +48,11 @@ const STATES: Record<string, Shown> = {
   error: { icon: WARNS, word: "error", sentence: "Warmline does not run; the log says why" },
   off: { icon: OFF, word: "off", sentence: "Completions are off" },
   excluded: { icon: OFF, word: "file excluded", sentence: "This file is excluded" },
+  "out of sync": {
+    icon: OFF,
+    word: "out of sync",
+    sentence: "The editor sent a change that does not fit this file; close it and open it again",
+  },
   "too large": { icon: OFF, word: "file too large", sentence: "This file is too large" },
   binary: { icon: OFF, word: "not text", sentence: "This file is not text" },
   language: {

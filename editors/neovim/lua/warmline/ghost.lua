@@ -133,16 +133,35 @@ function M.accept(part)
   local was, text = shown, M._insertion()
   local piece = M.first(text, part)
   M.dismiss()
+  M.break_undo()
   M.insert(was.buffer, was.row, was.column, piece)
+  M.break_undo()
   if piece == text then
     M._tell_accepted(was.items[was.index])
   end
   return true
 end
 
+--- Ends the undo block, so that undo takes back what is accepted next and not what was typed before it.
+function M.break_undo()
+  -- setting the option, even to its own value, begins a new block, as <C-g>u does
+  vim.bo.undolevels = vim.bo.undolevels
+end
+
+--- The text with line breaks as a buffer has them: its lines hold none, whatever 'fileformat' is.
+function M.with_newlines(text)
+  return (text:gsub("\r\n?", "\n"))
+end
+
+--- Whether Tab should accept: not in front of a line's text, where it indents, if the suggestion would indent too.
+function M.accepts_tab()
+  local before = vim.api.nvim_get_current_line():sub(1, vim.api.nvim_win_get_cursor(0)[2])
+  return before:match("%S") ~= nil or (M.text() or ""):match("^[ \t]") == nil
+end
+
 --- Inserts a text and goes behind it; row and column count from 0, in bytes.
 function M.insert(buffer, row, column, text)
-  local lines = vim.split(text, "\n")
+  local lines = vim.split(M.with_newlines(text), "\n")
   vim.api.nvim_buf_set_text(buffer, row, column, row, column, lines)
   vim.api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and column or 0) + #lines[#lines] })
 end
@@ -161,7 +180,7 @@ end
 function M._insertion()
   local item = shown.items[shown.index]
   local text = type(item.insertText) == "table" and item.insertText.value or item.insertText
-  return text:sub(#(shown.typed or "") + 1)
+  return M.with_newlines(text):sub(#(shown.typed or "") + 1)
 end
 
 --- Keeps what is shown while the user types the same; the server answers with the rest of it anyway.

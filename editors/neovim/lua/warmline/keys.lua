@@ -4,7 +4,14 @@ local M = {}
 local OURS = "Warmline: " -- begins the description of each mapping
 
 local function native_accept()
+  -- an option, so it may be set while a key is looked up
+  require("warmline.ghost").break_undo()
   return vim.lsp.inline_completion.get()
+end
+
+--- Whether a key indents where it is pressed: Tab in front of a line's text.
+local function indents(key)
+  return key:lower() == "<tab>" and not require("warmline.ghost").accepts_tab()
 end
 
 local function actions()
@@ -62,7 +69,8 @@ function M._map(key, name, action)
       return M._fall_back(key)
     end
     if needs_text and not is_native then
-      if not require("warmline.ghost").is_shown() then
+      local ghost = require("warmline.ghost")
+      if not ghost.is_shown() or (name:match("^accept") and indents(key)) then
         return M._fall_back(key)
       end
       -- text may not change while a key is looked up

@@ -17,6 +17,7 @@ end
 
 function M._insert(item, part)
   local text = type(item.insert_text) == "table" and item.insert_text.value or item.insert_text
+  text = ghost.with_newlines(text)
   local row, column = unpack(vim.api.nvim_win_get_cursor(0))
   local begin_row, begin_column = M._begin(item.range)
   if begin_row and begin_row ~= row - 1 then
@@ -25,6 +26,7 @@ function M._insert(item, part)
   -- what was typed since it was asked for
   local typed = begin_row and vim.api.nvim_get_current_line():sub(begin_column + 1, column) or ""
   if vim.startswith(text, typed) then
+    ghost.break_undo()
     ghost.insert(0, row - 1, column, ghost.first(text:sub(#typed + 1), part))
   end
 end

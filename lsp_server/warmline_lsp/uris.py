@@ -1,0 +1,54 @@
+"""URIs of documents: which spellings mean the same one, and which file they name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_DRIVE = re.compile(r"/([A-Za-z]):")
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme in lower case, empty where there is none."""
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else ""
+
+
+def same_uri(uri: str) -> str:
+    """One spelling of all those of a URI: escapes, the case of scheme, host and drive do not count."""
+    scheme = scheme_of(uri)
+    if not scheme:
+        return uri
+    # names that are not UTF-8 stay different ones
+    host, path = _parts(uri, scheme, "surrogateescape")
+    return f"{scheme}://{host}{path}"
+
+
+def path_of(uri: str) -> Path | None:
+    """The file that a URI names, None where it names none. A host makes it a file of a network share."""
+    if scheme_of(uri) != "file":
+        return None
+    host, path = _parts(uri, "file", "replace")
+    if host:
+        return Path(f"//{host}{path}")
+    if os.name == "nt" and _DRIVE.match(path):
+        path = path[1:]
+    return Path(path)
+
+
+def _parts(uri: str, scheme: str, errors: str) -> tuple[str, str]:
+    """Host and path without escapes. `#` and `?` are part of the path: some clients do not escape them."""
+    rest = uri[len(scheme) + 1 :]
+    host = ""
+    if rest.startswith("//"):
+        host, slash, rest = rest[2:].partition("/")
+        rest = slash + rest
+    host, path = unquote(host).lower(), unquote(rest, errors=errors)
+    if scheme == "file":
+        host = "" if host == "localhost" else host
+        drive = _DRIVE.match(path)
+        path = path[: drive.end()].lower() + path[drive.end() :] if drive else path
+    return host, path
