@@ -141,7 +141,11 @@ class Window(Waiting):
         self.answers: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         self.told: list[dict[str, Any]] = []
         self.configuration: Callable[[str | None], Any] = lambda scope: {}
-        self.announces = ("status", "encoded", "better")  # of the server's own notifications
+        self.announces: tuple[str, ...] = (
+            "status",
+            "encoded",
+            "better",
+        )  # of the server's own notifications
         self.holds_configuration = False
         # in place of the reply to workspace/configuration: the members of a message
         self.replies: Callable[[list[Any]], dict[str, Any]] | None = None

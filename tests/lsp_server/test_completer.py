@@ -136,7 +136,7 @@ async def test_nothing_is_told_where_the_base_model_agrees_or_somebody_typed(
     [(True, {}, False), (False, {}, True), (True, {"showUnsure": True}, True)],
 )
 async def test_what_is_unlikely_is_shown_to_who_asks(
-    is_automatic: bool, options: dict[str, bool], shown: bool
+    is_automatic: bool, options: dict[str, Any], shown: bool
 ) -> None:
     async with fake_engine() as engine, window(**options) as client:
         await client.ready()

@@ -8,7 +8,7 @@ import struct
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from filelock import FileLock, Timeout
@@ -59,7 +59,7 @@ class Client(Waiting):
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         self.engine.start()
         return self
 
