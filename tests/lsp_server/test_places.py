@@ -8,7 +8,8 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ FOREIGN = 54321  # a user without an account
 needs_root = pytest.mark.skipif(
     sys.platform == "win32" or os.getuid() != 0, reason="only root can give files away"
 )
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short name: a socket's path is limited, and pytest's own folders may be too deep for it."""
+    with tempfile.TemporaryDirectory(prefix="w-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

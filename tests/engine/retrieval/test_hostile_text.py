@@ -150,6 +150,7 @@ BUILT = {
     "ignoring.py": "see test_ignoring",
     "globs.py": "see test_ignoring",
     "exclusion.py": "see test_exclusion",
+    "paths.py": "a name, then / and a name",
     "place.py": "a set of characters",
     "query.py": "a method of a match",
     "controlled.py": "a name between borders",
