@@ -98,5 +98,5 @@ def test_shares_come_back_from_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[]", "{", '{"shares": [[0.1]]}', '{"shares": "x"}'])
 def test_other_shares_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "recall.json").write_text(text)
-    with pytest.raises(ModelError, match="expected|cannot be read"):
+    with pytest.raises(ModelError, match=r"expected|cannot be read"):
         Shares.read(tmp_path / "recall.json")
