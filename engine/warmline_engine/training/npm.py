@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 1_000_000  # a larger file is no source that people read
 # of one package, so that none is most of the corpus
 MAX_CHARACTERS = 5_000_000
 
-_NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*")
+_NAME = re.compile(r"(?:@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[\w.-]+)?")
 _LICENCE_NAME = re.compile(r"(?:UN)?LICEN[CS]E|COPYING|NOTICE", re.IGNORECASE)
 _OTHER_TERMS = re.compile(
