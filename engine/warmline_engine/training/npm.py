@@ -23,7 +23,7 @@ MAX_UNPACKED_BYTES = 1500 * 2**20
 MAX_MEMBERS = 60_000
 MAX_FILE_BYTES = 1_000_000  # a larger file is no source that people read
 # of one package, so that none is most of the corpus
-MAX_CHARACTERS = 5_000_000
+MAX_CHARACTERS = 3_500_000
 
 _NAME = re.compile(r"(?:@[a-z0-9][a-z0-9._~-]*/)?[a-z0-9][a-z0-9._~-]*")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[\w.-]+)?")
