@@ -185,6 +185,25 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
     assert checkpoint.load(work / "out").config.n_layers == 1
 
 
+def test_a_run_begins_with_a_model_that_reads_other_tokens(work: Path) -> None:
+    train.run_trunk(run := train.open_run(work / "tiny.toml", work), None, max_steps=3)
+    train.export(run, work / "out", None)
+    (work / "out/card.toml").write_text("tokens_seen = 384\n")
+    before = checkpoint.read_weights(work / "out")
+    tokenizer.save(tokenizer.train([inspect.getsource(inspect)], 320), work / "tokenizer")
+    config = CONFIG.replace("n_tokens = 400", "n_tokens = 320")
+    (work / "web.toml").write_text(f'grown_from = "{work / "out"}"\ntranslated = true\n{config}')
+    begun = train.open_run(work / "web.toml", work)
+    # tokens of other text are not counted: they do not bring the end of this corpus nearer
+    assert begun.counters == checkpoints.Counters(grown_from="out")
+    assert begun.model.weights["model.embed_tokens.weight"].shape == (320, 16)
+    layer = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(begun.model.weights[layer].detach(), before[layer])
+    (work / "strict.toml").write_text(f'grown_from = "{work / "out"}"\n{config}')
+    with pytest.raises(ValueError, match="another tokenizer"):
+        train.open_run(work / "strict.toml", work)
+
+
 @pytest.mark.parametrize(
     ("said", "n_tokens", "is_continued"),
     [("tokens_seen = 384\n", 384, False), ("tokens_seen = 384\nis_continued = true\n", 384, True), ("", 0, True)],
