@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from warmline_engine.model import checkpoint
 from warmline_engine.training import checkpoints, transfer
 from warmline_engine.training import tokenizer as making
-from warmline_engine.training.corpus import check_hashes
+from warmline_engine.training.corpus import check_hashes, write_hashes
 from warmline_engine.training.decoder import Decoder, Shape
 from warmline_engine.training.heldout_loss import bits_per_byte
 from warmline_engine.training.ngram import ORDER, NGram
@@ -79,6 +79,7 @@ def _part(work: Path, every: int) -> Text:
     lines = (work / "corpus/train.jsonl").read_text().splitlines(keepends=True)
     (folder / "train.jsonl").write_text("".join(lines[::every]))
     (folder / "heldout.jsonl").write_text((work / "corpus/heldout.jsonl").read_text())
+    write_hashes(folder)
     return Text(folder / "train.jsonl", folder / "heldout.jsonl")
 
 

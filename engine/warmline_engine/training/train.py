@@ -12,6 +12,7 @@ an embedded model that a new run begins with: one no larger, and with `translate
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -62,7 +63,10 @@ class Texts:
 
     @cached_property
     def documents(self) -> Documents:
-        return Documents(self.folder / "corpus/train.jsonl", self.tokenizer)
+        made_from = (self.folder / "corpus/SHA256SUMS").read_text() + self.tokenizer.to_str()
+        digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        kept = self.folder / f"corpus/starts-{digest}.npz"
+        return Documents(self.folder / "corpus/train.jsonl", self.tokenizer, kept=kept)
 
     @cached_property
     def heldout(self) -> Documents:
