@@ -4,7 +4,7 @@
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
 `... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
 `--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
-an embedded model that a new run begins with: one no larger, and with `translated` one that reads other tokens.
+an embedded model that a new run begins with or, where that is smaller, grows from.
 `--rate SHARE` is how much of the config's rates a run takes: less for weights that have been at the end of one.
 `--teacher MODEL`, an exported model or an embedded one that reads the same tokens, is learnt from beside the text.
 """
@@ -41,7 +41,6 @@ from .heldout_loss import bits_per_byte
 from .optimizer import Optimizer
 from .samples import IGNORED, Documents, Samples, SamplesAhead
 from .step import Step, Teacher
-from .transfer import translated
 
 MOST_EPOCHS = 3.5  # in the trunk: no file is seen more than four times, decay included
 TEACHER_SHARE = 0.5  # of what is learnt
@@ -184,9 +183,9 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
         counters = checkpoints.read(path, model, optimizer)
     elif exported or config.get("grown_from"):
         source = exported or Path(__file__).parents[1] / "models" / config["grown_from"]
-        is_translated = not exported and config.get("translated", False)
-        counters = _read_exported(source, model, work / "tokenizer/tokenizer.json", is_translated)
+        counters = _read_exported(source, model, work / "tokenizer/tokenizer.json")
         if not exported:
+            # tokens of another corpus: they do not bring the end of this one nearer
             counters = checkpoints.Counters(grown_from=source.name)
     else:
         counters = checkpoints.Counters()
@@ -203,16 +202,12 @@ def config_for(device: str, config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **gpu} if device == "cuda" else config
 
 
-def _read_exported(
-    folder: Path, model: Decoder, tokenizer: Path, is_translated: bool
-) -> checkpoints.Counters:
+def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints.Counters:
     """Takes an exported model's weights, grown where it is smaller; the optimizer begins anew.
 
-    Weights that read another tokenizer's tokens are translated where `is_translated` allows it.
-    Raises: ValueError, when they are not, or the model cannot grow to the run's shape.
+    Raises: ValueError, when it reads another tokenizer's tokens, or cannot grow to the run's shape.
     """
-    is_other = (folder / "tokenizer.json").read_bytes() != tokenizer.read_bytes()
-    if is_other and not is_translated:
+    if (folder / "tokenizer.json").read_bytes() != tokenizer.read_bytes():
         raise ValueError(f"{folder.name} has another tokenizer than this corpus; run `make corpus`")
     weights, shape = checkpoint.read_weights(folder), shape_of(folder)
     card = tomllib.loads((folder / "card.toml").read_text())
@@ -221,10 +216,6 @@ def _read_exported(
         is_continued=card.get("is_continued", "tokens_seen" not in card),
         grown_from=card.get("grown_from", ""),
     )
-    if is_other:
-        read, reads = (Tokenizer.from_file(str(p)) for p in (folder / "tokenizer.json", tokenizer))
-        weights = translated(weights, read, reads)
-        shape = replace(shape, n_tokens=reads.get_vocab_size())
     if shape != model.shape:
         weights = grown(weights, shape, model.shape)
         counters = checkpoints.Counters(grown_from=folder.name)
