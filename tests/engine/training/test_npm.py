@@ -19,6 +19,7 @@ from warmline_engine.training import corpus, npm
 from .test_corpus_build import MIT
 from .test_scripts import TYPED, WRITTEN
 
+TRAINING = Path(__file__).resolve().parents[3] / "training"
 APACHE = "Apache License\nVersion 2.0, January 2004"
 GPL = "GNU GENERAL PUBLIC LICENSE\nVersion 3, 29 June 2007"
 HELD = "".join(
@@ -325,3 +326,15 @@ def test_a_download_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ValueError, match="hash"):
         corpus.package_files(pin, tmp_path / "npm")
+
+
+def test_the_lists_of_the_corpus_web_agree() -> None:
+    packages = corpus.read_allowlist(TRAINING / "corpus-web.toml")
+    patterns = corpus.heldout_patterns(TRAINING / "heldout-web.txt")
+    heldout = [package for package in packages if package.role == "heldout"]
+    assert len(heldout) >= 25
+    assert len({package.name for package in packages}) == len(packages)
+    for package in packages:
+        assert package.ecosystem == "npm", package.name
+        assert corpus.is_heldout(package, patterns) == (package.role == "heldout"), package.name
+        assert len(package.sha256) == 64, package.name
