@@ -45,15 +45,19 @@ extension: ## lint, types and tests of the VS Code extension, where npm and what
 types: .venv/.tests
 	$(BIN)/pyright
 
+# CORPUS=web is JavaScript and TypeScript; its work folder is its own
+CORPUS ?=
+TRAINING_WORK = .work$(addprefix /,$(CORPUS))
+TOKENIZER = engine/warmline_engine/models/small
 corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
-	$(BIN)/python -m warmline_engine.training.corpus build
-	mkdir -p .work/tokenizer
-	cp engine/warmline_engine/models/small/tokenizer*.json .work/tokenizer
+	$(BIN)/python -m warmline_engine.training.corpus --corpus "$(CORPUS)" --work $(TRAINING_WORK)/corpus build
+	mkdir -p $(TRAINING_WORK)/tokenizer
+	cp $(TOKENIZER)/tokenizer*.json $(TRAINING_WORK)/tokenizer
 
 MODEL ?= small
 train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINUTES=m to the end within that time
 	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml \
-		$(if $(MINUTES),whole --minutes $(MINUTES) --out .work/$(MODEL)/model,trunk)
+		$(if $(MINUTES),whole --minutes $(MINUTES) --out $(TRAINING_WORK)/$(MODEL)/model,trunk) --work $(TRAINING_WORK)
 
 report: .venv/.runs ## fit recall and confidence for MODEL, the encoder for small, judge it on held-out files and write its card
 	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)

@@ -20,7 +20,7 @@ N_KEPT = 2
 class Counters:
     """How far a run is: optimizer steps, tokens seen, batches drawn at the present sequence length.
 
-    A run is continued when it began with weights whose tokens were not all counted; `grown_from` names the smaller
+    A run is continued when it began with weights whose tokens were not all counted; `grown_from` names the other
     model that it began with, whose tokens are not counted here.
     """
 

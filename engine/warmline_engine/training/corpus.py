@@ -1,7 +1,8 @@
 """The training text: pinned packages and the standard library, filtered, masked, without copies.
 
 `python -m warmline_engine.training.corpus pin NAME...` writes entries of training/corpus.toml;
-`... build` makes the work folder: train.jsonl, heldout.jsonl and NOTICE.
+`... build` makes the work folder: train.jsonl, heldout.jsonl and NOTICE. With `--corpus web` both use corpus-web.toml
+and heldout-web.txt, whose packages are of npm.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from warmline_engine import processes
 
-from . import filters, licences
+from . import filters, licences, npm, scripts
 
 VENDORED = (
     "_vendor",
@@ -33,19 +35,23 @@ VENDORED = (
     "externals",
     "_extern",
 )
+# what a package of each ecosystem is called in heldout.txt, and where its distribution lies
+_HELDOUT_KINDS = {"python": "package", "npm": "npm"}
+_FOLDERS = {"python": "wheels", "npm": "npm"}
 HASHED = ("train.jsonl", "heldout.jsonl")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A pinned distribution; `role` is train or heldout."""
+    """A pinned distribution; `role` is train or heldout, `ecosystem` python or npm."""
 
     name: str
     version: str
     sha256: str
     licence: str
     role: str
+    ecosystem: str = "python"
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ def read_allowlist(path: Path) -> list[Package]:
     Raises: ValueError, naming each that may not be used.
     """
     packages = [Package(**entry) for entry in tomllib.loads(path.read_text())["package"]]
+    unknown = [f"{p.name} ({p.ecosystem})" for p in packages if p.ecosystem not in _HELDOUT_KINDS]
+    if unknown:
+        raise ValueError(f"{path.name}: unknown ecosystem: {', '.join(unknown)}")
     refused = [f"{p.name} ({p.licence})" for p in packages if not licences.is_allowed(p.licence)]
     if refused:
         raise ValueError(f"{path.name}: not allowed: {', '.join(refused)}")
@@ -72,6 +81,20 @@ def read_heldout(path: Path) -> tuple[set[str], set[str]]:
     lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
     kinds = [line.split(":", 1) for line in lines if line]
     return ({n for k, n in kinds if k == "package"}, {n for k, n in kinds if k == "stdlib"})
+
+
+def heldout_patterns(path: Path) -> dict[str, list[str]]:
+    """The names of held-out packages by their ecosystem; in names of npm a star stands for any rest."""
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    kinds = [line.split(":", 1) for line in lines if line]
+    return {
+        ecosystem: [name for kind, name in kinds if kind == wanted]
+        for ecosystem, wanted in _HELDOUT_KINDS.items()
+    }
+
+
+def is_heldout(package: Package, patterns: dict[str, list[str]]) -> bool:
+    return any(fnmatchcase(package.name, pattern) for pattern in patterns[package.ecosystem])
 
 
 def download(package: str, version: str, folder: Path) -> Path:
@@ -142,19 +165,49 @@ def pin(names: list[str], role: str, folder: Path) -> Iterator[str]:
         except subprocess.CalledProcessError:
             print(f"out: {name}: cannot be downloaded", file=sys.stderr)
             continue
-        expression, texts, sources = inspect(archive)
         version = archive.name.removesuffix(".tar.gz").split("-")[1]
-        if not licences.is_allowed(expression):
-            print(f"out: {name}: licence {expression!r}", file=sys.stderr)
-        elif not licences.files_agree(expression, texts):
-            print(f"out: {name}: {expression} but its licence files say otherwise", file=sys.stderr)
-        elif not sources:
-            print(f"out: {name}: no Python in it", file=sys.stderr)
+        expression, texts, sources = inspect(archive)
+        if reason := _reason_against(expression, texts, len(sources), "Python"):
+            print(f"out: {name}: {reason}", file=sys.stderr)
         else:
-            yield (
-                f'[[package]]\nname = "{name}"\nversion = "{version}"\nsha256 = "{sha256(archive)}"\n'
-                f'licence = "{expression}"\nrole = "{role}"\n'
-            )
+            yield entry_of(Package(name, version, sha256(archive), expression, role))
+
+
+def pin_npm(specs: list[str], role: str, folder: Path) -> Iterator[str]:
+    """As `pin`, for packages of npm, each NAME or NAME@VERSION."""
+    for spec in specs:
+        name, at, version = spec.rpartition("@") if "@" in spec[1:] else (spec, "", "")
+        try:
+            archive = npm.download(name, version, folder)
+            expression, texts, sources = npm.inspect(archive)
+        except (subprocess.CalledProcessError, ValueError) as error:
+            print(f"out: {spec}: {error}", file=sys.stderr)
+            continue
+        decoded = [(path, text) for path, content in sources if (text := _decode(content))]
+        usable = npm.chosen(decoded)
+        if reason := _reason_against(expression, texts, len(usable), "source"):
+            print(f"out: {spec}: {reason}", file=sys.stderr)
+        else:
+            version = version if at else npm.version_of(archive)
+            yield entry_of(Package(name, version, sha256(archive), expression, role, "npm"))
+
+
+def _reason_against(expression: str, texts: list[str], n_sources: int, kind: str) -> str:
+    """Why a package is left out; empty where its sources agree."""
+    if not licences.is_allowed(expression):
+        return f"licence {expression!r}"
+    if not licences.files_agree(expression, texts):
+        return f"{expression} but its licence files say otherwise"
+    return "" if n_sources else f"no {kind} in it"
+
+
+def entry_of(package: Package) -> str:
+    """A package as it stands in corpus.toml."""
+    fields = [("name", package.name), ("version", package.version), ("sha256", package.sha256)]
+    fields += [("licence", package.licence), ("role", package.role)]
+    if package.ecosystem != "python":
+        fields.append(("ecosystem", package.ecosystem))
+    return "[[package]]\n" + "".join(f'{key} = "{value}"\n' for key, value in fields)
 
 
 def stdlib_files(heldout: set[str], want_heldout: bool) -> Iterator[SourceFile]:
@@ -190,16 +243,17 @@ def package_files(package: Package, folder: Path) -> tuple[list[SourceFile], lis
 
     Raises: ValueError, when the download is not what was pinned or its sources no longer agree.
     """
-    archive = download(package.name, package.version, folder)
+    is_npm = package.ecosystem == "npm"
+    archive = (npm.download if is_npm else download)(package.name, package.version, folder)
     if sha256(archive) != package.sha256:
         raise ValueError(f"{package.name}: the download's hash is not the pinned one")
-    expression, texts, sources = inspect(archive)
+    expression, texts, sources = (npm.inspect if is_npm else inspect)(archive)
     if expression != package.licence or not licences.files_agree(expression, texts):
         raise ValueError(f"{package.name}: pinned as {package.licence}, its files say {expression}")
     origin = f"{package.name}-{package.version}"
-    decoded = [(name, _decode(content)) for name, content in sources if not _is_vendored(name)]
-    files = [SourceFile(origin, name, text) for name, text in decoded if text is not None]
-    return files, texts
+    decoded = [(name, text) for name, content in sources if (text := _decode(content)) is not None]
+    kept = npm.chosen(decoded) if is_npm else [one for one in decoded if not _is_vendored(one[0])]
+    return [SourceFile(origin, name, text) for name, text in kept], texts
 
 
 def notice_of(texts_of: dict[str, list[str]]) -> str:
@@ -213,26 +267,29 @@ def notice_of(texts_of: dict[str, list[str]]) -> str:
     )
 
 
-def build(training: Path, work: Path) -> None:
+def build(training: Path, work: Path, corpus: str = "") -> None:
     """Makes train.jsonl, heldout.jsonl and NOTICE in the work folder."""
-    packages = read_allowlist(training / "corpus.toml")
-    heldout_names, heldout_modules = read_heldout(training / "heldout.txt")
-    wrong = [p.name for p in packages if (p.name in heldout_names) != (p.role == "heldout")]
+    suffix = f"-{corpus}" if corpus else ""
+    packages = read_allowlist(training / f"corpus{suffix}.toml")
+    heldout = training / f"heldout{suffix}.txt"
+    patterns = heldout_patterns(heldout)
+    wrong = [p.name for p in packages if is_heldout(p, patterns) != (p.role == "heldout")]
     if wrong:
-        raise ValueError(f"corpus.toml and heldout.txt disagree about {', '.join(wrong)}")
-    groups: dict[str, list[SourceFile]] = {
-        "heldout": list(stdlib_files(heldout_modules, want_heldout=True)),
-        "train": list(stdlib_files(heldout_modules, want_heldout=False)),
-    }
-    psf = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
-    texts_of = {
-        f"Python {PYTHON} standard library (PSF-2.0)": [
-            psf.read_text() if psf.exists() else "PSF-2.0"
-        ]
-    }
+        raise ValueError(
+            f"corpus{suffix}.toml and {heldout.name} disagree about {', '.join(wrong)}"
+        )
+    groups: dict[str, list[SourceFile]] = {"heldout": [], "train": []}
+    texts_of: dict[str, list[str]] = {}
+    if any(package.ecosystem == "python" for package in packages):
+        modules = read_heldout(heldout)[1]
+        groups["heldout"] += stdlib_files(modules, want_heldout=True)
+        groups["train"] += stdlib_files(modules, want_heldout=False)
+        psf = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
+        text = psf.read_text() if psf.exists() else "PSF-2.0"
+        texts_of[f"Python {PYTHON} standard library (PSF-2.0)"] = [text]
     for package in packages:
         print(f"reading {package.name} {package.version}", flush=True)
-        files, texts = package_files(package, work / "wheels")
+        files, texts = package_files(package, work / _FOLDERS[package.ecosystem])
         groups[package.role] += files
         if package.role == "train":
             texts_of[f"{package.name}-{package.version} ({package.licence})"] = texts
@@ -251,7 +308,7 @@ def _write(path: Path, files: list[SourceFile], forbidden: set[int]) -> tuple[in
     near, n_files, n_characters = filters.NearDuplicates(), 0, 0
     with path.open("w") as out:
         for file in files:
-            if not filters.is_worth_reading(file.text) or not licences.file_agrees(file.text):
+            if not _is_worth_reading(file) or not licences.file_agrees(file.text):
                 continue
             found = filters.shingles(file.text)
             # a tenth of a file's line triples in held-out text is a copy, or a copy of a part
@@ -262,6 +319,12 @@ def _write(path: Path, files: list[SourceFile], forbidden: set[int]) -> tuple[in
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
             n_files, n_characters = n_files + 1, n_characters + len(text)
     return n_files, n_characters
+
+
+def _is_worth_reading(file: SourceFile) -> bool:
+    if file.path.endswith(".py"):
+        return filters.is_worth_reading(file.text)
+    return scripts.is_worth_reading(file.path, file.text)
 
 
 def write_hashes(work: Path) -> None:
@@ -287,18 +350,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--training", type=Path, default=Path("training"))
     parser.add_argument("--work", type=Path, default=Path(".work/corpus"))
+    parser.add_argument("--corpus", default="", metavar="NAME", help="of the lists, as in web")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="make the work folder from corpus.toml")
     pinning = commands.add_parser("pin", help="print corpus.toml entries for packages")
     pinning.add_argument("--role", choices=("train", "heldout"), default="train")
+    pinning.add_argument("--ecosystem", choices=tuple(_FOLDERS), default="python")
     pinning.add_argument("names", nargs="+")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.command == "build":
-        build(arguments.training, arguments.work)
+        build(arguments.training, arguments.work, arguments.corpus)
     else:
-        for entry in pin(arguments.names, arguments.role, arguments.work / "wheels"):
-            print(entry)
+        pin_all = pin_npm if arguments.ecosystem == "npm" else pin
+        folder = arguments.work / _FOLDERS[arguments.ecosystem]
+        for entry in pin_all(arguments.names, arguments.role, folder):
+            print(entry, flush=True)
 
 
 if __name__ == "__main__":

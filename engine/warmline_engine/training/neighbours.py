@@ -12,10 +12,16 @@ import numpy as np
 
 from warmline_engine.retrieval.rank import SHORT
 from warmline_engine.retrieval.split import header, split
+from warmline_engine.syntax.grammars import LINES_ONLY, language_of
 
 MOST_DEFINITIONS = 4  # a name that more files define says nothing
 N_PARSED = 256  # files whose pieces are kept
-_DEFINED = re.compile(r"^(?:async def|def|class) +(\w{4,})|^([A-Z][A-Z_\d]{3,}) *=", re.MULTILINE)
+_PYTHON = re.compile(r"^(?:async def|def|class) +(\w{4,})|^([A-Z][A-Z_\d]{3,}) *=", re.MULTILINE)
+_SCRIPT = re.compile(
+    r"^(?:export +)?(?:default +)?(?:declare +)?(?:abstract +|async +)*"
+    r"(?:(?:function\b *\*?|class|interface|type|enum|namespace) *(\b\w{4,})|(?:const|let|var) +(\w{4,}) *[:=])",
+    re.MULTILINE,
+)
 _NAME = re.compile(r"[^\W\d]\w{3,}")
 
 
@@ -28,7 +34,7 @@ class Neighbours:
         # (package, name) → documents that define it at their top level
         self._where: dict[tuple[str, str], list[int]] = defaultdict(list)
         for document, (origin, text) in enumerate(zip(origins, texts, strict=True)):
-            for name in {one or other for one, other in _DEFINED.findall(text)}:
+            for name in _defined(paths[document], text):
                 self._where[origin, name].append(document)
         self._pieces_of = lru_cache(N_PARSED)(self._parsed)
 
@@ -54,13 +60,24 @@ class Neighbours:
 
     def _parsed(self, document: int) -> dict[str, str]:
         """The pieces of a document by the name they define."""
-        parts, path = split(self._texts[document], "python"), self._paths[document]
+        path = self._paths[document]
+        language = language_of(path) or LINES_ONLY
+        parts = split(self._texts[document], language)
         found = {
-            one.name: header(path, "python", one.scopes) + one.text
+            one.name: header(path, language, one.scopes) + one.text
             for one in reversed(parts.signatures)
             if not one.scopes
         }
         for block in parts.blocks:
             if block.name in found and len(block.text) <= SHORT and not block.scopes:
-                found[block.name] = header(path, "python", ()) + block.text
+                found[block.name] = header(path, language, ()) + block.text
         return found
+
+
+def _defined(path: str, text: str) -> set[str]:
+    """The names of four characters or more that a file defines at its top level, as far as a glance shows."""
+    language = language_of(path)
+    if language is None:
+        return set()
+    pattern = _PYTHON if language == "python" else _SCRIPT
+    return {one or other for one, other in pattern.findall(text)}

@@ -73,7 +73,13 @@ class _Window:
 class Documents:
     """The texts of a corpus, tokenized once to know where windows of a given length begin."""
 
-    def __init__(self, path: Path, tokenizer: Tokenizer, keep_ids: bool = False) -> None:
+    def __init__(
+        self, path: Path, tokenizer: Tokenizer, keep_ids: bool = False, kept: Path | None = None
+    ) -> None:
+        """`kept` is a file that remembers where tokens start: a run that goes on need not tokenize all texts again.
+
+        Its name must tell the corpus and the tokenizer. Ids are not in it.
+        """
         with path.open() as lines:
             records = [json.loads(line) for line in lines]
         self.texts: list[str] = [record["text"] for record in records]
@@ -82,16 +88,36 @@ class Documents:
         # of each token, in characters
         self.starts: list[np.ndarray] = []
         self.ids: list[np.ndarray] = []  # empty without keep_ids
+        if kept and kept.exists() and not keep_ids:
+            with np.load(kept) as file:
+                self.starts = np.split(file["starts"], file["ends"][:-1])
+        else:
+            self._tokenize(tokenizer, keep_ids)
+            if kept:
+                _write_starts(kept, self.starts)
+        assert len(self.starts) == len(self.texts), (len(self.starts), len(self.texts))
+        self.n_tokens = sum(map(len, self.starts))
+
+    def _tokenize(self, tokenizer: Tokenizer, keep_ids: bool) -> None:
         parts = [self.texts[begin : begin + 256] for begin in range(0, len(self.texts), 256)]
         with _processes(len(os.sched_getaffinity(0)), (tokenizer, keep_ids)) as pool:
             for starts, ids in pool.map(_tokenized, parts):
                 self.starts += starts
                 self.ids += ids
-        self.n_tokens = sum(map(len, self.starts))
 
     @cached_property
     def neighbours(self) -> Neighbours:
         return Neighbours(self.origins, self.paths, self.texts)
+
+
+def _write_starts(path: Path, starts: list[np.ndarray]) -> None:
+    """Writes where tokens start. Modifies: older files beside it of the same kind are removed."""
+    for old in path.parent.glob("starts-*.npz"):
+        old.unlink()
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, starts=np.concatenate(starts), ends=np.cumsum([len(one) for one in starts]))
+    partial.replace(path)
 
 
 _given: Any = None  # to a process that works for another

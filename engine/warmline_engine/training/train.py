@@ -4,14 +4,15 @@
 `... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
 `... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
 `--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
-a smaller embedded model that a new run grows from. `--rate SHARE` is how much of the config's rates a run takes: less
-for weights that have been at the end of one. `--teacher MODEL`, an exported model or an embedded one that reads the
-same tokens, is learnt from beside the text.
+an embedded model that a new run begins with or, where that is smaller, grows from.
+`--rate SHARE` is how much of the config's rates a run takes: less for weights that have been at the end of one.
+`--teacher MODEL`, an exported model or an embedded one that reads the same tokens, is learnt from beside the text.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
@@ -62,7 +63,10 @@ class Texts:
 
     @cached_property
     def documents(self) -> Documents:
-        return Documents(self.folder / "corpus/train.jsonl", self.tokenizer)
+        made_from = (self.folder / "corpus/SHA256SUMS").read_text() + self.tokenizer.to_str()
+        digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+        kept = self.folder / f"corpus/starts-{digest}.npz"
+        return Documents(self.folder / "corpus/train.jsonl", self.tokenizer, kept=kept)
 
     @cached_property
     def heldout(self) -> Documents:
@@ -181,6 +185,9 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
     elif exported or config.get("grown_from"):
         source = exported or Path(__file__).parents[1] / "models" / config["grown_from"]
         counters = _read_exported(source, model, work / "tokenizer/tokenizer.json")
+        if not exported:
+            # tokens of another corpus: they do not bring the end of this one nearer
+            counters = checkpoints.Counters(grown_from=source.name)
     else:
         counters = checkpoints.Counters()
     n_parameters = sum(weight.numel() for weight in model.weights.values())

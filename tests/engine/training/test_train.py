@@ -89,6 +89,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -
         assert torch.equal(state, resumed.optimizer.state[name]), name
 
 
+def test_where_tokens_start_is_remembered_for_a_corpus_and_a_tokenizer(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train.Texts.of(work).documents
+    monkeypatch.setattr(samples, "_tokenized", None)  # from here on nothing can be tokenized
+    again = train.Texts.of(work).documents
+    assert len(again.starts) == len(first.starts)
+    assert all(map(np.array_equal, again.starts, first.starts))
+    assert again.n_tokens == first.n_tokens
+    monkeypatch.undo()
+    other = tokenizer.train([inspect.getsource(inspect)], 320)
+    tokenizer.save(other, work / "tokenizer")
+    found = train.Texts.of(work).documents
+    expected = [len(other.encode(text).ids) for text in found.texts]
+    assert [len(starts) for starts in found.starts] == expected
+    assert len(list((work / "corpus").glob("starts-*.npz"))) == 1
+
+
 def test_a_run_at_no_rate_learns_nothing(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     run.rate = 0.0
@@ -183,6 +201,20 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
     assert cut.counters.step == 3
     train.export(cut, work / "out", cut.storage)
     assert checkpoint.load(work / "out").config.n_layers == 1
+
+
+def test_a_config_may_name_a_model_of_its_shape_to_begin_with(work: Path) -> None:
+    run = train.open_run(work / "tiny.toml", work)
+    train.run_trunk(run, None, max_steps=3)
+    train.export(run, work / "out", None)
+    (work / "out/card.toml").write_text("tokens_seen = 384\n")
+    (work / "web.toml").write_text(f'grown_from = "{work / "out"}"\n{CONFIG}')
+    begun = train.open_run(work / "web.toml", work)
+    assert begun.counters == checkpoints.Counters(grown_from="out")
+    for name, weight in checkpoint.read_weights(work / "out").items():
+        assert torch.equal(begun.model.weights[name].detach(), weight), name
+    train.run_trunk(begun, None, max_steps=2)
+    assert train.open_run(work / "web.toml", work).counters.grown_from == "out"
 
 
 @pytest.mark.parametrize(
