@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from warmline_engine import processes
+
 from . import licences, scripts
 
 MAX_ARCHIVE_BYTES = 200 * 2**20
@@ -56,7 +58,7 @@ def download(name: str, version: str, folder: Path) -> Path:
     if not target.exists() or not list(target.glob("*.tgz")):
         target.mkdir(parents=True, exist_ok=True)
         command = ["npm", "pack", spec, "--ignore-scripts", "--silent", "--pack-destination"]
-        subprocess.run([*command, str(target)], check=True, stdout=subprocess.DEVNULL)
+        processes.run([*command, str(target)], check=True, stdout=subprocess.DEVNULL)
     (found,) = target.glob("*.tgz")
     return found
 
