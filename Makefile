@@ -33,8 +33,8 @@ test: lint types extension ## lint, types and all tests
 	$(BIN)/python -m pytest
 
 lint: .venv/.tests
-	$(BIN)/ruff format --check lsp_server engine kernels tests demo hatch_build.py
-	$(BIN)/ruff check lsp_server engine kernels tests demo hatch_build.py
+	$(BIN)/ruff format --check protocol kernels engine lsp_server lab tests demo hatch_build.py
+	$(BIN)/ruff check protocol kernels engine lsp_server lab tests demo hatch_build.py
 
 extension: ## lint, types and tests of the VS Code extension, where npm and what it fetches can be had
 	@if ! command -v npm > /dev/null; then echo "npm is missing: the VS Code extension is left unchecked"; \
@@ -50,31 +50,31 @@ CORPUS ?=
 TRAINING_WORK = .work$(addprefix /,$(CORPUS))
 TOKENIZER = engine/warmline_engine/models/small
 corpus: .venv/.runs ## fetch and filter what the embedded models are trained on
-	$(BIN)/python -m warmline_engine.training.corpus --corpus "$(CORPUS)" --work $(TRAINING_WORK)/corpus build
+	$(BIN)/python -m warmline_lab.data.corpus --corpus "$(CORPUS)" --work $(TRAINING_WORK)/corpus build
 	mkdir -p $(TRAINING_WORK)/tokenizer
 	cp $(TOKENIZER)/tokenizer*.json $(TRAINING_WORK)/tokenizer
 
 MODEL ?= small
 train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINUTES=m to the end within that time
-	nice -n 19 $(BIN)/python -m warmline_engine.training.train training/$(MODEL).toml \
+	nice -n 19 $(BIN)/python -m warmline_lab.train.train lab/training/$(MODEL).toml \
 		$(if $(MINUTES),whole --minutes $(MINUTES) --out $(TRAINING_WORK)/$(MODEL)/model,trunk) --work $(TRAINING_WORK)
 
 report: .venv/.runs ## fit recall and confidence for MODEL, the encoder for small, judge it on held-out files and write its card
-	$(BIN)/python -m warmline_engine.training.fit_recall $(MODEL)
-	$(BIN)/python -m warmline_engine.training.fit_confidence $(MODEL)
-	$(if $(filter small,$(MODEL)),$(BIN)/python -m warmline_engine.training.fit_encoder small)
-	$(BIN)/python -m warmline_engine.training.report $(MODEL)
+	$(BIN)/python -m warmline_lab.train.fit_recall $(MODEL)
+	$(BIN)/python -m warmline_lab.train.fit_confidence $(MODEL)
+	$(if $(filter small,$(MODEL)),$(BIN)/python -m warmline_lab.train.fit_encoder small)
+	$(BIN)/python -m warmline_lab.report.report $(MODEL)
 
 clean:
 	rm -rf .venv
 
 eval-data: .venv/.runs ## fetch the releases that the evaluation measures on
-	$(BIN)/python -m warmline_engine.evaluation.releases
+	$(BIN)/python -m warmline_lab.evaluation.releases
 
 # 250 requests are some 10 minutes of two cores; what decides a default wants 5000
 LIMIT ?= 250
 eval: eval-data ## what editing the cache costs in quality: .work/eval/edits-MODEL/report.md
-	$(BIN)/warmline eval edits --model $(MODEL) --limit $(LIMIT)
+	$(BIN)/python -m warmline_lab.evaluation.command edits --model $(MODEL) --limit $(LIMIT)
 
 vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	$(BIN)/python editors/vscode/write_settings.py
@@ -84,10 +84,10 @@ vscode: .venv/.runs ## build the extension: editors/vscode/warmline.vsix
 	cd editors/vscode && npm ci --no-audit --no-fund --loglevel=error && npm run package
 
 bench-server: .venv/.runs ## start-up and answers of the language server
-	$(BIN)/python tests/bench/server.py
+	$(BIN)/python lab/benchmarks/server.py
 
 gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU, which is recorded
-	$(BIN)/python kernels/bench/run.py
+	$(BIN)/python lab/benchmarks/kernels.py
 
 # random weights of the shape of a real model
 .work/qwen05b/model.safetensors: | .venv/.tests
@@ -98,10 +98,10 @@ gpu-check: .venv/.tests ## all GPU tests and benchmarks; on a machine with a GPU
 LLAMA = .work/llama/bin
 llama-server: $(LLAMA)/llama-server ## build llama.cpp, to measure beside
 $(LLAMA)/llama-server: | .venv/.tests
-	bash tests/bench/build_llama.sh .work/llama
+	bash lab/benchmarks/build_llama.sh .work/llama
 
 .work/qwen05b/f16.gguf: | .work/qwen05b/model.safetensors $(LLAMA)/llama-server
-	$(BIN)/python -m tests.bench.gguf_writer .work/qwen05b $@.partial
+	$(BIN)/python -m benchmarks.gguf_writer .work/qwen05b $@.partial
 	mv $@.partial $@
 
 .work/qwen05b/Q%_0.gguf: .work/qwen05b/f16.gguf
@@ -110,44 +110,44 @@ $(LLAMA)/llama-server: | .venv/.tests
 
 # beside llama.cpp where its weights are there: `make .work/qwen05b/Q8_0.gguf .work/qwen05b/Q4_0.gguf` builds all it needs
 bench: .work/qwen05b/model.safetensors ## how fast a 0.5B model reads and decodes by format, beside others
-	$(BIN)/python tests/bench/speed.py --out tests/bench/results/speed-0.5b.json
+	$(BIN)/python lab/benchmarks/speed.py --out lab/benchmarks/results/speed-0.5b.json
 
 bench-llama: .work/qwen05b/Q4_0.gguf ## from an edit to the first token, beside llama.cpp's server
-	$(BIN)/python -m tests.bench.llama_edits --out tests/bench/results/llama-0.5b.json
+	$(BIN)/python -m benchmarks.llama_edits --out lab/benchmarks/results/llama-0.5b.json
 
 bench-passes: .work/qwen05b/model.safetensors ## what a pass costs by its rows and the weights' format
-	$(BIN)/python tests/bench/passes.py --out tests/bench/results/passes-0.5b.json
+	$(BIN)/python lab/benchmarks/passes.py --out lab/benchmarks/results/passes-0.5b.json
 
 bench-formats: .venv/.tests ## what weights in fewer bits cost in quality
-	$(BIN)/python tests/bench/formats.py --out tests/bench/results/formats.json
+	$(BIN)/python lab/benchmarks/formats.py --out lab/benchmarks/results/formats.json
 
 bench-edits: .work/qwen05b/model.safetensors ## what edits cost: the embedded model, and a 0.5B model's shape
-	$(BIN)/python -m warmline_engine.bench edits --model small --out tests/bench/results/edits-small.json
-	$(BIN)/python -m warmline_engine.bench edits --model ./.work/qwen05b --quality 0 --places 40 --repeats 4 \
-	    --tokens 1000 2000 4000 8000 16000 --out tests/bench/results/edits-0.5b.json
+	$(BIN)/python -m benchmarks.edits edits --model small --out lab/benchmarks/results/edits-small.json
+	$(BIN)/python -m benchmarks.edits edits --model ./.work/qwen05b --quality 0 --places 40 --repeats 4 \
+	    --tokens 1000 2000 4000 8000 16000 --out lab/benchmarks/results/edits-0.5b.json
 
 bench-drafts: .venv/.tests eval-data ## what drafts save on real edits, and that they change no token
-	$(BIN)/python tests/bench/drafts.py --out tests/bench/results/drafts-small.json
-	$(BIN)/python tests/bench/drafts.py --dtype bfloat16 --out tests/bench/results/drafts-small-bf16.json
-	$(BIN)/python tests/bench/drafts.py --dtype int4 --out tests/bench/results/drafts-small-int4.json
+	$(BIN)/python lab/benchmarks/drafts.py --out lab/benchmarks/results/drafts-small.json
+	$(BIN)/python lab/benchmarks/drafts.py --dtype bfloat16 --out lab/benchmarks/results/drafts-small-bf16.json
+	$(BIN)/python lab/benchmarks/drafts.py --dtype int4 --out lab/benchmarks/results/drafts-small-int4.json
 
 bench-decoding: .venv/.tests eval-data ## ways to decode with two models: a table and a picture in .work/eval/decoding
-	$(BIN)/python -m tests.bench.decoding --limit $(LIMIT)
+	$(BIN)/python -m benchmarks.decoding --limit $(LIMIT)
 
 bench-behind: .venv/.tests eval-data ## how many tokens behind an edit are worth encoding with it
-	$(BIN)/python tests/bench/behind_edits.py --out tests/bench/results/behind-small.json
+	$(BIN)/python lab/benchmarks/behind_edits.py --out lab/benchmarks/results/behind-small.json
 
 bench-lame: .venv/.tests eval-data ## whether contrast may hide comments by leaving their slots out
-	$(BIN)/python -m tests.bench.lame_contexts --out tests/bench/results/lame-small.json
+	$(BIN)/python -m benchmarks.lame_contexts --out lab/benchmarks/results/lame-small.json
 
 bench-gate: .venv/.tests eval-data ## whether a gate should choose what of other files is read
-	$(BIN)/python -m tests.bench.gate --out tests/bench/results/gate-small.json
+	$(BIN)/python -m benchmarks.gate --out lab/benchmarks/results/gate-small.json
 
 bench-bound: .venv/.tests eval-data ## whether chunks of other files are worth more work than binding them
-	$(BIN)/python -m tests.bench.bound_chunks --out tests/bench/results/bound-small.json
+	$(BIN)/python -m benchmarks.bound_chunks --out lab/benchmarks/results/bound-small.json
 
 bench-search: .venv/.tests eval-data ## what searching for the likeliest line gains and costs
-	$(BIN)/python tests/bench/search.py --out tests/bench/results/search-small.json
+	$(BIN)/python lab/benchmarks/search.py --out lab/benchmarks/results/search-small.json
 
 WORKBENCH ?= .work/workbench
 test-vscode: e2e
@@ -157,7 +157,7 @@ e2e: .venv/.tests vscode ## the extension in a real VS Code; fetches code-server
 
 bench-workbench: .venv/.tests vscode ## from a keystroke to ghost text in VS Code
 	bash tests/workbench/setup.sh $(WORKBENCH)
-	WARMLINE_LATENCY=tests/bench/results/workbench-latency.json WARMLINE_WORKBENCH=$(WORKBENCH) \
+	WARMLINE_LATENCY=lab/benchmarks/results/workbench-latency.json WARMLINE_WORKBENCH=$(WORKBENCH) \
 	    $(BIN)/python -m pytest -s tests/workbench -k latency
 
 e2e-neovim: .venv/.tests ## the plugin in a real Neovim

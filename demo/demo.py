@@ -23,13 +23,14 @@ import torch
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from warmline_engine import loaded_model, processes
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.model.sources import locate
+from warmline_engine.model.hub.sources import locate
+from warmline_engine.session import loaded_model
 from warmline_engine.text.tokenized_text import TokenizedText
-from warmline_engine.training.corpus import read_heldout
-from warmline_engine.training.filters import mask
-from warmline_lsp.documents import Document, Edit
+from warmline_lab.data.corpus import read_heldout
+from warmline_lab.data.filters import mask
+from warmline_lsp.documents.documents import Document, Edit
+from warmline_protocol import processes
 
 WITHIN_S = 180
 DIM, BOLD, GHOST, PLAIN = "\033[2m", "\033[1m", "\033[3;36m", "\033[0m"
@@ -270,7 +271,7 @@ class Show:
 
 def standing_of(path: Path, text: str) -> str:
     """Whether the model has seen a file."""
-    packages, modules = read_heldout(ROOT / "training/heldout.txt")
+    packages, modules = read_heldout(ROOT / "lab/training/heldout.txt")
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     if path.is_relative_to(stdlib):
         module = ".".join(path.relative_to(stdlib).with_suffix("").parts)

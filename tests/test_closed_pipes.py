@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.pipes import CLOSED
-from warmline_lsp.cli import PASSED_ON, make_parser
+from warmline_lsp.commands.cli import PASSED_ON, make_parser
+from warmline_protocol.broken_pipe import CLOSED
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX starts them")
 
@@ -24,7 +24,7 @@ CALLS = {
     "doctor": ["doctor"],
 }
 
-COMMANDS = (*CALLS, "engine", "bench", "eval", "lsp", "complete")
+COMMANDS = (*CALLS, "engine", "lsp", "complete")
 
 
 def run(tmp_path: Path, arguments: list[str]) -> tuple[int, str]:
@@ -36,7 +36,12 @@ def run(tmp_path: Path, arguments: list[str]) -> tuple[int, str]:
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "warmline_lsp.cli", *(a.format(root=root) for a in arguments)],
+            [
+                sys.executable,
+                "-m",
+                "warmline_lsp.commands.cli",
+                *(a.format(root=root) for a in arguments),
+            ],
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,7 +89,7 @@ def test_a_command_that_was_started_by_another_module(capfd: pytest.CaptureFixtu
 @pytest.mark.parametrize("is_buffered", [True, False])
 def test_output_that_fails_late_or_at_once(is_buffered: bool) -> None:
     code = (
-        "from warmline_engine.pipes import ends_with_reader\n"
+        "from warmline_protocol.broken_pipe import ends_with_reader\n"
         "@ends_with_reader\n"
         "def main():\n"
         f"    for k in range({1 if is_buffered else 100_000}): print(k)\n"

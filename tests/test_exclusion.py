@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.growth import assert_grows_slowly
-from warmline_engine.exclusion import MAX_GLOBS, SECRETS, is_excluded, problems
-from warmline_engine.globs import MAX_ALTERNATIVES, MAX_GLOB, GlobError, alternatives
 from warmline_engine.syntax.grammars import language_of
+from warmline_protocol.exclusion import MAX_GLOBS, SECRETS, is_excluded, problems
+from warmline_protocol.globs import MAX_ALTERNATIVES, MAX_GLOB, GlobError, alternatives
 
 ROOT = "/home/me/project"
 

@@ -64,7 +64,7 @@ def test_the_same_work_takes_the_same_steps() -> None:
 
 
 def test_patterns_are_put_back() -> None:
-    from warmline_engine.retrieval import files
+    from warmline_engine.retrieval.source import files
 
     before = files._GENERATED_NAME  # pyright: ignore[reportPrivateUsage]
     count_steps(lambda: files.is_written("x\n"))

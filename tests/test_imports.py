@@ -109,6 +109,6 @@ def floor_of(part: str) -> int | None:
 
 
 def test_the_server_starts_without_torch() -> None:
-    code = "import sys, warmline_lsp.server; print('torch' in sys.modules, 'tree_sitter' in sys.modules)"
+    code = "import sys, warmline_lsp.lsp.server; print('torch' in sys.modules, 'tree_sitter' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]

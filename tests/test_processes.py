@@ -1,4 +1,4 @@
-"""No process is started but by `warmline_engine.processes`, and in editors by their one module for it."""
+"""No process is started but by `warmline_protocol.processes`, and in editors by their one module for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine import processes
+from warmline_protocol import processes
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
@@ -25,8 +25,8 @@ SOURCES = sorted(
 )
 # what starts processes by itself, and why
 ALLOWED = {
-    "engine/warmline_engine/processes.py": "the way to start them",
-    "lsp_server/warmline_lsp/detached.py": "runs by its path, without our packages; it gets a whole path",
+    "protocol/warmline_protocol/processes.py": "the way to start them",
+    "lsp_server/warmline_lsp/engine/detached.py": "runs by its path, without our packages; it gets a whole path",
     "kernels/warmline_kernels/native/build.py": "runs when the package is built, without our packages",
     "demo/demo.py": "the client library starts the server",
 }

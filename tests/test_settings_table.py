@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from warmline_lsp.settings import OF_CLIENTS, SETTINGS
+from warmline_lsp.settings.settings import OF_CLIENTS, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 

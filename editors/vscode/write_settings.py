@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from warmline_lsp.settings import SETTINGS, Setting
+from warmline_lsp.settings.settings import SETTINGS, Setting
 
 PACKAGE = Path(__file__).resolve().parent / "package.json"
 OWN: dict[str, dict[str, object]] = {

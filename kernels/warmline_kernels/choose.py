@@ -22,7 +22,7 @@ from .native.blocks import GROUP
 from .verified import MODULES
 from .view import View, cos_sin
 
-MOST_APART = 3e-2  # bf16 keeps 8 bits
+MAX_APART = 3e-2  # bf16 keeps 8 bits
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _agrees(name: str, device: torch.device) -> bool:
     except Exception as error:
         log.warning("the GPU kernel %s does not run here, so tokens come slower: %s", name, error)
         return False
-    does_agree = all(each <= MOST_APART for each in apart)  # NaN does not
+    does_agree = all(each <= MAX_APART for each in apart)  # NaN does not
     if not does_agree:
         log.warning("the GPU kernel %s is off by %s here, so tokens come slower", name, apart)
     return does_agree

@@ -19,7 +19,7 @@ from .view import View
 # torch's own attention shares keys between query heads by copying them; few queries are folded, so that those of
 # a group are rows over the same keys
 FEW_QUERIES = 16
-LEAST_LOGPROB = -100.0  # what is less likely to the lame would be infinitely better without it
+MIN_LOGPROB = -100.0  # what is less likely to the lame would be infinitely better without it
 ROTATED_AT_ONCE = 3500  # keys of a head; measured at 8,000 slots and heads of 32 and 64
 
 
@@ -135,7 +135,7 @@ def contrasted(
     Probabilities are divided, or taken off each other, `strength` being how much of the lame ones. `numbers` are the
     `statistics` of each. Shapes: logits and lame [V], numbers [7] → [V] float32.
     """
-    expected, anyway = logits - numbers[0], (lame - lame_numbers[0]).clamp(min=LEAST_LOGPROB)
+    expected, anyway = logits - numbers[0], (lame - lame_numbers[0]).clamp(min=MIN_LOGPROB)
     scores = expected - strength * anyway
     if not is_ratio:
         scores = (expected.exp() - strength * anyway.exp()).clamp(min=0).log()

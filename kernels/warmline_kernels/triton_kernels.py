@@ -25,15 +25,15 @@ from torch import Tensor
 from .view import UNSEEN, View
 
 BLOCK_SLOTS = 64
-MOST_ROWS = 64  # of a tile
-MOST_EXACT_ROWS = 16  # in float32, whose products no tensor core makes: registers would not suffice
-MOST_SPLITS = 64  # the second kernel holds all splits of a row at once
+MAX_ROWS = 64  # of a tile
+MAX_EXACT_ROWS = 16  # in float32, whose products no tensor core makes: registers would not suffice
+MAX_SPLITS = 64  # the second kernel holds all splits of a row at once
 ROTATED_SLOTS = 32  # of a program
 STORED_TOKENS = 16  # of a program, at most
 GATED_AT_ONCE = 512  # numbers of a program
 PROGRAMS_A_PROCESSOR = 2  # what one waits for, another computes
 PROCESSORS = 132  # of an H100; for the interpreter
-LEAST_SCORE = tl.constexpr(
+MIN_SCORE = tl.constexpr(
     -1.0e30
 )  # below any score; finite, so that a block without a seen key makes no NaN
 UNSEEN_AT = tl.constexpr(UNSEEN)  # a kernel reads no plain global
@@ -86,7 +86,7 @@ def _attention(  # noqa: PLR0915 - one kernel is one function
     if HAS_SPANS:
         allowed = tl.load(seen_spans + t, mask=is_row, other=0)
 
-    greatest = tl.full((ROWS,), LEAST_SCORE, tl.float32)
+    greatest = tl.full((ROWS,), MIN_SCORE, tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
     gathered = tl.zeros((ROWS, SIZE), tl.float32)
     first = split * split_slots
@@ -120,7 +120,7 @@ def _attention(  # noqa: PLR0915 - one kernel is one function
         if HAS_SPANS:
             span = tl.load(key_spans + slots, mask=is_slot, other=0)
             seen = seen & (((allowed[:, None] >> span[None, :]) & 1) == 1)
-        scores = tl.where(seen, scores * scale, LEAST_SCORE)
+        scores = tl.where(seen, scores * scale, MIN_SCORE)
         new_greatest = tl.maximum(greatest, tl.max(scores, 1))
         weights = tl.where(seen, tl.exp2(scores - new_greatest[:, None]), 0.0)
         shrink = tl.exp2(greatest - new_greatest)
@@ -149,7 +149,7 @@ def _combine(
     splits, dims = tl.arange(0, SPLITS), tl.arange(0, SIZE)
     is_split = splits < n_splits
     place = (kv_head * n_rows + row) * n_splits + splits
-    greatest = tl.load(greatests + place, mask=is_split, other=LEAST_SCORE)
+    greatest = tl.load(greatests + place, mask=is_split, other=MIN_SCORE)
     total = tl.load(totals + place, mask=is_split, other=0.0)
     found = tl.load(sums + place[:, None] * SIZE + dims[None, :], mask=is_split[:, None], other=0.0)
     share = tl.exp2(greatest - tl.max(greatest, 0))
@@ -281,7 +281,7 @@ def attention(
     shared = n_heads // n_kv_heads
     n_rows = n_queries * shared
     is_exact = keys.dtype == torch.float32
-    tile_rows = min(MOST_EXACT_ROWS if is_exact else MOST_ROWS, _padded(n_rows))
+    tile_rows = min(MAX_EXACT_ROWS if is_exact else MAX_ROWS, _padded(n_rows))
     n_tiles = triton.cdiv(n_rows, tile_rows)
     n_splits, split_slots = _split(n_slots, n_tiles * n_kv_heads, processors_of(queries.device))
     size = _padded(head_size)
@@ -306,7 +306,7 @@ def attention(
         BLOCK=BLOCK_SLOTS, HAS_REST=2 * half < head_size, HAS_SPANS=has_spans,
         HAS_WINDOW=window is not None, FACTOR=factor_of(keys),
         # a large tile does not fit into the registers of 4
-        num_warps=4 if tile_rows * size <= MOST_ROWS * 64 and not is_exact else 8,
+        num_warps=4 if tile_rows * size <= MAX_ROWS * 64 and not is_exact else 8,
         num_stages=1 if is_exact else 3,
     )  # fmt: skip
     _combine[(n_rows, n_kv_heads)](
@@ -325,7 +325,7 @@ def _split(n_slots: int, n_tiles: int, n_processors: int) -> tuple[int, int]:
     """Into how many splits the slots go, so that all processors have work; and the slots of each."""
     n_blocks = triton.cdiv(n_slots, BLOCK_SLOTS)
     wanted = triton.cdiv(n_processors * PROGRAMS_A_PROCESSOR, n_tiles)
-    blocks = triton.cdiv(n_blocks, max(1, min(wanted, MOST_SPLITS, n_blocks)))
+    blocks = triton.cdiv(n_blocks, max(1, min(wanted, MAX_SPLITS, n_blocks)))
     return max(1, triton.cdiv(n_blocks, max(1, blocks))), blocks * BLOCK_SLOTS
 
 

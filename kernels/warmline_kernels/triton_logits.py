@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .reference import LEAST_LOGPROB
+from .reference import MIN_LOGPROB
 
 PART = 4096  # logits of a program
 N_NUMBERS = tl.constexpr(7)
 IMPOSSIBLE = tl.constexpr(float("-inf"))
-LEAST = tl.constexpr(LEAST_LOGPROB)
+LEAST = tl.constexpr(MIN_LOGPROB)
 
 
 @triton.jit

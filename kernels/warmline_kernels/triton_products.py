@@ -21,7 +21,7 @@ from .native.blocks import GROUP
 from .nibbles import RUN
 from .triton_kernels import factor_of, processors_of
 
-MOST_ROWS = 16  # what a tensor core multiplies at least; more are worth unpacking the weights for
+MAX_ROWS = 16  # what a tensor core multiplies at least; more are worth unpacking the weights for
 BLOCK_OUT = 32  # outputs of a program
 PROGRAMS_A_PROCESSOR = 4  # while one loads, others multiply
 
@@ -107,28 +107,28 @@ def _added_up(parts, out, n_splits, n_numbers, BLOCK: tl.constexpr):
 
 def product_8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     """As `reference.product_8`; the weights are not rounded on the way."""
-    if len(x) > MOST_ROWS or len(x) == 0:
+    if len(x) > MAX_ROWS or len(x) == 0:
         return reference.product_8(x, codes, scales)
     x = x if x.stride(1) == 1 else x.contiguous()
     n_splits, split_in = _split(len(codes), x.shape[1], processors_of(x.device))
     parts = _parts(x, n_splits, len(codes))
     _product_8[(triton.cdiv(len(codes), BLOCK_OUT), n_splits)](
         x, codes, scales, parts, len(x), x.shape[1], len(codes), split_in, x.stride(0),
-        ROWS=MOST_ROWS, OUT=BLOCK_OUT, IN=RUN, FACTOR=factor_of(x),
+        ROWS=MAX_ROWS, OUT=BLOCK_OUT, IN=RUN, FACTOR=factor_of(x),
     )  # fmt: skip
     return _whole(parts, x.dtype)
 
 
 def product_4(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     """As `reference.product_4`."""
-    if len(x) > MOST_ROWS or len(x) == 0:
+    if len(x) > MAX_ROWS or len(x) == 0:
         return reference.product_4(x, codes, scales, zeros)
     x = x if x.stride(1) == 1 else x.contiguous()
     n_splits, split_in = _split(len(codes), x.shape[1], processors_of(x.device))
     parts = _parts(x, n_splits, len(codes))
     _product_4[(triton.cdiv(len(codes), BLOCK_OUT), n_splits)](
         x, codes, scales, zeros, parts, len(x), x.shape[1], len(codes), split_in, x.stride(0), codes.stride(0),
-        ROWS=MOST_ROWS, OUT=BLOCK_OUT, IN=RUN, IN_GROUP=GROUP, FACTOR=factor_of(x),
+        ROWS=MAX_ROWS, OUT=BLOCK_OUT, IN=RUN, IN_GROUP=GROUP, FACTOR=factor_of(x),
     )  # fmt: skip
     return _whole(parts, x.dtype)
 

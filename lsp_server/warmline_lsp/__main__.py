@@ -1,5 +1,5 @@
 """`python -m warmline_lsp` is the command `warmline`."""
 
-from .cli import main
+from .commands.cli import main
 
 raise SystemExit(main())

@@ -20,9 +20,9 @@ import pytest
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from warmline_engine import wire
 from warmline_engine.model import random_checkpoint
-from warmline_engine.training import tokenizer as own
+from warmline_lab.data import tokenizer as own
+from warmline_protocol import wire
 
 WITHIN_S = 90
 

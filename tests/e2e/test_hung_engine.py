@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
-from tests.e2e.conftest import Opener, editor, engine_pid, insertion
+from .conftest import Opener, editor, engine_pid, insertion
 
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
@@ -90,7 +90,7 @@ async def test_without_usual_folders_a_real_engine_completes(
 def test_an_engine_without_a_folder_for_its_log_starts(tmp_path: Path, loud_model: Path) -> None:
     path = tmp_path / "e.sock"
     engine = subprocess.Popen(
-        [sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model", str(loud_model),
+        [sys.executable, "-m", "warmline_engine.process.service", "--socket", str(path), "--model", str(loud_model),
          "--log", "/proc/none/engine.log", "--idle-exit-minutes", "0.001"],
         env={**os.environ, "XDG_CACHE_HOME": "/proc", "HOME": "/proc", "TMPDIR": "/proc"},
         stderr=subprocess.PIPE,

@@ -13,7 +13,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.e2e.conftest import WITHIN_S, Opener, engine_pid, insertion
+from .conftest import WITHIN_S, Opener, engine_pid, insertion
 
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
-from tests.e2e.conftest import WITHIN_S, Client, engine_pid
-from tests.e2e.poison import OURS, Poisoned
-from warmline_lsp.cli import PASSED_ON
+from warmline_lsp.commands.cli import PASSED_ON
+
+from .conftest import WITHIN_S, Client, engine_pid
+from .poison import OURS, Poisoned
 
 ID = "Qwen/Qwen2.5-Coder-0.5B"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -132,7 +133,7 @@ def test_modules_that_are_run_without_care_search_the_project_for_nothing_of_our
     )  # fmt: skip
     of_python = {name.split(".")[0] for name in ast.literal_eval(probed.stdout)}
     poisoned = Poisoned(tmp_path, of_python | OURS)
-    for module in (*MODULES, "warmline_engine.training.train"):
+    for module in (*MODULES, "warmline_lab.train.train"):
         done = run([sys.executable, "-m", module, "--help"], poisoned, home)
         assert done.returncode == 0, (module, done.stderr[-2000:])
         assert not poisoned.ran(), module

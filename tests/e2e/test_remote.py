@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.e2e.conftest import WITHIN_S, Client, editor
-from warmline_engine import wire
-from warmline_engine.remote import TOKEN_VARIABLE
+from warmline_protocol import wire
+from warmline_protocol.remote_address import TOKEN_VARIABLE
+
+from .conftest import WITHIN_S, Client, editor
 
 TOKEN = "a token of this test alone"
 URI = "file:///project/greet.py"
@@ -37,7 +38,7 @@ async def remote(
     model: Path, *more: str, port: int = 0, token: str = TOKEN
 ) -> AsyncIterator[Remote]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "warmline_engine.service", "--listen", f"127.0.0.1:{port}", "--model", str(model),
+        sys.executable, "-m", "warmline_engine.process.service", "--listen", f"127.0.0.1:{port}", "--model", str(model),
         "--threads", "1", *more, stderr=asyncio.subprocess.PIPE, env={**os.environ, TOKEN_VARIABLE: token},
     )  # fmt: skip
     assert process.stderr is not None

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import WITHIN_S, editor
-from tests.e2e.test_remote import TOKEN, engines_of, has_ghost_text, remote, said
-from warmline_engine.remote import TOKEN_VARIABLE
+from warmline_protocol.remote_address import TOKEN_VARIABLE
+
+from .conftest import WITHIN_S, editor
+from .test_remote import TOKEN, engines_of, has_ghost_text, remote, said
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 RUN = Path("/run/sshd")  # which sshd wants where root starts it

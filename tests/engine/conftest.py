@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine import loaded_model
-from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model import random_checkpoint
-from warmline_engine.training import tokenizer as own
+from warmline_engine.session import loaded_model
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_lab.data import tokenizer as own
 
 N_TOKENS = 500
 
@@ -71,7 +71,7 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) 
     """An engine that the tests of a module share; it must be alive when they are done."""
     path = tmp_path_factory.mktemp("engine") / "engine.sock"
     process = subprocess.Popen(
-        [sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model",
+        [sys.executable, "-m", "warmline_engine.process.service", "--socket", str(path), "--model",
          str(model_folder), "--threads", "1"],
         stderr=subprocess.PIPE,
     )  # fmt: skip

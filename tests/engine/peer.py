@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from warmline_engine import wire
+from warmline_protocol import wire
 
 F = TypeVar("F", bound=wire.Frame)
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"

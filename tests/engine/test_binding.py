@@ -6,15 +6,16 @@ import math
 from dataclasses import replace
 
 import pytest
-from tests.engine.test_session import TEXT, ask, finish
 
-from warmline_engine import completion, loaded_model
-from warmline_engine.cache.sequence import MOST_BOUND
+from warmline_engine.cache.sequence import MAX_BOUND
 from warmline_engine.decoding.contrast import RULES, contrasted
-from warmline_engine.decoding.drafts import NOTHING_DRAFTED
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.session import N_BOUND_TOKENS, Session
+from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED
+from warmline_engine.session import completion, loaded_model
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.session import N_BOUND_TOKENS, Session
 from warmline_engine.text.fim import find_layout
+
+from .test_session import TEXT, ask, finish
 
 PIECES = ["def first(a, b): ...\n", "class Second:\n    value = 3\n"]
 
@@ -54,7 +55,7 @@ def test_what_does_not_fit_is_left_out_from_the_farthest_on(model: LoadedModel) 
     session = Session(model, TEXT, 200, 4096, binds=True)
     long = "x = 1\n" * N_BOUND_TOKENS
     assert session.bind([long, *PIECES]) == 2
-    assert session.bind(["y\n"] * (MOST_BOUND + 5)) == MOST_BOUND
+    assert session.bind(["y\n"] * (MAX_BOUND + 5)) == MAX_BOUND
     room = model.transformer.config.max_context
     near = Session(model, TEXT * 40, 200, room, binds=True)
     assert near.n_tokens + N_BOUND_TOKENS < room

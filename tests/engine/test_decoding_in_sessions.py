@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from warmline_engine import completion
-from warmline_engine.decoding.agreement import LONGEST
-from warmline_engine.decoding.drafts import NOTHING_DRAFTED, Drafter
-from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
-from warmline_engine.decoding.speculation import Speculation
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.session import Ask, Session
+from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
+from warmline_engine.decoding.ngram.suffix_match import LONGEST
+from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter
+from warmline_engine.decoding.speculative.speculation import Speculation
+from warmline_engine.session import completion
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.session import Ask, Session
 
 TEXT = "total = first + second\nprint(total)\n\ntotal = \n"
 CURSOR = TEXT.index("= \n") + 1

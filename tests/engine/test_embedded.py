@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.loaded_model import load
-from warmline_engine.model.sources import EMBEDDED, embedded_names, weight_files
-from warmline_engine.training import golden
+from warmline_engine.model.hub.sources import EMBEDDED, embedded_names, weight_files
+from warmline_engine.session.loaded_model import load
+from warmline_lab.report import golden
 
 LARGEST = {"small": 3_000_000, "base": 64_000_000}  # bytes
 BESIDE = (

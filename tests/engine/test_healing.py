@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.session import Ask, Session
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.session import Ask, Session
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import TokenizedText
 

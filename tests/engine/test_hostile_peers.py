@@ -17,24 +17,25 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.peer import TEXT, WITHIN_S, Peer, close_peers
-from tests.engine.test_remote import greeted, listening
 
-from warmline_engine import wire
-from warmline_engine.accepting import (
+from warmline_engine.process.acceptor import (
     FAILURES_PER_S,
     FREE_FAILURES,
     MAX_UNGREETED,
     Acceptor,
     FailureBudget,
 )
-from warmline_engine.connection import (
+from warmline_engine.process.connection import (
     MAX_UNSENT_BYTES,
     MAX_UNSENT_NOTICE_BYTES,
     MAX_WAITING,
     Connection,
 )
-from warmline_engine.inbox import MAX_TEXTS_IN_A_ROW, Inbox, Text, Waiting
+from warmline_engine.process.work_queue import MAX_TEXTS_IN_A_ROW, Inbox, Text, Waiting
+from warmline_protocol import wire
+
+from .peer import TEXT, WITHIN_S, Peer, close_peers
+from .test_remote import greeted, listening
 
 __all__ = ["close_peers"]
 

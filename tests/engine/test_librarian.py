@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.librarian import MOST_CHANGED, DocumentKey, Librarian, Place
-from warmline_engine.places import index_path
-from warmline_engine.retrieval import build, index_command
-from warmline_engine.retrieval.files import MOST_BYTES
-from warmline_engine.retrieval.index import Index
+from warmline_engine.retrieval import index_command
+from warmline_engine.retrieval.index import build
+from warmline_engine.retrieval.index.index import Index
 from warmline_engine.retrieval.rank import Found
+from warmline_engine.retrieval.source.files import MAX_BYTES
+from warmline_engine.retrieval.workspace_indexer import MAX_CHANGED, DocumentKey, Librarian, Place
+from warmline_protocol.folders import index_path
 
 WITHIN_S = 60
 A, B, X, Y, Z = ((0, name) for name in "abxyz")
@@ -111,7 +112,7 @@ def test_the_disk_is_followed(desk: Desk) -> None:
     desk.librarian.changed_on_disk(str(desk.root), ())
     desk.until_none("shown")
     (desk.root / ".gitignore").unlink()
-    many = tuple(f"{k}.py" for k in range(MOST_CHANGED + 1))
+    many = tuple(f"{k}.py" for k in range(MAX_CHANGED + 1))
     desk.librarian.changed_on_disk(str(desk.root), many)
     desk.until("area(shown)")
 
@@ -177,7 +178,7 @@ def test_a_workspace_that_is_none_finds_nothing_and_harms_none(desk: Desk) -> No
     desk.librarian.serve("/nowhere/at/all", ())
     desk.librarian.look(X, place)
     desk.librarian.look(Y, Place(str(desk.root), "notes.txt", "x = 1\n", 0, (0, 6)))
-    desk.look("long.py", "x = 1\n" * (MOST_BYTES // 5), Z)
+    desk.look("long.py", "x = 1\n" * (MAX_BYTES // 5), Z)
     desk.look()
     desk.until("side * side")
     assert desk.keys == {A}
@@ -225,7 +226,7 @@ def test_a_workspace_without_documents_holds_no_file_open(desk: Desk, tmp_path: 
 
 KILLED = """
 import sys, threading
-from warmline_engine.librarian import Librarian, Place
+from warmline_engine.retrieval.workspace_indexer import Librarian, Place
 librarian = Librarian(lambda key, found: None)
 librarian.start()
 librarian.serve(sys.argv[1], ())

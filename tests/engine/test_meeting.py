@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warmline_engine.service import _bound_privately
+from warmline_engine.process.service import _bound_privately
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 

@@ -9,18 +9,19 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from tests.engine.test_session import TEXT, ask, finish
 
-from warmline_engine import completion
-from warmline_engine.completion import CUT
-from warmline_engine.decoding.branches import Begun
+from warmline_engine.decoding.block_opening import WORDS
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.opening import WORDS
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.session import Session
+from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.session import completion
+from warmline_engine.session.completion import CUT
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.session import Session
 from warmline_engine.syntax import tree
-from warmline_engine.syntax.place import SyntaxAt
-from warmline_engine.wire import STOP_REASONS
+from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_protocol.wire import STOP_REASONS
+
+from .test_session import TEXT, ask, finish
 
 Encode = Callable[[str], list[int]]
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)

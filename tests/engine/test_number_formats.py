@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from warmline_engine import loaded_model
 from warmline_engine.model import random_checkpoint
-from warmline_engine.model.sources import EMBEDDED
+from warmline_engine.model.hub.sources import EMBEDDED
+from warmline_engine.session import loaded_model
 from warmline_kernels.native.library import library
 
 SHAPE = {

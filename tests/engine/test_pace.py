@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.pace import LONGEST_PAUSE_S, QUIET_S, SHARE, Battery, Pace
+from warmline_engine.process.idle_throttle import LONGEST_PAUSE_S, QUIET_S, SHARE, Battery, Pace
 
 
 @pytest.fixture

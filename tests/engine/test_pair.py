@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine import loaded_model
-from warmline_engine.decoding.agreement import LONGEST
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
-from warmline_engine.decoding.small_drafts import N_CELLS
-from warmline_engine.decoding.speculation import Speculation
-from warmline_engine.decoding.switching import SwitchRule
-from warmline_engine.decoding.threshold import STEP_BITS, Threshold
+from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
+from warmline_engine.decoding.ngram.suffix_match import LONGEST
+from warmline_engine.decoding.speculative.model_drafts import N_CELLS
+from warmline_engine.decoding.speculative.speculation import Speculation
+from warmline_engine.decoding.two_models.switching import SwitchRule
+from warmline_engine.decoding.two_models.threshold import STEP_BITS, Threshold
 from warmline_engine.errors import ModelError
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.pair import PairedSession, paired
-from warmline_engine.session import Answer, Ask, Session
-from warmline_engine.training import tokenizer as own
+from warmline_engine.session import loaded_model
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.model_pair import PairedSession, paired
+from warmline_engine.session.session import Answer, Ask, Session
+from warmline_lab.data import tokenizer as own
 
 TEXT = inspect.getsource(textwrap.wrap)
 PLACES = range(40, len(TEXT), len(TEXT) // 12)
@@ -84,7 +84,9 @@ def test_a_small_model_that_is_right_saves_passes(
     for cell in range(N_CELLS):
         for _ in range(400):
             pair.trust.rates.note(cell, is_taken=True)
-    monkeypatch.setattr("warmline_engine.decoding.payoff.Payoff.note_pass", lambda *_: None)
+    monkeypatch.setattr(
+        "warmline_engine.decoding.speculative.draft_costs.Payoff.note_pass", lambda *_: None
+    )
     offset = PLACES[3]
     session = PairedSession(pair, TEXT, offset, 4096)
     answer = session.complete(ask(offset))

@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.engine.peer import TEXT, WITHIN_S, Peer, close_peers
 
-from warmline_engine import wire
-from warmline_engine.listening import make_listener
-from warmline_engine.remote import (
+from warmline_engine.process.listener import make_listener
+from warmline_protocol import wire
+from warmline_protocol.remote_address import (
     TOKEN_VARIABLE,
     Address,
     RemoteError,
@@ -30,6 +29,8 @@ from warmline_engine.remote import (
     make_token,
     parse_address,
 )
+
+from .peer import TEXT, WITHIN_S, Peer, close_peers
 
 __all__ = ["close_peers"]
 
@@ -163,7 +164,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 def test_the_command_says_what_to_do() -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "warmline_engine.service", "--listen", "0.0.0.0:7411"],
+        [sys.executable, "-m", "warmline_engine.process.service", "--listen", "0.0.0.0:7411"],
         env={**os.environ, TOKEN_VARIABLE: TOKEN}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.returncode == 2
@@ -173,7 +174,7 @@ def test_the_command_says_what_to_do() -> None:
 def command(model: Path) -> list[str]:
     """An engine that serves other machines, on a loopback port."""
     return [
-        sys.executable, "-m", "warmline_engine.service", "--listen", "127.0.0.1:0", "--model", str(model),
+        sys.executable, "-m", "warmline_engine.process.service", "--listen", "127.0.0.1:0", "--model", str(model),
         "--threads", "1",
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from warmline_engine.removed import LEAST_CHARACTERS, MOST_CHARACTERS, N_KEPT, Removed
+from warmline_engine.session.deleted_text import MAX_CHARACTERS, MIN_CHARACTERS, N_KEPT, Removed
 
 
 def test_what_is_deleted_is_kept_with_what_stood_before_it() -> None:
@@ -20,8 +20,8 @@ def test_backspaces_are_one_piece() -> None:
 
 def test_little_and_much_are_not_kept_and_of_many_the_newest() -> None:
     removed = Removed()
-    removed.note("abc", 0, LEAST_CHARACTERS - 1)
-    removed.note("y" * (MOST_CHARACTERS + 1), 0, MOST_CHARACTERS + 1)
+    removed.note("abc", 0, MIN_CHARACTERS - 1)
+    removed.note("y" * (MAX_CHARACTERS + 1), 0, MAX_CHARACTERS + 1)
     removed.note("insertion", 4, 4)
     assert removed.texts() == []
     for k in range(N_KEPT + 3):

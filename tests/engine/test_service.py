@@ -17,9 +17,10 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.peer import TEXT, WITHIN_S, Peer, close_peers
 
-from warmline_engine import wire
+from warmline_protocol import wire
+
+from .peer import TEXT, WITHIN_S, Peer, close_peers
 
 __all__ = ["close_peers"]
 
@@ -28,7 +29,7 @@ __all__ = ["close_peers"]
 async def engine(tmp_path: Path, model: Path | str, *more: str) -> AsyncIterator[Path]:
     path = tmp_path / "engine.sock"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model", str(model),
+        sys.executable, "-m", "warmline_engine.process.service", "--socket", str(path), "--model", str(model),
         "--threads", "1", *more, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
@@ -211,7 +212,7 @@ async def test_an_engine_told_to_quit_goes_and_its_place_is_free(
 ) -> None:
     path = tmp_path / "quits.sock"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model",
+        sys.executable, "-m", "warmline_engine.process.service", "--socket", str(path), "--model",
         str(model_folder), stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
@@ -305,7 +306,7 @@ service.main()
 async def test_an_idle_engine_goes(tmp_path: Path, model_folder: Path) -> None:
     path = tmp_path / "idle.sock"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "warmline_engine.service", "--socket", str(path), "--model",
+        sys.executable, "-m", "warmline_engine.process.service", "--socket", str(path), "--model",
         str(model_folder), "--idle-exit-minutes", "0.001",
     )  # fmt: skip
     async with asyncio.timeout(WITHIN_S):

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from warmline_engine.errors import OutOfSync
-from warmline_engine.loaded_model import LoadedModel
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.session import Ask, Session
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.window import MAX_HEALED, N_REPAIRED
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.text.tokenizer import Encoded, Tokenizer
-from warmline_engine.window import MOST_HEALED, N_REPAIRED
 
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 
@@ -138,7 +138,7 @@ def test_typing_at_the_cursor_encodes_a_few_tokens(model: LoadedModel) -> None:
         session.complete(ask(at, max_tokens=1))
         # the marker <mid>, what the letter changed, and the tokens of a word that has ended: those of a word
         # that goes on are chosen anew, not encoded
-        assert session.n_encoded - before <= 4 + MOST_HEALED
+        assert session.n_encoded - before <= 4 + MAX_HEALED
     assert session.n_encoded - before_all <= 4 * len(typed)
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from warmline_engine.cache.arena import Arena
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.model import threads
-from warmline_engine.pair import paired
-from warmline_engine.session import Answer, Ask, Session
-from warmline_engine.warm_up import _measure_threads, warm_up
+from warmline_engine.model import thread_count
+from warmline_engine.process.warm_up import _measure_threads, warm_up
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.model_pair import paired
+from warmline_engine.session.session import Answer, Ask, Session
 from warmline_kernels.native.library import library
 
 
@@ -69,7 +69,7 @@ def test_the_threads_that_decode_are_measured_where_there_are_several(
     monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
     monkeypatch.setattr(type(model.transformer), "takes_at_once", lambda _, n_rows: n_rows == 1)
     seconds = {None: one_pass_s, 1: 0.003, 2: 0.001, 3: 0.002}
-    monkeypatch.setattr(threads, "shortest_s", lambda *_: seconds[kernels.n_threads])
+    monkeypatch.setattr(thread_count, "shortest_s", lambda *_: seconds[kernels.n_threads])
     _measure_threads(model)
     assert kernels.n_threads == expected
     assert model.arena.used_bytes == 0

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.window import N_BEHIND, Window
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import TokenizedText
-from warmline_engine.window import N_BEHIND, Window
 
 TEXT = inspect.getsource(textwrap.wrap)
 

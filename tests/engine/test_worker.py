@@ -14,15 +14,16 @@ from typing import TypeVar
 import attrs
 import pytest
 
-from warmline_engine import loaded_model, wire
-from warmline_engine import worker as worker_module
 from warmline_engine.cache.arena import Arena
-from warmline_engine.decoding.agreement import BORDER
-from warmline_engine.loaded_model import LoadedModel
-from warmline_engine.pair import Pair, Patience, paired
+from warmline_engine.decoding.ngram.suffix_match import BORDER
+from warmline_engine.process import worker as worker_module
+from warmline_engine.process.worker import Document, Worker
 from warmline_engine.retrieval.rank import Found
-from warmline_engine.session import Answer, Ask, Session
-from warmline_engine.worker import Document, Worker
+from warmline_engine.session import loaded_model
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.model_pair import Pair, Patience, paired
+from warmline_engine.session.session import Answer, Ask, Session
+from warmline_protocol import wire
 
 TEXT = inspect.getsource(textwrap.wrap)
 F = TypeVar("F", bound=wire.ToServer)

@@ -248,7 +248,7 @@ def test_splits_hold_all_slots_and_none_is_empty(
 ) -> None:
     triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
     n_splits, split_slots = triton_kernels._split(n_slots, n_tiles, n_processors)
-    assert 1 <= n_splits <= triton_kernels.MOST_SPLITS
+    assert 1 <= n_splits <= triton_kernels.MAX_SPLITS
     assert split_slots % triton_kernels.BLOCK_SLOTS == 0
     assert n_slots <= n_splits * split_slots
     assert n_slots == 0 or (n_splits - 1) * split_slots < n_slots

@@ -183,7 +183,7 @@ def test_contrast(n: int, is_ratio: bool, strength: float) -> None:
     lame[0] = float("-inf")
     expected, anyway = logits.double().softmax(0), lame.double().softmax(0)
     if is_ratio:
-        scores = expected.log() - strength * anyway.log().clamp(min=reference.LEAST_LOGPROB)
+        scores = expected.log() - strength * anyway.log().clamp(min=reference.MIN_LOGPROB)
     else:
         scores = (expected - strength * anyway).clamp(min=0).log()
     scores = scores.masked_fill(expected < 0.1 * expected.max(), float("-inf"))

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.lsp_server.fake_engine import runtime
+from .fake_engine import runtime
 
 __all__ = ["runtime"]

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from warmline_engine import wire
-from warmline_lsp import places
-from warmline_lsp.features import make_server
-from warmline_lsp.settings import Settings
+from warmline_lsp.engine import socket_paths
+from warmline_lsp.lsp.features import make_server
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import wire
 
 WITHIN_S = 30
 URI = "file:///project/greet.py"
@@ -103,7 +103,7 @@ class FakeEngine(Waiting):
 @asynccontextmanager
 async def fake_engine(settings: Settings | None = None) -> AsyncIterator[FakeEngine]:
     engine = FakeEngine()
-    path = places.socket_path((settings or Settings()).engine_options())
+    path = socket_paths.socket_path((settings or Settings()).engine_options())
     server = await asyncio.start_unix_server(engine.serve, path)
     try:
         yield engine

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.places import cache_folder, chunks_folder, index_path, note_owner
 from warmline_kernels import verified
-from warmline_lsp import places
-from warmline_lsp.cli import main
+from warmline_lsp.commands.cli import main
+from warmline_lsp.engine import socket_paths
+from warmline_protocol.folders import cache_folder, chunks_folder, index_path, note_owner
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -60,10 +60,10 @@ def test_the_cache_is_shown_and_cleared_and_links_are_not_followed(
 
 
 def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]) -> None:
-    (places.runtime_folder() / "abc.sock").touch()
+    (socket_paths.runtime_folder() / "abc.sock").touch()
     main(["doctor"])
     out = capsys.readouterr().out
-    for folder in (cache_folder(), places.runtime_folder()):
+    for folder in (cache_folder(), socket_paths.runtime_folder()):
         assert f"{folder}, " in out
     assert "engine abc: gone" in out
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.lsp_server.fake_engine import URI, FakeEngine, Window, fake_engine, window
-from warmline_engine import wire
+from warmline_protocol import wire
+
+from .fake_engine import URI, FakeEngine, Window, fake_engine, window
 
 OTHER = "file:///project/other.py"
 PLACE = {"line": 1, "character": 4}

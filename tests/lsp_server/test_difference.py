@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lsp.difference import MAX_EDITS, common_prefix, common_suffix, difference
+from warmline_lsp.documents.difference import MAX_EDITS, common_prefix, common_suffix, difference
 
 pieces = st.sampled_from(
     [

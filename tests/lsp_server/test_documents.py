@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from warmline_lsp import documents
-from warmline_lsp.difference import Edit
-from warmline_lsp.documents import Document, Encoding, clean, units
+from warmline_lsp.documents import documents
+from warmline_lsp.documents.difference import Edit
+from warmline_lsp.documents.documents import Document, Encoding, clean, units
 from warmline_lsp.errors import DocumentError
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")

@@ -13,21 +13,15 @@ from typing import Any, Self
 import pytest
 from filelock import FileLock, Timeout
 
-from tests.lsp_server.fake_engine import (
-    READY,
-    WITHIN_S,
-    FakeEngine,
-    Waiting,
-    fake_engine,
-    fake_remote_engine,
-)
-from warmline_engine import wire
-from warmline_engine.remote import TOKEN_VARIABLE
-from warmline_lsp import places
-from warmline_lsp.engine_client import N_CRASHES, EngineClient, EngineState
-from warmline_lsp.engine_process import reach
+from warmline_lsp.engine import socket_paths
+from warmline_lsp.engine.engine_client import N_CRASHES, EngineClient, EngineState
+from warmline_lsp.engine.engine_process import reach
 from warmline_lsp.errors import EngineError
-from warmline_lsp.settings import Settings
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import wire
+from warmline_protocol.remote_address import TOKEN_VARIABLE
+
+from .fake_engine import READY, WITHIN_S, FakeEngine, Waiting, fake_engine, fake_remote_engine
 
 pytestmark = pytest.mark.usefixtures("runtime")
 A, B = "file:///a.py", "file:///b%20b.py"
@@ -213,7 +207,7 @@ async def test_who_stops_before_the_welcome_leaves_no_connection() -> None:
 
 
 async def test_who_stops_while_another_starts_the_engine_does_not_keep_the_lock() -> None:
-    lock = FileLock(places.socket_path(Settings().engine_options()).with_suffix(".lock"))
+    lock = FileLock(socket_paths.socket_path(Settings().engine_options()).with_suffix(".lock"))
     lock.acquire()
     async with Client():
         # by now it asks for the lock again and again; if it does not yet, all is well too
@@ -265,7 +259,7 @@ async def test_two_windows_that_start_at_once_start_one_engine_over_a_dead_socke
 ) -> None:
     script = runtime / "engine.py"
     script.write_text(textwrap.dedent(ENGINE))
-    path = places.socket_path(Settings().engine_options())
+    path = socket_paths.socket_path(Settings().engine_options())
     dead = await asyncio.start_unix_server(lambda r, w: None, path)
     dead.close()
     await dead.wait_closed()

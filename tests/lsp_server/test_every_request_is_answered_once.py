@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.lsp_server.fake_engine import FakeEngine, Window, fake_engine, window
-from warmline_engine import wire
+from warmline_protocol import wire
+
+from .fake_engine import FakeEngine, Window, fake_engine, window
 
 URIS = ("file:///a.py", "file:///b.py")
 TEXT = "def f(x):\n    \n"

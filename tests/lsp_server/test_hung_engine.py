@@ -18,15 +18,16 @@ from typing import Any
 
 import pytest
 
-from tests.lsp_server.fake_engine import READY, FakeEngine, fake_engine, fake_remote_engine
-from tests.lsp_server.test_engine_client import A, B, Client
-from warmline_engine import wire
-from warmline_engine.remote import TOKEN_VARIABLE
-from warmline_lsp import engine_client, engine_process, places
-from warmline_lsp.engine_client import EngineClient
-from warmline_lsp.liveness import Limits
-from warmline_lsp.peer_process import kill_peer, peer_pid
-from warmline_lsp.settings import Settings
+from warmline_lsp.engine import engine_client, engine_process, socket_paths
+from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.liveness import Limits
+from warmline_lsp.engine.peer_process import kill_peer, peer_pid
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import wire
+from warmline_protocol.remote_address import TOKEN_VARIABLE
+
+from .fake_engine import READY, FakeEngine, fake_engine, fake_remote_engine
+from .test_engine_client import A, B, Client
 
 pytestmark = [
     pytest.mark.usefixtures("runtime"),
@@ -71,7 +72,7 @@ asyncio.run(main())
 
 
 def socket_path() -> Path:
-    return places.socket_path(Settings().engine_options())
+    return socket_paths.socket_path(Settings().engine_options())
 
 
 def pids() -> list[int]:
@@ -303,7 +304,7 @@ async def test_a_remote_engine_that_hangs_is_left_and_tried_again(
         await lasting(engine, SHORT, settings) as client,
     ):
         await client.until_state("ready")
-        monkeypatch.setattr("warmline_lsp.remote_engine.PROBED_WITHIN_S", 0.2)
+        monkeypatch.setattr("warmline_lsp.engine.remote_engine.PROBED_WITHIN_S", 0.2)
         engine.react = lambda frame, writer: None
         assert await client.engine.complete(wire.Complete(0, A, 1, 0)) is None
         assert any("does not answer" in s.message for s in client.states)

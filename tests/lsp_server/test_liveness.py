@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from warmline_engine import wire
-from warmline_lsp.liveness import Frame, Limits, Watch
+from warmline_lsp.engine.liveness import Frame, Limits, Watch
+from warmline_protocol import wire
 
 LIMITS = Limits()
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_lsp import messages
-from warmline_lsp.messages import MessageError, parse, receive_all
+from warmline_lsp.lsp import messages
+from warmline_lsp.lsp.messages import MessageError, parse, receive_all
 
 DEEP = "[" * 3000 + "]" * 3000
 ids = st.one_of(st.integers(-(2**53), 2**53), st.text())

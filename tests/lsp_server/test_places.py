@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.lsp_server.fake_engine import Window
-from warmline_engine import places as engine_places
-from warmline_engine.places import (
+from warmline_lsp.commands.cli import main
+from warmline_lsp.engine import detached, engine_process, socket_paths
+from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.errors import EngineError
+from warmline_lsp.lsp.features import make_server
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import folders as engine_places
+from warmline_protocol.folders import (
     PlaceError,
     cache_folder,
     clean_environment,
@@ -25,13 +30,15 @@ from warmline_engine.places import (
     index_path,
     private_folder,
 )
-from warmline_engine.remote import TOKEN_VARIABLE, RemoteError, given_token, make_token, token_path
-from warmline_lsp import detached, engine_process, places
-from warmline_lsp.cli import main
-from warmline_lsp.engine_client import EngineClient, EngineState
-from warmline_lsp.errors import EngineError
-from warmline_lsp.features import make_server
-from warmline_lsp.settings import Settings
+from warmline_protocol.remote_address import (
+    TOKEN_VARIABLE,
+    RemoteError,
+    given_token,
+    make_token,
+    token_path,
+)
+
+from .fake_engine import Window
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these folders are Linux's")
 FOREIGN = 54321  # a user without an account
@@ -98,7 +105,7 @@ def test_a_relative_folder_is_ignored_and_nothing_is_made_in_the_project(
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "home"))
     monkeypatch.setenv(variable, text)
     monkeypatch.setattr("pwd.getpwuid", _no_account)
-    for folder in (places.runtime_folder(), cache_folder(), token_path(), index_path(base)):
+    for folder in (socket_paths.runtime_folder(), cache_folder(), token_path(), index_path(base)):
         assert folder.is_absolute()
     assert not list((base / "project").iterdir())
 
@@ -114,11 +121,11 @@ def test_a_runtime_folder_of_no_use_is_replaced(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "run"))
     if make is not _link:  # one of the user's own may be a link
         make(base / "run")
-        assert places.runtime_folder() == base / FALLBACK
+        assert socket_paths.runtime_folder() == base / FALLBACK
 
 
 @pytest.mark.parametrize("make", BAD)
-@pytest.mark.parametrize("find", [cache_folder, places.runtime_folder])
+@pytest.mark.parametrize("find", [cache_folder, socket_paths.runtime_folder])
 def test_a_folder_of_ours_that_is_none_is_replaced_and_left_as_it_is(
     find: Callable[[], Path],
     make: Callable[[Path], None],
@@ -142,8 +149,8 @@ def test_a_path_too_long_for_a_socket_is_replaced(
     long = base / ("x" * 90)
     long.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
-    path = places.socket_path(())
-    assert len(os.fsencode(path)) <= places.SOCKET_BYTES
+    path = socket_paths.socket_path(())
+    assert len(os.fsencode(path)) <= socket_paths.SOCKET_BYTES
     assert not path.is_relative_to(long)
 
 
@@ -165,7 +172,7 @@ def test_a_full_or_read_only_disk_is_replaced(
         return real(path, *rest, **more)
 
     monkeypatch.setattr(os, call, failing)
-    assert places.runtime_folder() == base / FALLBACK
+    assert socket_paths.runtime_folder() == base / FALLBACK
     assert cache_folder() == base / "home/.cache/warmline"
 
 
@@ -179,7 +186,7 @@ def test_a_loose_folder_of_ours_is_tightened(
     for folder in (base / "run/warmline", base / "home/warmline", base / "home/warmline/index"):
         folder.mkdir()
         folder.chmod(mode)
-    found = [places.runtime_folder(), cache_folder(), index_path(base).parent]
+    found = [socket_paths.runtime_folder(), cache_folder(), index_path(base).parent]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in found] == [0o700] * 3
 
 
@@ -204,7 +211,7 @@ def test_a_folder_that_others_may_replace_is_refused(base: Path) -> None:
 
 def _no_base_at_all(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_places, "temporary", lambda *_: iter(()))
-    monkeypatch.setattr(places, "temporary", lambda *_: iter(()))
+    monkeypatch.setattr(socket_paths, "temporary", lambda *_: iter(()))
     monkeypatch.setattr("pwd.getpwuid", _no_account)
     monkeypatch.delenv("HOME")
 
@@ -308,7 +315,7 @@ def test_a_token_is_not_made_in_another_users_folder(base: Path) -> None:
 async def test_what_stands_in_the_sockets_place_is_removed(
     make: Callable[[Path], None], base: Path
 ) -> None:
-    path = places.socket_path(Settings().engine_options())
+    path = socket_paths.socket_path(Settings().engine_options())
     make(path)
     with pytest.raises(EngineError, match="ended at once with code 1; it left no log"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
@@ -317,14 +324,14 @@ async def test_what_stands_in_the_sockets_place_is_removed(
 
 
 async def test_what_cannot_be_removed_is_named(base: Path) -> None:
-    path = places.socket_path(Settings().engine_options())
+    path = socket_paths.socket_path(Settings().engine_options())
     (path / "full").mkdir(parents=True)
     with pytest.raises(EngineError, match=r"is in the engine's place: .*; remove it"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_lock_that_cannot_be_taken_is_named(base: Path) -> None:
-    path = places.socket_path(Settings().engine_options())
+    path = socket_paths.socket_path(Settings().engine_options())
     path.with_suffix(".lock").mkdir()
     with pytest.raises(EngineError, match=r"cannot be locked: .*; remove it"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
@@ -336,7 +343,7 @@ async def test_a_lock_that_a_hung_process_holds_gives_way(
     from filelock import FileLock
 
     monkeypatch.setattr(engine_process, "LOCKED_WITHIN_S", 0.1)
-    path = places.socket_path(Settings().engine_options())
+    path = socket_paths.socket_path(Settings().engine_options())
     with (
         FileLock(path.with_suffix(".lock")),
         pytest.raises(EngineError, match="ended at once"),

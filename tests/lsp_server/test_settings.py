@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmline_engine.syntax.grammars import GRAMMARS, OTHER_NAMES
-from warmline_lsp.languages import CODE, choice
-from warmline_lsp.settings import SETTINGS, Settings, is_for_us, resolve
+from warmline_lsp.settings.languages import CODE, choice
+from warmline_lsp.settings.settings import SETTINGS, Settings, is_for_us, resolve
 
 
 def test_defaults_are_the_tables() -> None:

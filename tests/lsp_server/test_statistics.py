@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lsp.difference import Edit
-from warmline_lsp.offers import Offer
-from warmline_lsp.rhythm import Rhythm
-from warmline_lsp.statistics import KEPT_AFTER_S, Kept, Statistics
+from warmline_lsp.completion.suggestions import Offer
+from warmline_lsp.completion.typing_cadence import Rhythm
+from warmline_lsp.completion.usage_statistics import KEPT_AFTER_S, Kept, Statistics
+from warmline_lsp.documents.difference import Edit
 
 TEXT = "return name\n    pass"
 

@@ -8,12 +8,13 @@ import pytest
 from lsprotocol import types
 
 from tests.support.growth import assert_grows_slowly, count_steps
-from warmline_lsp import documents, syntax
-from warmline_lsp.difference import difference
-from warmline_lsp.documents import Document, clean, units
-from warmline_lsp.server import _is_binary
-from warmline_lsp.trim import trim
-from warmline_lsp.uris import same_uri
+from warmline_lsp.completion import syntax
+from warmline_lsp.completion.trim import trim
+from warmline_lsp.documents import documents
+from warmline_lsp.documents.difference import difference
+from warmline_lsp.documents.documents import Document, clean, units
+from warmline_lsp.documents.uris import same_uri
+from warmline_lsp.lsp.server import _is_binary
 
 Change = types.TextDocumentContentChangeEvent
 

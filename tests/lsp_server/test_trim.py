@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lsp import syntax
-from warmline_lsp.trim import trim
+from warmline_lsp.completion import syntax
+from warmline_lsp.completion.trim import trim
 
 
 def check(text: str, completion: str, expected: str, max_lines: int = 10) -> None:

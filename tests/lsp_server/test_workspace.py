@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmline_engine.syntax import grammars
-from warmline_lsp.uris import path_of, same_uri
-from warmline_lsp.workspace import SUFFIXES, InWorkspace, locate, project_of
+from warmline_lsp.documents.uris import path_of, same_uri
+from warmline_lsp.documents.workspace import SUFFIXES, InWorkspace, locate, project_of
 
 
 def test_the_innermost_folder_counts() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.neovim.session import BIN, neovim, wait
+from .session import BIN, neovim, wait
 
 TEXT = """import json
 
@@ -180,7 +180,7 @@ def engine_of(folder: Path) -> int | None:
             line = (process / "cmdline").read_bytes().decode()
         except OSError:
             continue
-        if "warmline_engine.service" in line and str(folder) in line:
+        if "warmline_engine.process.service" in line and str(folder) in line:
             return int(process.name)
     return None
 

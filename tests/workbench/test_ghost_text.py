@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from warmline_engine import bench
+from benchmarks import edits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from started import CLASS, Started, browsing, keep_picture, started
@@ -66,9 +66,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def window(browser: Any, server: CodeServer) -> Iterator[Workbench]:
     bench = Workbench(browser, server)
-    bench.open("accept.py")
+    edits.open("accept.py")
     yield bench
-    bench.close()
+    edits.close()
 
 
 @pytest.fixture
@@ -239,8 +239,8 @@ def test_latency_is_written_down(workbench: Workbench) -> None:
         workbench.press("Enter")
     shares = {f"p{p}_ms": round(float(np.percentile(elapsed, p)), 1) for p in (50, 95)}
     found = {
-        "machine": bench.machine(),
-        "commit": bench.commit(),
+        "machine": edits.machine(),
+        "commit": edits.commit(),
         **shares,
         "keystrokes": len(elapsed),
         "load": round(os.getloadavg()[0], 2),

@@ -25,7 +25,13 @@ LINE = "zebra_area = measure_zebra(width, height)\n"
 def listening() -> Iterator[int]:
     """The port of an engine that listens."""
     process = subprocess.Popen(
-        [ROOT / ".venv/bin/python", "-m", "warmline_engine.service", "--listen", "127.0.0.1:0"],
+        [
+            ROOT / ".venv/bin/python",
+            "-m",
+            "warmline_engine.process.service",
+            "--listen",
+            "127.0.0.1:0",
+        ],
         env={**os.environ, "WARMLINE_TOKEN": TOKEN, "PYTHONPATH": os.pathsep.join(SOURCES)},
         stderr=subprocess.PIPE,
         text=True,

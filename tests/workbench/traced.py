@@ -20,8 +20,8 @@ import json, os, sys
 sys.path[:0] = {sources!r}
 os.environ["PYTHONPATH"] = os.pathsep.join({sources!r})
 
-from warmline_lsp.cli import main
-from warmline_lsp.server import WarmlineServer
+from warmline_lsp.commands.cli import main
+from warmline_lsp.lsp.server import WarmlineServer
 
 
 def trace(self, event, **what):
@@ -73,7 +73,7 @@ def engines(run: Path) -> list[int]:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"warmline_engine.service" in command and os.fsencode(run) in command:
+        if b"warmline_engine.process.service" in command and os.fsencode(run) in command:
             found.append(int(process.name))
     return found
 

@@ -209,7 +209,7 @@ test(
       "warmline_lsp/__init__.py": "",
       "warmline_lsp/cli.py": server,
       "warmline-0.1.0.dist-info/entry_points.txt":
-        "[console_scripts]\nwarmline = warmline_lsp.cli:main\n",
+        "[console_scripts]\nwarmline = warmline_lsp.commands.cli:main\n",
     });
     const env = {
       ...process.env,

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .arena import RowShape
-from .kept import ChunkRows
+from .chunk_cache import ChunkRows
 
 SWEPT_TO = 0.75  # of the budget, where it was over: a folder is not looked through at each chunk
 

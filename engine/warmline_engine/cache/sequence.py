@@ -25,11 +25,11 @@ from warmline_kernels.native.decoder import Step
 from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
-from .graphed import Pass, passes_for
-from .kept import KeptChunks
+from .chunk_cache import KeptChunks
+from .cuda_graphs import Pass, passes_for
 from .prefix import n_in_common
-from .second_row import SecondRow
 from .slots import Ints, SlotTable
+from .unbound_tail import SecondRow
 
 # more queries than this read keys that all have one offset; fewer are turned once per offset instead. At 8,000
 # slots and two offsets the second version of 8 queries costs what half of the keys cost to derive (37 and 33 ms)
@@ -37,7 +37,7 @@ N_QUERIES_TURNED = 7
 N_OFFSETS_KEPT = 4
 # so many keys are rotated anew for less than a query's second version costs in one pass (small model, two cores)
 N_KEYS_ROTATED = 1000
-MOST_BOUND = 61  # chunks: spans are bits of a mask
+MAX_BOUND = 61  # chunks: spans are bits of a mask
 FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
@@ -146,10 +146,10 @@ class Sequence:
     def bind(self, chunks: Iterable[Items[int]]) -> None:
         """Puts chunks of tokens before `bound_end` in place of those that are there; nothing is encoded yet.
 
-        At most MOST_BOUND of them.
+        At most MAX_BOUND of them.
         """
         self.bound = tuple(tuple(chunk) for chunk in chunks)
-        assert len(self.bound) <= MOST_BOUND, len(self.bound)
+        assert len(self.bound) <= MAX_BOUND, len(self.bound)
         self._bound_tokens = [token for chunk in self.bound for token in chunk]
         self._chunk_of = np.repeat(np.arange(len(self.bound)), [len(chunk) for chunk in self.bound])
         self._rows.copy(self._slots.bind(len(self._bound_tokens)))

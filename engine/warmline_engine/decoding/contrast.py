@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .statistics import kernels_on, statistics_of
+from .logit_statistics import kernels_on, statistics_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from warmline_engine.text.tokenizer import Tokenizer
 
-from .branches import Begun, Branches, logprobs_of
+from .hypotheses import Begun, Branches, logprobs_of
 from .stopping import Stopping
 
 NOTHING = Begun()

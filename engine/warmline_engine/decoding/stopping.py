@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 OPENERS = (":", "(", "[", "{")
 N_REPEATS = 3  # of one line
-MOST_REPEATED = 4  # lines that are said a second time, one after another
+MAX_REPEATED = 4  # lines that are said a second time, one after another
 UNIT_CHARACTERS = range(2, 25)  # of what is repeated on one line
 N_STUTTERS = 4  # repeats that end a completion
 
@@ -121,10 +121,10 @@ def _n_repeated(lines: list[str]) -> int:
 
     0 for none.
     """
-    said = [line.strip() for line in lines[-2 * MOST_REPEATED :]]
+    said = [line.strip() for line in lines[-2 * MAX_REPEATED :]]
     if said[-N_REPEATS:] == [said[-1]] * N_REPEATS:
         return 1
-    for n in range(2, min(MOST_REPEATED, len(said) // 2) + 1):
+    for n in range(2, min(MAX_REPEATED, len(said) // 2) + 1):
         if said[-n:] == said[-2 * n : -n]:
             return n
     return 0

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from warmline_engine.errors import CheckpointError, ConfigError
 
-from .compact import Compact, Rescored, compact
 from .config import ModelConfig
-from .linear import Linear, compact_rows
+from .hub.sources import weight_files
 from .memory import give_back
-from .quantization import CODES, SCALES, Packed, Scheme
+from .quant.compact import Compact, Rescored, compact
+from .quant.linear import Linear, compact_rows
+from .quant.quantization import CODES, SCALES, Packed, Scheme
 from .reading import MAX_CONFIG_BYTES, MAX_INDEX_BYTES, read_bytes, read_json, regular_size, shown
-from .sources import weight_files
 from .transformer import Layer, Norm, Transformer
 
 MAX_SHARDS = 1000

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from .config import ModelConfig
-from .sources import EMBEDDED
+from .hub.sources import EMBEDDED
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen2.5-coder-0.5b": {

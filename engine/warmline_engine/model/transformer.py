@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from warmline_kernels.choose import kernels_for
-from warmline_kernels.native.decoder import MOST_ROWS, Decoder, Step
+from warmline_kernels.native.decoder import MAX_ROWS, Decoder, Step
 
 from .config import ModelConfig
-from .few_rows import decoder_for
-from .linear import Linear
+from .fused_layers import decoder_for
+from .quant.linear import Linear
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """attend(layer, queries [T, Hq, D], keys [T, Hk, D], values [T, Hk, D]) -> [T, Hq, D]"""
@@ -66,7 +66,7 @@ class Transformer:
     def _n_at_once(self) -> int:
         if self._decoder is None:
             return 0
-        return min(MOST_ROWS, *(part.few_rows for part in self.parts()))
+        return min(MAX_ROWS, *(part.few_rows for part in self.parts()))
 
     @property
     def dtype(self) -> torch.dtype:

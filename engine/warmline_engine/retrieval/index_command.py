@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
-from warmline_engine.exclusion import SECRETS
-from warmline_engine.model.sources import locate
-from warmline_engine.paths import typed
-from warmline_engine.pipes import ends_with_reader
-from warmline_engine.places import index_path
+from warmline_engine.model.hub.sources import locate
+from warmline_protocol.broken_pipe import ends_with_reader
+from warmline_protocol.exclusion import SECRETS
+from warmline_protocol.folders import index_path
+from warmline_protocol.model_names import typed
 
-from .build import Progress, build
-from .encoder import Encoder
-from .files import Rules
-from .index import Index
-from .vectors import BATCH
+from .index.build import Progress, build
+from .index.encoder import Encoder
+from .index.index import Index
+from .index.vectors import BATCH
+from .source.files import Rules
 
 
 def opened(
@@ -47,8 +47,8 @@ def encoder_of(model: str | None) -> Encoder | None:
 
     Raises: CheckpointError, SourceError.
     """
-    from . import encoder_file
-    from .hidden_encoder import HiddenEncoder
+    from .index import encoder_file
+    from .index.hidden_encoder import HiddenEncoder
 
     return encoder_file.load() if model is None else HiddenEncoder(locate(model))
 

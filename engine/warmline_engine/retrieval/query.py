@@ -13,15 +13,15 @@ from tree_sitter import Node
 
 from warmline_engine.syntax.parsed import parsed
 
-from .imports import Import, imports
-from .signatures import signatures
-from .words import words
+from .index.words import words
+from .source.imports import Import, imports
+from .source.signatures import signatures
 
 LINES_BEFORE = 20
 LINES_AFTER = 5
 MAX_CHARACTERS_BEFORE = 8_000  # of those lines: a line may be as long as a file
 MAX_CHARACTERS_AFTER = 2_000
-MOST_NAMES = 32
+MAX_NAMES = 32
 MAX_UNUSED = 64
 MAX_MEMBERS = 32  # of one name
 MAX_CACHED_PARAGRAPH = 4_000  # characters; a longer one is read each time and not kept in memory
@@ -81,7 +81,7 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
             accessed = members.setdefault(name, {})
             if len(accessed) < MAX_MEMBERS:
                 accessed[member] = None
-    chosen = list(names)[:MOST_NAMES]
+    chosen = list(names)[:MAX_NAMES]
     # what stands nearest counts twice
     near = words("\n".join([*before[-3:], *before, after[0]]))
     return Query(

@@ -6,17 +6,17 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .imports import MODULE, Import
-from .index import Chunk, Index, Kind
+from .index.index import Chunk, Index, Kind
 from .query import Query
-from .split import header
+from .source.imports import MODULE, Import
+from .source.split import header
 
 RRF_RANKS = 60  # of reciprocal-rank fusion: how little the first places differ
 DEFINED = 2  # what the place among the definitions of a name weighs against one by words
 N_BLOCKS = 40  # of BM25, and of vectors, that take part
 COSINE = 2.0  # what it weighs against the share of the best BM25: the best of several on packages of the corpus
 WORDS, MEANING = "similar words", "similar meaning"  # why a block is there
-MOST_DEFINITIONS = 6  # a name defined more often says little about which one is meant
+MAX_DEFINITIONS = 6  # a name defined more often says little about which one is meant
 SHORT = 600  # characters up to which a definition is shown whole, else by its signature
 RECENT = 0.5  # what the file edited last gains; the one before gains half of it, and so on
 MAX_SOURCES = 4_000  # files that the headers of one file may be
@@ -148,7 +148,7 @@ def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Ch
     for name in query.names:
         if name not in bound:
             chunks = _shown(index.named(name))
-            if len(chunks) <= MOST_DEFINITIONS:
+            if len(chunks) <= MAX_DEFINITIONS:
                 by_name += chunks
     yield 1, "defines a name used here", by_name
 

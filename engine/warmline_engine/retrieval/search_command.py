@@ -8,17 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from warmline_engine.errors import EngineError, RetrievalError
-from warmline_engine.exclusion import SECRETS
-from warmline_engine.pipes import ends_with_reader
+from warmline_protocol.broken_pipe import ends_with_reader
+from warmline_protocol.exclusion import SECRETS
 
-from .build import build
-from .files import Rules
+from .index.build import build
 from .index_command import add_encoder, encode, encoder_of, opened, say, shown
 from .query import text_query
 from .rank import N_BLOCKS, ranked
+from .source.files import Rules
 
 MOST = 100
-LEAST_SIMILAR = 0.4  # cosine: 9 of 10 functions are so near to their docstring, of others 1 of 25
+MIN_SIMILAR = 0.4  # cosine: 9 of 10 functions are so near to their docstring, of others 1 of 25
 _ANY = 1 << 30  # characters: a person may read as much as was found
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         build(index, rules, shown)
         encode(index)
         text = " ".join(options.words)
-        near = [one for one in index.similar(text, N_BLOCKS) if one[1] >= LEAST_SIMILAR]
+        near = [one for one in index.similar(text, N_BLOCKS) if one[1] >= MIN_SIMILAR]
         found = ranked(
             index,
             text_query(text),

@@ -18,7 +18,7 @@ from .grammars import new_parser
 MAX_PARSE_STEPS = 8_000
 READ_BYTES = 1 << 16  # at a time
 N_KEPT = 4  # trees, of each thread
-LEAST_ALIKE = (
+MIN_ALIKE = (
     0.5  # share of a text at both of its ends that another has too, for its tree to be of use
 )
 
@@ -101,7 +101,7 @@ def _most_alike(kept: list[_Kept], source: bytes) -> tuple[_Kept | None, Change]
         return None, (0, 0, 0)
     change, one = min(changes, key=lambda found: found[0][2] - found[0][0])
     start, _, new_end = change
-    if new_end - start > (1 - LEAST_ALIKE) * len(source):
+    if new_end - start > (1 - MIN_ALIKE) * len(source):
         return None, change
     return one, change
 

@@ -9,8 +9,8 @@ from tree_sitter import Node, Parser, Point, Tree
 
 from .grammars import is_indented, new_parser
 
-MOST_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
-MOST_S = 0.08  # of a core, for parsing: what is no code may take seconds
+MAX_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
+MAX_S = 0.08  # of a core, for parsing: what is no code may take seconds
 N_LATE = 3  # times that it took longer, after which it is not tried again
 READ_BYTES = 1 << 16  # at a time
 # of a language that is indented; what stands in them begins in one column
@@ -70,7 +70,7 @@ class Syntax:
 
     def follow(self) -> bool:
         """Parses what changed, ahead of who asks; whether there was something to do."""
-        if self._is_current or self._n_late == N_LATE or len(self.text) > MOST_BYTES:
+        if self._is_current or self._n_late == N_LATE or len(self.text) > MAX_BYTES:
             return False
         self._tree = parse(self._parser, self.text, self._tree)
         self._is_current = self._tree is not None
@@ -138,7 +138,7 @@ def _is_left_out(node: Node, behind: int) -> bool:
 
 def parse(parser: Parser, text: str, tree: Tree | None = None) -> Tree | None:
     """The tree of a text, made out of an older one that was told of the edits since; None where it takes too long."""
-    source, end = text.encode(), time.thread_time() + MOST_S
+    source, end = text.encode(), time.thread_time() + MAX_S
 
     def read(offset: int, _: Point) -> bytes:
         return source[offset : offset + READ_BYTES]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .cursor_move import Passed, pass_back, pass_on
 from .fim import Layout
-from .half import Half, Retokenized
-from .keys import NOWHERE, Key, KeyPair, keyed
-from .passing import Passed, pass_back, pass_on
+from .segment import Half, Retokenized
+from .token_identity import NOWHERE, Key, KeyPair, keyed
 from .tokenizer import Tokenizer
 
 

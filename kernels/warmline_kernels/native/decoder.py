@@ -15,9 +15,9 @@ from .blocks import Blocks, Matrix
 from .library import Library
 
 # rows of a pass: what bounds the memory for intermediate values, 20 MB for the shape of a 0.5B model
-MOST_ROWS = 1024
+MAX_ROWS = 1024
 LONG_ROWS = 16  # a pass of more rows lasts long enough that every thread helps
-MOST_MASKS = 2
+MAX_MASKS = 2
 
 
 class _Layer(ctypes.Structure):
@@ -45,7 +45,7 @@ class _Pass(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("x", "unrotated", "rotated", "values", "slots")),
         *((name, ctypes.c_void_p) for name in ("key_cos", "key_sin", "query_cos", "query_sin")),
         ("offset_of", ctypes.c_void_p),
-        ("masks", ctypes.c_void_p * MOST_MASKS),
+        ("masks", ctypes.c_void_p * MAX_MASKS),
         *((name, ctypes.c_int64) for name in ("n_rows", "n_slots", "n_slots_there_are", "n_offsets")),
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ class Decoder:
     ) -> None:
         windows = list(dict.fromkeys(layer.window for layer in layers))
         assert shape.is_served, shape
-        assert len(windows) <= MOST_MASKS, windows
+        assert len(windows) <= MAX_MASKS, windows
         self._library = library
         self._windows = windows
         self._kept = (layers, norm)  # what the addresses below lead to
@@ -163,7 +163,7 @@ class Decoder:
             query_cos=query_cos.data_ptr(),
             query_sin=query_sin.data_ptr(),
             offset_of=None if offset_of is None else offset_of.data_ptr(),
-            masks=(ctypes.c_void_p * MOST_MASKS)(*addresses),
+            masks=(ctypes.c_void_p * MAX_MASKS)(*addresses),
             n_rows=len(x),
             n_slots=len(view.key_positions),
             n_slots_there_are=values.shape[2],

@@ -17,7 +17,7 @@ enum { BLOCK = 16, GROUP = 32, HEADER4 = 64, GROUP4 = HEADER4 + GROUP * BLOCK / 
 /* Rows that a block is multiplied with at once, as many as there are registers for: while they are multiplied, the next
  * weights are on their way; for rows that come after them nothing is. Nine rows of 42 million weights in 8 bits take 2.6
  * ms instead of 2.9 as four and four and one (a core of a Zen 5). */
-enum { MOST_TOGETHER = LANES == 16 ? 10 : 4 };
+enum { MAX_TOGETHER = LANES == 16 ? 10 : 4 };
 
 /* Bytes ahead of those in use that are asked for: of memory into the second cache, and out of that into the first. All
  * the way into the first at once there are too few places to wait in. Of 4-bit weights in large pages two cores read
@@ -132,11 +132,11 @@ static inline __attribute__((always_inline)) void block_of_4_bits(
     const int n_groups = n_in / GROUP;
     for (int lane = 0; lane < BLOCK; lane += LANES) {
         const uint8_t *at = block;
-        floats total[MOST_TOGETHER];
+        floats total[MAX_TOGETHER];
         UNROLLED for (int r = 0; r < n; r++) total[r] = (floats){0};
         for (int g = 0; g < n_groups; g++, at += GROUP4) {
             if (lane == 0) ask_ahead(at, GROUP4);
-            ints sums[MOST_TOGETHER];
+            ints sums[MAX_TOGETHER];
             UNROLLED for (int r = 0; r < n; r++) sums[r] = (ints){0} - 8 * x.sums[(row + r) * n_groups + g];
             for (int v = 0; v < GROUP / 8; v++) {
                 ints both = load_bytes(at + HEADER4 + 64 * v + 4 * lane);
@@ -164,11 +164,11 @@ static inline __attribute__((always_inline)) void block_of_8_bits(
     const int n_groups = n_in / GROUP;
     for (int lane = 0; lane < BLOCK; lane += LANES) {
         const uint8_t *at = block + HEADER8;
-        floats total[MOST_TOGETHER];
+        floats total[MAX_TOGETHER];
         UNROLLED for (int r = 0; r < n; r++) total[r] = (floats){0};
         for (int g = 0; g < n_groups; g++, at += GROUP * BLOCK) {
             if (lane == 0) ask_ahead(at, GROUP * BLOCK);
-            ints sums[MOST_TOGETHER];
+            ints sums[MAX_TOGETHER];
             UNROLLED for (int r = 0; r < n; r++) sums[r] = (ints){0} - SHIFT8 * x.sums[(row + r) * n_groups + g];
             for (int v = 0; v < GROUP / 4; v++) {
                 ints codes = load_bytes(at + 64 * v + 4 * lane);
@@ -193,16 +193,16 @@ static inline __attribute__((always_inline)) void rows_of_block(
 /* The products of all rows with one block of outputs. Shape: out [n_rows, n_out], of which columns are written. */
 static void product_of_block(const Matrix *m, int number, Rounded x, int n_rows, float *out) {
     const uint8_t *block = m->blocks + number * block_bytes(m);
-    for (int row = 0; row < n_rows; row += MOST_TOGETHER) {
-        float some[MOST_TOGETHER][BLOCK];
-        int n = n_rows - row < MOST_TOGETHER ? n_rows - row : MOST_TOGETHER;
+    for (int row = 0; row < n_rows; row += MAX_TOGETHER) {
+        float some[MAX_TOGETHER][BLOCK];
+        int n = n_rows - row < MAX_TOGETHER ? n_rows - row : MAX_TOGETHER;
         switch (n) { /* a number that the compiler knows */
-            case 10: if (MOST_TOGETHER >= 10) rows_of_block(m, block, x, row, 10, some); break;
-            case 9: if (MOST_TOGETHER >= 9) rows_of_block(m, block, x, row, 9, some); break;
-            case 8: if (MOST_TOGETHER >= 8) rows_of_block(m, block, x, row, 8, some); break;
-            case 7: if (MOST_TOGETHER >= 7) rows_of_block(m, block, x, row, 7, some); break;
-            case 6: if (MOST_TOGETHER >= 6) rows_of_block(m, block, x, row, 6, some); break;
-            case 5: if (MOST_TOGETHER >= 5) rows_of_block(m, block, x, row, 5, some); break;
+            case 10: if (MAX_TOGETHER >= 10) rows_of_block(m, block, x, row, 10, some); break;
+            case 9: if (MAX_TOGETHER >= 9) rows_of_block(m, block, x, row, 9, some); break;
+            case 8: if (MAX_TOGETHER >= 8) rows_of_block(m, block, x, row, 8, some); break;
+            case 7: if (MAX_TOGETHER >= 7) rows_of_block(m, block, x, row, 7, some); break;
+            case 6: if (MAX_TOGETHER >= 6) rows_of_block(m, block, x, row, 6, some); break;
+            case 5: if (MAX_TOGETHER >= 5) rows_of_block(m, block, x, row, 5, some); break;
             case 4: rows_of_block(m, block, x, row, 4, some); break;
             case 3: rows_of_block(m, block, x, row, 3, some); break;
             case 2: rows_of_block(m, block, x, row, 2, some); break;

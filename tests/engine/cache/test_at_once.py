@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.kept import KeptChunks
+from warmline_engine.cache.chunk_cache import KeptChunks
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
-from warmline_engine.model.linear import FEW_ROWS
+from warmline_engine.model.quant.linear import FEW_ROWS
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.native.library import library
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena
-from warmline_engine.cache.kept import KeptChunks
+from warmline_engine.cache.chunk_cache import KeptChunks
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer

@@ -12,24 +12,18 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.engine.cache.conftest import DEVICE, SHAPE
-from tests.engine.cache.test_sequence import (
-    TOLERANCE,
-    apply,
-    assert_equals_cold_read,
-    edits,
-    read_all,
-    token,
-)
 
-from warmline_engine.cache import graphed
+from warmline_engine.cache import cuda_graphs
 from warmline_engine.cache import sequence as sequence_module
 from warmline_engine.cache.arena import BLOCK_SLOTS, Arena, RowShape
-from warmline_engine.cache.graphed import GraphedPasses
-from warmline_engine.cache.kept import KeptChunks
+from warmline_engine.cache.chunk_cache import KeptChunks
+from warmline_engine.cache.cuda_graphs import GraphedPasses
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
+
+from .conftest import DEVICE, SHAPE
+from .test_sequence import TOLERANCE, apply, assert_equals_cold_read, edits, read_all, token
 
 PROMPT = [k % 97 for k in range(40)]
 
@@ -37,7 +31,7 @@ PROMPT = [k % 97 for k in range(40)]
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence_module, "passes_for", GraphedPasses)
-    monkeypatch.setattr(graphed, "LEAST_ASKED", 1)
+    monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 1)
 
 
 def plain(model: Transformer, arena: Arena) -> Sequence:
@@ -130,7 +124,7 @@ def test_a_graph_outlives_splices_and_ends_with_its_rows(model: Transformer, are
 def test_what_is_asked_for_once_is_not_captured(
     model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphed, "LEAST_ASKED", 2)
+    monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 2)
     sequence = Sequence(model, arena)
     sequence.splice(0, 0, PROMPT)
     read_all(sequence)

@@ -18,7 +18,7 @@ from torch import Tensor
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
-from warmline_engine.model.linear import EVERY_ROW, FEW_ROWS
+from warmline_engine.model.quant.linear import EVERY_ROW, FEW_ROWS
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.native.library import library
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from warmline_engine.decoding.branches import N_EARLY, Begun, Branches, logprobs_of
+from warmline_engine.decoding.hypotheses import N_EARLY, Begun, Branches, logprobs_of
 
 END = 4
 TEXTS = ["a", "ab", "b", "c", ""]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.slots import Ints
-from warmline_engine.decoding.agreement import Around
-from warmline_engine.decoding.drafts import Draft, copying
-from warmline_engine.decoding.payoff import LONGEST_DRAFT, Payoff
-from warmline_engine.decoding.speculation import Speculation
+from warmline_engine.decoding.ngram.suffix_match import Around
+from warmline_engine.decoding.speculative.draft_costs import LONGEST_DRAFT, Payoff
+from warmline_engine.decoding.speculative.drafts import Draft, copying
+from warmline_engine.decoding.speculative.speculation import Speculation
 
 N_TOKENS = 7
 NOTHING_BARRED = torch.zeros(N_TOKENS, dtype=torch.bool)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from warmline_engine.decoding.opening import WORDS, openers
-from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.decoding.block_opening import WORDS, openers
 from warmline_engine.model.cold_read import ColdRead
+from warmline_engine.session.loaded_model import LoadedModel
 
 
 @pytest.mark.parametrize("beginning", ["x = 1\n    ", "", "for name in names:\n        "])

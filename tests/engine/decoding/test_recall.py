@@ -11,14 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.decoding.agreement import LONGEST, Around
-from warmline_engine.decoding.recall import (
+from warmline_engine.decoding.ngram.recall import (
     CERTAINTY_BOUNDS,
     N_CERTAINTIES,
     Recall,
     Shares,
     certainty_of,
 )
+from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
 from warmline_engine.errors import ModelError
 
 N_TOKENS = 6

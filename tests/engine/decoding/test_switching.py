@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from warmline_engine.decoding.statistics import statistics_of
-from warmline_engine.decoding.switching import Switching, SwitchRule
+from warmline_engine.decoding.logit_statistics import statistics_of
+from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 
 RULES = st.builds(
     SwitchRule,

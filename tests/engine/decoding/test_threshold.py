@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.decoding.switching import Switching, SwitchRule
-from warmline_engine.decoding.threshold import MOST_BITS, STEP_BITS, Threshold
+from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
+from warmline_engine.decoding.two_models.threshold import MAX_BITS, STEP_BITS, Threshold
 
 from .test_switching import Voice
 
@@ -51,9 +51,9 @@ def test_the_time_is_kept_where_it_can_be() -> None:
 
 
 def test_a_goal_out_of_reach_ends_at_one_model_alone() -> None:
-    for elapsed, end in ((1e6, MOST_BITS), (0.1, 0.0)):
+    for elapsed, end in ((1e6, MAX_BITS), (0.1, 0.0)):
         threshold = Threshold(SwitchRule(1.0), within_ms=10.0)
-        for _ in range(int(MOST_BITS / STEP_BITS) + 1):
+        for _ in range(int(MAX_BITS / STEP_BITS) + 1):
             threshold.note(3, 10, elapsed)
         assert threshold.rule == SwitchRule(end)
 

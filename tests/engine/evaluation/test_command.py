@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
-from warmline_engine.evaluation import datasets, pictures, plan, releases, tables
-from warmline_engine.evaluation.records import Record
-from warmline_engine.evaluation.releases import DataError, FilePair
-from warmline_engine.evaluation.results import Results, weights_hash
-from warmline_engine.model.sources import EMBEDDED, read_card
-from warmline_engine.window import N_REPAIRED
+from warmline_engine.model.hub.sources import EMBEDDED, read_card
+from warmline_engine.session.window import N_REPAIRED
+from warmline_lab.evaluation import plan, releases
+from warmline_lab.evaluation.releases import DataError, FilePair
+from warmline_lab.replay.records import Record
+from warmline_lab.retrieval import datasets
+from warmline_lab.tables import pictures, tables
+from warmline_lab.tables.results import Results, weights_hash
 
 ROOT = Path(__file__).resolve().parents[3]
-CHECKED_IN = ROOT / "tests/bench/results"
+CHECKED_IN = ROOT / "lab/benchmarks/results"
 RUN: dict[str, Any] = {"suite": "edits", "model": "m", "weights": "ab", "seed": 0, "dtype": "float32",
-                       "dataset": None, "command": "warmline eval edits"}  # fmt: skip
+                       "dataset": None, "command": "python -m warmline_lab.evaluation.command edits"}  # fmt: skip
 ONE = Record("k/0", "traces", "new line", "p/m.py", 30, "far", 900, "psm", "cold read", 4, 8.0, 0.0,
              1.0, 900, 100.0, True, 100)  # fmt: skip
 
@@ -142,13 +144,13 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_pins_are_pairs_of_held_out_releases() -> None:
-    pins = releases.read_pins(ROOT / "training/evaluation.toml")
+    pins = releases.read_pins(ROOT / "lab/training/evaluation.toml")
     assert len(pins) >= 24
     assert all(old.name == new.name for old, new in zip(pins[::2], pins[1::2], strict=True))
 
 
 def test_missing_releases_say_what_to_do(tmp_path: Path) -> None:
-    pins = releases.read_pins(ROOT / "training/evaluation.toml")
+    pins = releases.read_pins(ROOT / "lab/training/evaluation.toml")
     with pytest.raises(DataError, match="make eval-data"):
         releases.pairs(pins, tmp_path)
 
@@ -182,7 +184,7 @@ def test_the_command_runs_and_goes_on(tmp_path: Path, model_folder: Path) -> Non
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(ROOT / p) for p in ("engine", "kernels")),
     }
-    command = [sys.executable, "-m", "warmline_engine.evaluation.command", "cross-file", "--workers", "1",
+    command = [sys.executable, "-m", "warmline_lab.evaluation.command", "cross-file", "--workers", "1",
                "--model", str(model_folder), "--dataset", str(data), "--out", str(tmp_path / "out"),
                "--plot", str(tmp_path / "pictures"), "--json"]  # fmt: skip
     for n_worked in (1, 0):
@@ -201,7 +203,9 @@ def test_the_command_runs_and_goes_on(tmp_path: Path, model_folder: Path) -> Non
 def test_the_defaults_are_what_the_evaluation_picked() -> None:
     decided = CHECKED_IN / "edits-small/decisions.json"
     if not decided.exists():
-        pytest.skip("no results are checked in; copy those of `make eval` to tests/bench/results")
+        pytest.skip(
+            "no results are checked in; copy those of `make eval` to lab/benchmarks/results"
+        )
     picked = json.loads(decided.read_text())
     layouts = {"psm": "prefix-first", "spm": "suffix-first"}
     assert read_card(EMBEDDED / "small").layout == layouts[picked["layout"]]
@@ -226,7 +230,9 @@ def test_a_repair_is_picked_where_it_gains(gain: float, repairs: bool) -> None:
 def test_checked_in_results_are_of_the_weights_that_ship() -> None:
     runs = sorted(CHECKED_IN.glob("**/run.json")) if CHECKED_IN.exists() else []
     if not runs:
-        pytest.skip("no results are checked in; copy those of `make eval` to tests/bench/results")
+        pytest.skip(
+            "no results are checked in; copy those of `make eval` to lab/benchmarks/results"
+        )
     for path in runs:
         run = json.loads(path.read_text())
         folder = EMBEDDED / run["model"]

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.evaluation import measures
-from warmline_engine.evaluation.statistics import mcnemar, ratio_interval
+from warmline_lab.tables import measures
+from warmline_lab.tables.confidence_intervals import mcnemar, ratio_interval
 
 
 @pytest.mark.parametrize(

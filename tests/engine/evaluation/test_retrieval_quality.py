@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.engine.retrieval.letters import Letters
 
-from warmline_engine.evaluation import retrieval_quality as quality
-from warmline_engine.evaluation import ways_of_finding as ways
 from warmline_engine.retrieval.rank import together
-from warmline_engine.retrieval.split import split
+from warmline_engine.retrieval.source.split import split
+from warmline_lab.retrieval import rankers as ways
+from warmline_lab.retrieval import retrieval_quality as quality
 
 TEXT = '''class Box:
     def get(self, key):

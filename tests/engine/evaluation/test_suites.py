@@ -14,30 +14,25 @@ import torch
 
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.cache.slots import SlotTable
-from warmline_engine.decoding.agreement import LONGEST
-from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
-from warmline_engine.evaluation import (
-    accepts,
-    controlled_run,
-    cross_file,
-    holes,
-    tables,
-    trace_run,
-    workspace,
-)
-from warmline_engine.evaluation.controlled import choose_target
-from warmline_engine.evaluation.forks import fork
-from warmline_engine.evaluation.layouts import in_other_layout, served_layout
-from warmline_engine.evaluation.records import Record
-from warmline_engine.evaluation.repair import ORDERS, lines_near, stale
-from warmline_engine.evaluation.scoring import read_all, refresh_all, score
-from warmline_engine.loaded_model import LoadedModel
+from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
+from warmline_engine.decoding.ngram.suffix_match import LONGEST
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.window import Window
+from warmline_engine.session.loaded_model import LoadedModel
+from warmline_engine.session.window import Window
+from warmline_lab.evaluation import holes
+from warmline_lab.replay import accepts, controlled_run, trace_run
+from warmline_lab.replay.controlled import choose_target
+from warmline_lab.replay.forks import fork
+from warmline_lab.replay.layouts import in_other_layout, served_layout
+from warmline_lab.replay.records import Record
+from warmline_lab.replay.repair import ORDERS, lines_near, stale
+from warmline_lab.replay.scoring import read_all, refresh_all, score
+from warmline_lab.retrieval import cross_file, workspace
+from warmline_lab.tables import tables
 
 SOURCE = inspect.getsource(textwrap)
 RUN: dict[str, Any] = {"suite": "edits", "model": "loud", "weights": "0" * 64, "seed": 0,
-                       "dtype": "float32", "command": "warmline eval edits"}  # fmt: skip
+                       "dtype": "float32", "command": "python -m warmline_lab.evaluation.command edits"}  # fmt: skip
 
 OLD = "".join(f"def f{k}(a, b):\n    total = a + {k} * b\n    return total\n\n" for k in range(14))
 NEW = (

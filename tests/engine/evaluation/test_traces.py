@@ -10,16 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.evaluation.controlled import Target, bound_cases, cases_of, choose_target
-from warmline_engine.evaluation.edits import (
-    Replacement,
-    apply,
-    differences,
-    inverse,
-    lines_of,
-    moved,
-)
-from warmline_engine.evaluation.traces import Action, Ask, Change, Jump, renames, script, stretches
+from warmline_lab.replay.controlled import Target, bound_cases, cases_of, choose_target
+from warmline_lab.replay.edits import Replacement, apply, differences, inverse, lines_of, moved
+from warmline_lab.replay.traces import Action, Ask, Change, Jump, renames, script, stretches
 
 OLD = """import os
 

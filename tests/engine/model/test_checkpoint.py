@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from warmline_engine.errors import CheckpointError, ConfigError, SourceError, TokenizerError
-from warmline_engine.model import checkpoint, random_checkpoint, sources
-from warmline_engine.paths import is_id, is_whole, typed
+from warmline_engine.model import checkpoint, random_checkpoint
+from warmline_engine.model.hub import sources
 from warmline_engine.text.tokenizer import Tokenizer
+from warmline_protocol.model_names import is_id, is_whole, typed
 
 SMALL: dict[str, Any] = {
     "model_type": "llama",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
-from warmline_engine.model.compact import (
+from warmline_engine.model.quant.compact import (
     FORMATS,
     GROUP,
     RUN,
@@ -22,9 +22,9 @@ from warmline_engine.model.compact import (
     compact,
     highest_of,
 )
-from warmline_engine.model.compact_gpu import OnGpu
-from warmline_engine.model.linear import EVERY_ROW, FEW_ROWS, Linear, compact_rows, linear
-from warmline_engine.model.rounding import N_AT_ONCE, fitted, nearest, unpacked
+from warmline_engine.model.quant.compact_gpu import OnGpu
+from warmline_engine.model.quant.linear import EVERY_ROW, FEW_ROWS, Linear, compact_rows, linear
+from warmline_engine.model.quant.rounding import N_AT_ONCE, fitted, nearest, unpacked
 from warmline_kernels.choose import of_triton
 from warmline_kernels.native.library import library
 
@@ -126,7 +126,7 @@ def test_a_row_is_the_same_beside_any_others(
 ) -> None:
     """Otherwise a drafted pass would choose other tokens than passes of one row."""
     if not is_ours:
-        monkeypatch.setattr("warmline_engine.model.compact.library", lambda: None)
+        monkeypatch.setattr("warmline_engine.model.quant.compact.library", lambda: None)
     x, weight = torch.randn(40, n_in).bfloat16(), torch.randn(n_out, n_in).bfloat16()
     copy = Rescored.of(weight) if name == "head" else compact(weight, name)
     assert copy is not None
@@ -140,8 +140,8 @@ def test_a_head_has_its_highest_logits_exact_and_the_others_roughly(
     is_ours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not is_ours:
-        monkeypatch.setattr("warmline_engine.model.compact.library", lambda: None)
-    monkeypatch.setattr("warmline_engine.model.compact.N_RESCORED", 16)
+        monkeypatch.setattr("warmline_engine.model.quant.compact.library", lambda: None)
+    monkeypatch.setattr("warmline_engine.model.quant.compact.N_RESCORED", 16)
     torch.manual_seed(0)
     x, weight = torch.randn(64, 64).bfloat16(), torch.randn(1024, 64).bfloat16()
     head = Rescored.of(weight)
@@ -219,7 +219,7 @@ def test_where_there_is_no_such_product_there_are_no_such_weights() -> None:
 def test_torchs_products_serve_where_ours_are_missing(
     name: str, kind: type[Int8 | Int4], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warmline_engine.model.compact.library", lambda: None)
+    monkeypatch.setattr("warmline_engine.model.quant.compact.library", lambda: None)
     x, weight = torch.randn(3, 64).bfloat16(), torch.randn(48, 64).bfloat16()
     copy, expected = compact(weight, name), kind.of(weight)
     assert isinstance(copy, kind)
@@ -245,7 +245,7 @@ def test_own_products_serve_every_row_where_the_processor_has_no_bf16(
     if is_own and library() is None:
         pytest.skip("the kernels are for Linux on x86-64")
     if not is_own:
-        monkeypatch.setattr("warmline_engine.model.compact.library", lambda: None)
+        monkeypatch.setattr("warmline_engine.model.quant.compact.library", lambda: None)
     monkeypatch.setattr("warmline_kernels.cpu.has_bfloat16", lambda: has_bfloat16)
     weight = torch.randn(64, 64).bfloat16()
     parts = [Linear(weight, None, compact(weight, "int8"))]

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engine.model.fake_hub import COMMIT, serving
 
 from warmline_engine.model import random_checkpoint
+
+from .fake_hub import COMMIT, serving
 
 MODEL = "owner/tiny"
 # over ten megabytes: what the library writes at once
@@ -28,7 +29,7 @@ CONFIG = {
 }
 LOCATE = f"""
 import json
-from warmline_engine.model.sources import locate
+from warmline_engine.model.hub.sources import locate
 told = []
 print(json.dumps([str(locate({MODEL!r}, told.append)), told]))
 """
@@ -85,7 +86,7 @@ def test_what_was_cut_off_is_gone_on_with(repository: Path, tmp_path: Path) -> N
 
 
 def test_what_breaks_off_again_and_again_is_said(repository: Path, tmp_path: Path) -> None:
-    library = ("-m", "warmline_engine.model.library")
+    library = ("-m", "warmline_engine.model.hub.library")
     with serving(repository, MODEL, cut="model.safetensors") as hub:
         hub.n_cuts = 100
         failed = run(tmp_path, hub.address, *library, "pull", "--yes", MODEL)
@@ -98,7 +99,7 @@ def test_what_breaks_off_again_and_again_is_said(repository: Path, tmp_path: Pat
 
 
 def test_pull_tells_the_licence_and_shows_progress(repository: Path, tmp_path: Path) -> None:
-    library = ("-m", "warmline_engine.model.library")
+    library = ("-m", "warmline_engine.model.hub.library")
     with serving(repository, MODEL) as hub:
         pulled = run(tmp_path, hub.address, *library, "pull", "--yes", MODEL)
     assert pulled.returncode == 0, pulled.stderr
@@ -107,7 +108,7 @@ def test_pull_tells_the_licence_and_shows_progress(repository: Path, tmp_path: P
         assert words in pulled.stderr
 
 
-LIBRARY = ("-m", "warmline_engine.model.library")
+LIBRARY = ("-m", "warmline_engine.model.hub.library")
 
 
 def changed(repository: Path, folder: Path) -> Path:

@@ -22,8 +22,9 @@ from warmline_engine.errors import (
     SourceError,
     TokenizerError,
 )
-from warmline_engine.model import checkpoint, library, random_checkpoint, sources
+from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.config import ModelConfig
+from warmline_engine.model.hub import library, sources
 from warmline_engine.text import tokenizer as tokenizers
 from warmline_engine.text.tokenizer import Tokenizer
 from warmline_engine.text.tokenizer_check import is_explosive

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from warmline_engine.errors import SourceError
-from warmline_engine.model import library, random_checkpoint, sources
-from warmline_engine.model.known import CONTEXT_TOKENS, KNOWN
+from warmline_engine.model import random_checkpoint
+from warmline_engine.model.hub import library, sources
+from warmline_engine.model.hub.known import CONTEXT_TOKENS, KNOWN
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",

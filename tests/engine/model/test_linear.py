@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.model.linear import MANY_ROWS, linear
+from warmline_engine.model.quant.linear import MANY_ROWS, linear
 from warmline_kernels import cpu
 
 

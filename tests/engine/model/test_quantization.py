@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from warmline_engine.errors import CheckpointError, ConfigError
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.model.quantization import Scheme, pack, rounded
+from warmline_engine.model.quant.quantization import Scheme, pack, rounded
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",

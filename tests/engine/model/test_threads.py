@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from warmline_engine.model import threads
+from warmline_engine.model import thread_count
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ def test_as_few_threads_as_are_as_fast(
         tried.append(n_threads)
         return seconds[n_threads]
 
-    assert threads.chosen(n_most, pass_s) == expected
+    assert thread_count.chosen(n_most, pass_s) == expected
     assert tried == sorted(seconds)
 
 
 def test_a_pass_takes_what_the_fastest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    durations = iter([9.0, *[3.0] * (threads.N_PASSES - 2), 2.0])
+    durations = iter([9.0, *[3.0] * (thread_count.N_PASSES - 2), 2.0])
     now = 0.0
 
     def run() -> None:
         nonlocal now
         now += next(durations)
 
-    monkeypatch.setattr(threads.time, "perf_counter", lambda: now)
-    assert threads.shortest_s(run) == 2.0
+    monkeypatch.setattr(thread_count.time, "perf_counter", lambda: now)
+    assert thread_count.shortest_s(run) == 2.0

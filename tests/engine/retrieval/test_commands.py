@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from warmline_engine.places import index_path
 from warmline_engine.retrieval import index_command, search_command
-from warmline_lsp.cli import PASSED_ON, make_parser
+from warmline_lsp.commands.cli import PASSED_ON, make_parser
+from warmline_protocol.folders import index_path
 
 JSON_FIELDS = {"root", "files", "chunks", "read", "removed", "encoded", "elapsed_s"}
 

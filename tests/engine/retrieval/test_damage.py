@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.errors import RetrievalError
-from warmline_engine.retrieval.build import build
-from warmline_engine.retrieval.files import Rules
-from warmline_engine.retrieval.index import UNSAVED, Index, Stamp
+from warmline_engine.retrieval.index.build import build
+from warmline_engine.retrieval.index.index import UNSAVED, Index, Stamp
+from warmline_engine.retrieval.source.files import Rules
 
 N_SEEDS = 15  # of each kind of damage and state
 PAGE = 4096

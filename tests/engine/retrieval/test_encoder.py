@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 
 from warmline_engine.errors import CheckpointError
 from warmline_engine.model import checkpoint
-from warmline_engine.model.sources import EMBEDDED, ENCODER
-from warmline_engine.retrieval import encoder_file
-from warmline_engine.retrieval.encoder import Bags, WordEncoder
-from warmline_engine.retrieval.words import words_of
+from warmline_engine.model.hub.sources import EMBEDDED, ENCODER
+from warmline_engine.retrieval.index import encoder_file
+from warmline_engine.retrieval.index.encoder import Bags, WordEncoder
+from warmline_engine.retrieval.index.words import words_of
 from warmline_engine.text.tokenizer import Tokenizer
 
 SMALL = EMBEDDED / "small"

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from warmline_engine.errors import IndexBusy, IndexFull
-from warmline_engine.places import cache_folder, index_path
-from warmline_engine.retrieval import database
-from warmline_engine.retrieval.build import build
-from warmline_engine.retrieval.files import Rules
-from warmline_engine.retrieval.index import UNSAVED, Index
+from warmline_engine.retrieval.index import database
+from warmline_engine.retrieval.index.build import build
+from warmline_engine.retrieval.index.index import UNSAVED, Index
+from warmline_engine.retrieval.source.files import Rules
+from warmline_protocol.folders import cache_folder, index_path
 
 N_FILES = 400
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.exclusion import SECRETS
-from warmline_engine.retrieval.files import MOST_BYTES, Rules, read
+from warmline_engine.retrieval.source.files import MAX_BYTES, Rules, read
+from warmline_protocol.exclusion import SECRETS
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -71,7 +71,7 @@ def test_left_out(tmp_path: Path) -> None:
             [".git/hook.py", "node_modules/a/index.js", "env/pyvenv.cfg", "env/lib/a.py", "api_pb2.py",
              "jquery.min.js", "secrets/a.py", ".ssh/config.py", "secrets.json", "photo.png", "notes.txt"], "x = 1\n"),
     )  # fmt: skip
-    write(tmp_path, {"huge.py": "x = 1\n" * MOST_BYTES, "kept.py": "x = 1\n"})
+    write(tmp_path, {"huge.py": "x = 1\n" * MAX_BYTES, "kept.py": "x = 1\n"})
     assert walked(tmp_path) == ["kept.py"]
     rules = Rules(tmp_path, SECRETS)
     assert rules.seen("env/lib/a.py") is None

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from warmline_engine.errors import CheckpointError
 from warmline_engine.retrieval import search_command
-from warmline_engine.retrieval.hidden_encoder import MODE, HiddenEncoder
+from warmline_engine.retrieval.index.hidden_encoder import MODE, HiddenEncoder
 
 TEXTS = [
     "def parse(text): return text",

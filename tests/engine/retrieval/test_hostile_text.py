@@ -14,14 +14,14 @@ from tests.support.growth import assert_grows_slowly
 import warmline_engine
 import warmline_lsp
 from warmline_engine.decoding.stopping import Stopping
-from warmline_engine.retrieval.imports import imports
+from warmline_engine.retrieval.index.words import words
 from warmline_engine.retrieval.query import query
-from warmline_engine.retrieval.split import split
-from warmline_engine.retrieval.words import words
+from warmline_engine.retrieval.source.imports import imports
+from warmline_engine.retrieval.source.split import split
 from warmline_engine.syntax import parsed as parsing
 from warmline_engine.syntax.parsed import parsed
 from warmline_engine.syntax.tree import around, is_even
-from warmline_engine.training.filters import mask
+from warmline_lab.data.filters import mask
 
 PATTERNS: dict[str, Callable[[int], str]] = {
     "hex": lambda n: "0x" + "f" * n,

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.growth import assert_grows_slowly
 
-from warmline_engine.globs import MAX_GLOB, Glob
-from warmline_engine.opening import TooLarge, read_below, read_regular
-from warmline_engine.retrieval.files import MAX_DEPTH, MAX_IGNORE_BYTES, Rules, read
-from warmline_engine.retrieval.ignoring import MAX_PATTERNS, is_ignored, patterns
+from warmline_engine.retrieval.source.files import MAX_DEPTH, MAX_IGNORE_BYTES, Rules, read
+from warmline_engine.retrieval.source.ignoring import MAX_PATTERNS, is_ignored, patterns
+from warmline_protocol.globs import MAX_GLOB, Glob
+from warmline_protocol.safe_open import TooLarge, read_below, read_regular
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval.build import build, refresh
-from warmline_engine.retrieval.files import Rules
-from warmline_engine.retrieval.index import UNSAVED, Index, Kind
-from warmline_engine.retrieval.split import split
-from warmline_engine.retrieval.words import words
+from warmline_engine.retrieval.index.build import build, refresh
+from warmline_engine.retrieval.index.index import UNSAVED, Index, Kind
+from warmline_engine.retrieval.index.words import words
+from warmline_engine.retrieval.source.files import Rules
+from warmline_engine.retrieval.source.split import split
 
 K1, B, WEIGHTS = 1.2, 0.75, (3.0, 1.0)
 
@@ -220,6 +220,6 @@ def test_common_words_are_left_out_of_a_query(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(index, {f"m{k}.py": function("common", "rare" if k == 3 else "usual") for k in range(9)})
-    monkeypatch.setattr("warmline_engine.retrieval.postings.MOST_POSTINGS", 5)
+    monkeypatch.setattr("warmline_engine.retrieval.index.postings.MAX_POSTINGS", 5)
     found = index.search(["common", "rare"], 20)
     assert [index.chunks([id])[id].path for id, _ in found] == ["m3.py"]

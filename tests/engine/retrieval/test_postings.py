@@ -8,7 +8,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval import postings
+from warmline_engine.retrieval.index import postings
 
 COUNTS = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=2), st.integers(0, 40), max_size=9
@@ -45,7 +45,7 @@ def test_the_rarest_words_are_chosen_without_counting_the_common_ones_out(
 ) -> None:
     connection, searcher = connected(counts), postings.Postings()
     with (
-        patch.object(postings, "MOST_POSTINGS", most),
+        patch.object(postings, "MAX_POSTINGS", most),
         patch.object(postings, "FIRST_COUNTED", first),
     ):
         # what was counted for another query must not change this one
@@ -60,10 +60,10 @@ def test_the_rarest_words_are_chosen_without_counting_the_common_ones_out(
 def test_a_common_word_is_not_counted_out() -> None:
     counts = {"common": 900, "rare": 3}
     searcher = postings.Postings()
-    with patch.object(postings, "MOST_POSTINGS", 100), patch.object(postings, "FIRST_COUNTED", 10):
+    with patch.object(postings, "MAX_POSTINGS", 100), patch.object(postings, "FIRST_COUNTED", 10):
         assert searcher._rarest(connected(counts), set(counts)) == ["rare"]
     assert searcher._counted["common"].n_chunks <= 101
-    with patch.object(postings, "MOST_POSTINGS", 12), patch.object(postings, "FIRST_COUNTED", 10):
+    with patch.object(postings, "MAX_POSTINGS", 12), patch.object(postings, "FIRST_COUNTED", 10):
         again = postings.Postings()
         assert again._rarest(connected(counts), set(counts)) == ["rare"]
         assert again._counted["common"].n_chunks == 10, "that it is over the rest is known by then"

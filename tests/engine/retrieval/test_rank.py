@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval.imports import imports
-from warmline_engine.retrieval.index import UNSAVED, Index
+from warmline_engine.retrieval.index.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import Found, ranked, together
+from warmline_engine.retrieval.source.imports import imports
 from warmline_engine.syntax.grammars import GRAMMARS, language_of
 
 STORE = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.retrieval.split import split
+from warmline_engine.retrieval.source.split import split
 from warmline_engine.syntax.grammars import GRAMMARS
 
 SAMPLES = {

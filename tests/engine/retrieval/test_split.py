@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval.split import header, split
+from warmline_engine.retrieval.source.split import header, split
 from warmline_engine.syntax.grammars import GRAMMARS, LINES_ONLY, language_of, new_parser
 
 PYTHON = '''import os

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.engine.retrieval.letters import Letters
 
 from warmline_engine.errors import IndexFull
-from warmline_engine.retrieval.index import UNSAVED, Index, Kind
-from warmline_engine.retrieval.vectors import codes_of, text_of, vectors_of
+from warmline_engine.retrieval.index.index import UNSAVED, Index, Kind
+from warmline_engine.retrieval.index.vectors import codes_of, text_of, vectors_of
+
+from .letters import Letters
 
 TEXTS = (
     "",
@@ -226,7 +227,7 @@ ENCODE_SLOWLY = """
 import sys
 from pathlib import Path
 from tests.engine.retrieval.letters import Letters
-from warmline_engine.retrieval.index import Index
+from warmline_engine.retrieval.index.index import Index
 index = Index(Path(sys.argv[1]), encoder=Letters())
 while n := index.follow(10):
     print(n, flush=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.retrieval.words import words, words_of
+from warmline_engine.retrieval.index.words import words, words_of
 
 
 def check(name: str, expected: str) -> None:

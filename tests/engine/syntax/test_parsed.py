@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node, Point
 
-from warmline_engine.retrieval import split
+from warmline_engine.retrieval.source import split
 from warmline_engine.syntax import parsed as parsed_module
 from warmline_engine.syntax.grammars import new_parser
 from warmline_engine.syntax.parsed import N_KEPT, parsed

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 
 import pytest
-from tests.engine.syntax.test_tree import AT, FILE, syntax_of
 
-from warmline_engine.syntax import place as place_module
+from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax import tree as tree_module
-from warmline_engine.syntax.place import SyntaxAt
-from warmline_engine.syntax.tree import MOST_BYTES, N_LATE, Syntax, parse
+from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_engine.syntax.tree import MAX_BYTES, N_LATE, Syntax, parse
+
+from .test_tree import AT, FILE, syntax_of
 
 
 @pytest.fixture(autouse=True)
@@ -208,12 +209,12 @@ def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
 ) -> None:
     broken = "    x = f(\n))"
     assert SyntaxAt(syntax_of(FILE), AT).fitting(broken) == ""
-    monkeypatch.setattr(tree_module, "MOST_S", -1.0)
+    monkeypatch.setattr(tree_module, "MAX_S", -1.0)
     long = FILE * 40  # it is asked about the time now and then only
     late = syntax_of(long)
     for _ in range(N_LATE):
         assert SyntaxAt(late, AT).fitting(broken) == broken
-    monkeypatch.setattr(tree_module, "MOST_S", 10.0)
+    monkeypatch.setattr(tree_module, "MAX_S", 10.0)
     assert SyntaxAt(late, AT).fitting(broken) == broken
     assert SyntaxAt(syntax_of(long), AT).fitting(broken) == "", "another document is as before"
     assert parse(late._parser, FILE) is not None, "the parser, too"
@@ -221,5 +222,5 @@ def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
 
 def test_no_grammar_and_huge_texts_tell_nothing() -> None:
     assert Syntax.of("klingon", FILE) is None
-    huge = syntax_of("x = 1\n" * (MOST_BYTES // 6 + 1))
+    huge = syntax_of("x = 1\n" * (MAX_BYTES // 6 + 1))
     assert SyntaxAt(huge, 0).fitting("(") == "("

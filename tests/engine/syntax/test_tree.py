@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
-from warmline_engine.syntax import place as place_module
+from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax.grammars import new_parser
-from warmline_engine.syntax.place import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxAt
+from warmline_engine.syntax.syntax_context import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxAt
 from warmline_engine.syntax.tree import Syntax
 
 FILE = textwrap.dedent(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.text.families import NAMES, SAMPLE, load
 
 from warmline_engine.text.spellings import Spellings
+
+from .families import NAMES, SAMPLE, load
 
 cuts = st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(1, 9)).map(
     lambda cut: SAMPLE[cut[0] : cut[0] + cut[1]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.training import corpus, filters, licences
+from warmline_lab.data import corpus, filters, licences
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -81,8 +81,8 @@ def test_what_is_no_code_is_left_out(text: str) -> None:
 
 
 def test_the_allowlist_is_allowed_and_keeps_the_heldout_out() -> None:
-    packages = corpus.read_allowlist(ROOT / "training/corpus.toml")
-    heldout, modules = corpus.read_heldout(ROOT / "training/heldout.txt")
+    packages = corpus.read_allowlist(ROOT / "lab/training/corpus.toml")
+    heldout, modules = corpus.read_heldout(ROOT / "lab/training/heldout.txt")
     assert len(packages) > 50
     assert {p.name for p in packages if p.role == "train"} & heldout == set()
     assert {p.name for p in packages if p.role == "heldout"} <= heldout

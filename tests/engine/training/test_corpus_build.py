@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.training import corpus
+from warmline_lab.data import corpus
 
 MIT = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software ..."
 GOOD = inspect.getsource(json.decoder)

@@ -7,10 +7,11 @@ import random
 import numpy as np
 import torch
 
-from warmline_engine.model.sources import EMBEDDED
-from warmline_engine.retrieval.encoder import Bags
+from warmline_engine.model.hub.sources import EMBEDDED
+from warmline_engine.retrieval.index.encoder import Bags
 from warmline_engine.text.tokenizer import Tokenizer
-from warmline_engine.training.fit_encoder import (
+from warmline_lab.data.neighbours import Neighbours
+from warmline_lab.train.fit_encoder import (
     Pair,
     fit,
     from_calls,
@@ -18,7 +19,6 @@ from warmline_engine.training.fit_encoder import (
     mean_reciprocal_rank,
     rarity,
 )
-from warmline_engine.training.neighbours import Neighbours
 
 BAGS = Bags(Tokenizer.load(EMBEDDED / "small"))
 USER = "import store\n\n\ndef use(path):\n    opened = 1\n    return open_store(path)\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from warmline_engine.decoding.agreement import LONGEST
-from warmline_engine.decoding.recall import N_CERTAINTIES, Shares
-from warmline_engine.training.fit_recall import Seen, fit, is_for_fitting, nats_a_token
+from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
+from warmline_engine.decoding.ngram.suffix_match import LONGEST
+from warmline_lab.train.fit_recall import Seen, fit, is_for_fitting, nats_a_token
 
 
 def made(share: float, n: int) -> Seen:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from warmline_engine.training import decoder
-from warmline_engine.training.decoder import Decoder, Shape
-from warmline_engine.training.grow import grown
+from warmline_lab.train import decoder
+from warmline_lab.train.decoder import Decoder, Shape
+from warmline_lab.train.net2net import grown
 
 SMALL = Shape(
     n_tokens=60,

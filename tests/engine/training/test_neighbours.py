@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warmline_engine.training.neighbours import Neighbours
+from warmline_lab.data.neighbours import Neighbours
 
 TYPED = """\
 /** A box. */

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.training import corpus, npm
+from warmline_lab.data import corpus, npm
 
 from .test_corpus_build import MIT
 from .test_scripts import TYPED, WRITTEN

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from warmline_engine.training.optimizer import Optimizer
+from warmline_lab.train.optimizer import Optimizer
 
 
 @pytest.mark.parametrize("size", [(48, 96), (96, 48), (64, 64)])

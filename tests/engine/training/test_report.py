@@ -1,4 +1,4 @@
-"""What a card tells: holes, windows, copying, goldens, and the card itself."""
+"""What a card tells: holes, windows, memorization, goldens, and the card itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmline_engine.loaded_model import LoadedModel, load
 from warmline_engine.model import random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.training import copying, curve, golden, judge, report, tokenizer
-from warmline_engine.training.card import Card, Measured, card_text, card_toml, storage_text
-from warmline_engine.training.judge import Filled, Heldout, Hole, Judge
-from warmline_engine.training.ngram import ORDER, NGram
+from warmline_engine.session.loaded_model import LoadedModel, load
+from warmline_lab.data import tokenizer
+from warmline_lab.metrics.ngram import ORDER, NGram
+from warmline_lab.report import curve, golden, judge, memorization, report
+from warmline_lab.report.card import Card, Measured, card_text, card_toml, storage_text
+from warmline_lab.report.judge import Filled, Heldout, Hole, Judge
 
 FILES = [
     Heldout(f"x: {k}", inspect.getsource(m))
@@ -174,13 +175,13 @@ def test_losses_by_position_are_those_of_cold_reads(
 @settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
-    n_shared=st.integers(copying.N_REPEATED - 2, copying.N_REPEATED + 2),
+    n_shared=st.integers(memorization.N_REPEATED - 2, memorization.N_REPEATED + 2),
     is_across=st.booleans(),
 )
 def test_copied_runs_are_found(seed: int, n_shared: int, is_across: bool) -> None:
     rng = np.random.default_rng(seed)
     files = [rng.integers(0, 50, 120).astype(np.int32) for _ in range(3)]
-    trained = copying.TrainedText(files)
+    trained = memorization.TrainedText(files)
     if is_across:  # a run over the end of one file into the next stands in neither
         joined = np.concatenate(files[:2])
         copied = joined[120 - n_shared // 2 : 120 - n_shared // 2 + n_shared]
@@ -189,12 +190,12 @@ def test_copied_runs_are_found(seed: int, n_shared: int, is_across: bool) -> Non
     fresh = rng.integers(50, 99, 20).astype(np.int32)
     tokens = np.concatenate((fresh, copied, fresh))
     expected = any(
-        _contains(file, tokens[k : k + copying.N_REPEATED])
+        _contains(file, tokens[k : k + memorization.N_REPEATED])
         for file in files
-        for k in range(len(tokens) - copying.N_REPEATED + 1)
+        for k in range(len(tokens) - memorization.N_REPEATED + 1)
     )
     assert trained.repeats(tokens) == expected
-    assert expected == (not is_across and n_shared >= copying.N_REPEATED)
+    assert expected == (not is_across and n_shared >= memorization.N_REPEATED)
 
 
 def _contains(file: np.ndarray, run: np.ndarray) -> bool:
@@ -205,7 +206,7 @@ def test_continuing_in_rows_equals_a_cold_read_for_each_token(model: LoadedModel
     rng = np.random.default_rng(4)
     prompts = torch.from_numpy(rng.integers(0, 390, (3, 20)))
     barred = model.barred.clone()
-    found = copying.Continuation(model.transformer, prompts, barred).run(12)
+    found = memorization.Continuation(model.transformer, prompts, barred).run(12)
     for row, continued in zip(prompts.tolist(), found.tolist(), strict=True):
         tokens = list(row)
         for token in continued:
@@ -218,11 +219,11 @@ def test_a_model_that_copies_is_found_out(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [np.array(model.tokenizer.encode(f.text).ids, np.int32) for f in FILES]
-    prompts = copying.choose_prompts(texts, copying.line_ends(model), 20)
+    prompts = memorization.choose_prompts(texts, memorization.line_ends(model), 20)
     assert len(prompts) == 20
     assert all(model.tokenizer.decode(p[-1:].tolist()).startswith("\n") for p in prompts)
-    trained = copying.TrainedText(texts)
-    assert copying.copied_share(model, trained, prompts) == 0  # random weights
+    trained = memorization.TrainedText(texts)
+    assert memorization.copied_share(model, trained, prompts) == 0  # random weights
 
     class Copying:
         """Goes on as the file does."""
@@ -233,7 +234,7 @@ def test_a_model_that_copies_is_found_out(
         def run(self, _n: int) -> torch.Tensor:
             found = [
                 next(
-                    text[k + len(row) :][: copying.N_REPEATED]
+                    text[k + len(row) :][: memorization.N_REPEATED]
                     for text in texts
                     for k in range(len(text))
                     if np.array_equal(text[k : k + len(row)], row)
@@ -242,8 +243,8 @@ def test_a_model_that_copies_is_found_out(
             ]
             return torch.from_numpy(np.stack(found).astype(np.int64))
 
-    monkeypatch.setattr(copying, "Continuation", Copying)
-    assert copying.copied_share(model, trained, prompts) == 100
+    monkeypatch.setattr(memorization, "Continuation", Copying)
+    assert memorization.copied_share(model, trained, prompts) == 100
 
 
 def test_goldens_are_read_as_they_were_written(model: LoadedModel, tmp_path: Path) -> None:

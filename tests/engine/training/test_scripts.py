@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warmline_engine.training import scripts
+from warmline_lab.data import scripts
 
 WRITTEN = """\
 import { readFile } from 'node:fs/promises';

@@ -7,21 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engine.training.test_train import ROOT, work
 
-from warmline_engine.model.quantization import Scheme
-from warmline_engine.training import shapes, train
-from warmline_engine.training.decoder import Shape
+from warmline_engine.model.hub.sources import EMBEDDED
+from warmline_engine.model.quant.quantization import Scheme
+from warmline_lab.train import shapes, train
+from warmline_lab.train.decoder import Shape
+
+from .test_train import ROOT, work
 
 __all__ = ["work"]  # a fixture
 
 
 @pytest.fixture
 def small() -> Shape:
-    return Shape(**tomllib.loads((ROOT / "training/small.toml").read_text())["shape"])
+    return Shape(**tomllib.loads((ROOT / "lab/training/small.toml").read_text())["shape"])
 
 
-@pytest.mark.parametrize("most_bytes", [2_000_000, shapes.MOST_BYTES, 10_000_000])
+@pytest.mark.parametrize("most_bytes", [2_000_000, shapes.MAX_BYTES, 10_000_000])
 def test_candidates_fit_and_could_not_be_deeper(small: Shape, most_bytes: int) -> None:
     storage = Scheme(4, 16)
     found = list(shapes.candidates(small, storage, most_bytes))
@@ -29,7 +31,7 @@ def test_candidates_fit_and_could_not_be_deeper(small: Shape, most_bytes: int) -
     for tried in found:
         deeper = replace(tried.shape, n_layers=tried.shape.n_layers + 1)
         assert tried.n_bytes <= most_bytes
-        is_deepest = tried.shape.n_layers == shapes.MOST_LAYERS
+        is_deepest = tried.shape.n_layers == shapes.MAX_LAYERS
         assert is_deepest or most_bytes < shapes.n_bytes_of(deeper, storage)
         assert tried.shape.n_heads % tried.shape.n_kv_heads == 0
         assert tried.shape.max_context == small.max_context
@@ -39,7 +41,7 @@ def test_candidates_fit_and_could_not_be_deeper(small: Shape, most_bytes: int) -
 
 def test_the_shape_that_ships_is_a_candidate_and_counted_as_its_file(small: Shape) -> None:
     found = {tried.shape: tried for tried in shapes.candidates(small, Scheme(4, 16))}
-    file = Path(train.__file__).parents[1] / "models/small/model.safetensors"
+    file = EMBEDDED / "small/model.safetensors"
     assert found[small].n_bytes == pytest.approx(file.stat().st_size, rel=0.01)
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from warmline_engine.training import decoder
-from warmline_engine.training import step as steps
-from warmline_engine.training.decoder import Decoder, Shape
-from warmline_engine.training.samples import IGNORED
-from warmline_engine.training.step import Step, Teacher
+from warmline_lab.data.samples import IGNORED
+from warmline_lab.train import decoder
+from warmline_lab.train import step as steps
+from warmline_lab.train.decoder import Decoder, Shape
+from warmline_lab.train.step import Step, Teacher
 
 SHAPE = Shape(
     n_tokens=300,

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.model.quantization import Scheme, rounded
-from warmline_engine.training import checkpoints, corpus, ngram, samples, tokenizer, train
-from warmline_engine.training.samples import Documents, Samples, SamplesAhead, cut_middle
-from warmline_engine.training.step import Step
+from warmline_engine.model.quant.quantization import Scheme, rounded
+from warmline_lab.data import corpus, samples, tokenizer
+from warmline_lab.data.samples import Documents, Samples, SamplesAhead, cut_middle
+from warmline_lab.metrics import ngram
+from warmline_lab.train import checkpoints, train
+from warmline_lab.train.step import Step
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -167,7 +169,9 @@ def test_no_file_is_seen_more_than_four_times(work: Path) -> None:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("name", ["small", "base"])
 def test_the_configs_are_of_the_size_they_say(name: str, device: str) -> None:
-    config = train.config_for(device, tomllib.loads((ROOT / f"training/{name}.toml").read_text()))
+    config = train.config_for(
+        device, tomllib.loads((ROOT / f"lab/training/{name}.toml").read_text())
+    )
     shape = train.Shape(**config["shape"])
     model = train.Decoder(shape)
     millions = sum(weight.numel() for weight in model.weights.values()) / 1e6
@@ -187,7 +191,7 @@ def test_the_configs_are_of_the_size_they_say(name: str, device: str) -> None:
 
 
 def test_base_trains_from_its_config_cut_small(work: Path) -> None:
-    text = (ROOT / "training/base.toml").read_text()
+    text = (ROOT / "lab/training/base.toml").read_text()
     config = train.config_for("cpu", tomllib.loads(text))
     config["shape"] |= {"n_tokens": 400, "width": 32, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1}
     config["shape"] |= {"head_size": 16, "mlp_width": 32}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from warmline_engine.training import tokenizer as making
-from warmline_engine.training.transfer import EMBEDDING, translated
+from warmline_lab.data import tokenizer as making
+from warmline_lab.train.transfer import EMBEDDING, translated
 
 PYTHON = ["def walk(tree):\n    for node in tree:\n        yield node\n"] * 20
 SCRIPT = ["function walk(tree) {\n  return tree.map(node => node.walk());\n}\n"] * 20

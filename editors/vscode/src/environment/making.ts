@@ -30,7 +30,7 @@ import { TORCH } from "./torch";
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
 // an environment cannot be moved, hence the next one has another place
 export const VENVS = [NOTHING.venv, "venv2"];
-const CHECK = "import torch, warmline_engine.wire, warmline_lsp.cli; print(torch.zeros(2).sum())";
+const CHECK = "import torch, warmline_protocol.wire, warmline_lsp.commands.cli; print(torch.zeros(2).sum())";
 const CHECK_MS = 60_000;
 
 /**

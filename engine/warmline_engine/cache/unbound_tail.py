@@ -1,0 +1,19 @@
+"""A second version of a sequence's last tokens, one that sees no chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .chunk_cache import ChunkRows
+
+
+@dataclass
+class SecondRow:
+    """What was made so far of the second version: `Sequence.logits_without` goes on from there.
+
+    `tokens` are those from position `start` on that have rows.
+    """
+
+    start: int
+    tokens: list[int] = field(default_factory=list[int])
+    rows: ChunkRows | None = None

@@ -1,0 +1,1 @@
+"""What followed the same tokens elsewhere in the file."""

@@ -1,0 +1,1 @@
+"""When the small model answers, and when the large one."""

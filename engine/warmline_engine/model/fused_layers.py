@@ -1,0 +1,60 @@
+"""Whether a model's few rows can go through all layers in one call, and the description that this takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from warmline_kernels.native.blocks import Blocks
+from warmline_kernels.native.decoder import MAX_MASKS, Decoder, LayerParts, Product, Shape
+
+from .config import ModelConfig
+from .quant.linear import Linear
+
+if TYPE_CHECKING:
+    from .transformer import Layer, Norm
+
+
+def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> Decoder | None:
+    """None for a family whose layers are of another kind, and where a weight has no copy for our own products."""
+    shape = Shape(
+        n_heads=config.n_heads,
+        n_kv_heads=config.n_kv_heads,
+        head_size=config.head_size,
+        n_turned=2 * len(config.rope.inverse_frequencies),
+        norm_eps=config.norm_eps,
+        residual_multiplier=config.residual_multiplier,
+        attention_scale=config.attention_scale,
+    )
+    is_known = config.norm == "rms" and config.activation == "silu" and config.is_gated
+    if not is_known or not shape.is_served or len(set(config.windows)) > MAX_MASKS:
+        return None
+    parts = [_parts(layer, window) for layer, window in zip(layers, config.windows, strict=True)]
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    return Decoder(known[0].qkv.weights.library, shape, known, norm.weight)
+
+
+def _parts(layer: Layer, window: int | None) -> LayerParts | None:
+    products = [_product(part) for part in (layer.qkv, layer.out, layer.up, layer.down)]
+    if any(product is None for product in products) or layer.norm_in.weight.dtype != torch.bfloat16:
+        return None
+    qkv, out, up, down = (product for product in products if product is not None)
+    return LayerParts(
+        qkv,
+        out,
+        up,
+        down,
+        norm_in=layer.norm_in.weight,
+        norm_mlp=layer.norm_mlp.weight,
+        query_norm=layer.query_norm.weight if layer.query_norm else None,
+        key_norm=layer.key_norm.weight if layer.key_norm else None,
+        window=window,
+    )
+
+
+def _product(part: Linear) -> Product | None:
+    return Product(part.few, part.bias) if isinstance(part.few, Blocks) else None

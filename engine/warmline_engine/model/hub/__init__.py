@@ -1,0 +1,1 @@
+"""Where a model is: embedded, in a folder, or at Hugging Face."""

@@ -1,0 +1,98 @@
+"""Where a model is: one that ships with the package, a folder, or an id at Hugging Face."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from warmline_engine.errors import SourceError
+from warmline_engine.model.reading import read_bytes
+from warmline_protocol.model_names import expanded, is_id
+
+from .fetching import Tell, fetch
+
+MAX_CARD_BYTES, MAX_CARD_NAME = 1 << 16, 200
+EMBEDDED = Path(__file__).resolve().parents[2] / "models"
+ENCODER = "encoder.safetensors"  # beside the weights: what retrieval reads texts with
+
+LAYOUTS = ("prefix-first", "suffix-first")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of a model beside its weights; `languages` is empty where nothing is said.
+
+    `layout` is prefix-first or suffix-first: how the model fills a middle better.
+    """
+
+    name: str
+    languages: tuple[str, ...]
+    licence: str
+    layout: str = LAYOUTS[0]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights, without the encoder that was made from them."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.name != ENCODER)
+
+
+def embedded_names() -> list[str]:
+    """The models that ship with the package."""
+    return sorted(path.parent.name for path in EMBEDDED.glob("*/model.safetensors"))
+
+
+def locate(model: str, tell: Tell | None = None) -> Path:
+    """The folder of a model: an embedded name, a folder's whole path, or a Hugging Face id, which is fetched.
+
+    `tell` gets the share of a fetch that is here.
+
+    Raises: SourceError, saying what was tried and what to do.
+    """
+    folder = local_folder(model)
+    return fetch(model, tell) if folder is None else folder
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder of an embedded name or of a path; None for an id. A path begins nowhere but at `/` or `~`.
+
+    Raises: SourceError, where it is none of them, or no such folder is there.
+    """
+    if model in embedded_names():
+        return EMBEDDED / model
+    if is_id(model):
+        return None
+    try:
+        folder = expanded(model)
+        if folder.is_dir():
+            return folder
+        reason = f"there is no folder {folder}"
+    except ValueError as error:
+        reason = str(error)
+    names = ", ".join(embedded_names()) or "none"
+    raise SourceError(
+        f"model {model!r} is neither an embedded model ({names}) nor a folder nor an id like "
+        f"'owner/name': {reason}; correct the setting (in a terminal, ./x is a folder too)"
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """The card beside the weights, or an empty one.
+
+    Raises: SourceError, when it is there and cannot be read.
+    """
+    path = folder / "card.toml"
+    if not path.exists():
+        return Card(folder.name, (), "")
+    try:
+        card = tomllib.loads(read_bytes(path, MAX_CARD_BYTES, SourceError).decode("utf-8"))
+        languages = card.get("languages", [])
+        if not isinstance(languages, list) or not all(isinstance(one, str) for one in languages):
+            raise ValueError("languages is a list of names")
+        layout = str(card.get("layout", LAYOUTS[0]))
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout is {layout!r}; expected {' or '.join(LAYOUTS)}")
+        name, licence = str(card.get("name", folder.name)), str(card.get("licence", ""))
+        return Card(name[:MAX_CARD_NAME], tuple(languages), licence, layout)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from None

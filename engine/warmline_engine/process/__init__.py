@@ -1,0 +1,1 @@
+"""The engine process: connections, the work queue, the worker thread."""

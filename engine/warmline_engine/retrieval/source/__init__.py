@@ -1,0 +1,1 @@
+"""Files of a workspace: which ones, and their parts."""

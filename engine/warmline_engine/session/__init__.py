@@ -1,0 +1,1 @@
+"""One document in the models: its window, its completions."""

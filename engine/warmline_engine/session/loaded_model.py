@@ -1,0 +1,155 @@
+"""A model ready to serve: weights, tokenizer, layout, and the arena its caches live in."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from warmline_engine.cache.arena import Arena, RowShape
+from warmline_engine.cache.chunk_cache import KeptChunks
+from warmline_engine.cache.chunk_files import ChunkFiles
+from warmline_engine.decoding import confidence
+from warmline_engine.decoding.ngram.recall import Shares
+from warmline_engine.decoding.speculative.draft_costs import Payoff
+from warmline_engine.errors import TokenizerError
+from warmline_engine.model import checkpoint
+from warmline_engine.model.hub.sources import Card, locate, read_card
+from warmline_engine.model.quant.compact import FORMATS
+from warmline_engine.model.transformer import Transformer
+from warmline_engine.text.fim import Layout, find_layout
+from warmline_engine.text.spellings import Spellings
+from warmline_engine.text.tokenizer import Tokenizer
+from warmline_kernels.native.library import library
+from warmline_protocol.folders import chunks_folder, note_owner
+
+log = logging.getLogger(__name__)
+
+# up to so many weights float32 is as fast on a CPU without our own kernels, and exact: of 4.7 million a token takes
+# 4.0 ms and with torch's products in 8 bits 3.6; with ours 1.1 (two cores of a Xeon with AMX)
+FEW_WEIGHTS = 8_000_000
+MEBIBYTE = 2**20
+AUTO_FEW = "int8"
+KEPT_MEBIBYTES = 64  # of chunks of other files
+FILED_MEBIBYTES = 256  # of them on disk, for all models together
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
+
+    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted. `payoff`
+    is what has been learnt of drafts, `kept` are chunks of other files as they were encoded.
+
+    Shape: barred [V] bool.
+    """
+
+    card: Card
+    fingerprint: str
+    transformer: Transformer
+    tokenizer: Tokenizer
+    spellings: Spellings
+    layout: Layout
+    barred: Tensor
+    arena: Arena
+    recall: Shares | None = None
+    least_probability: float = 0.0
+    payoff: Payoff = field(default_factory=Payoff)
+    kept: KeptChunks = field(default_factory=lambda: KeptChunks(KEPT_MEBIBYTES * MEBIBYTE))
+
+    def with_chunk_files(self, formats: str) -> LoadedModel:
+        """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
+        shape = self.arena.shape
+        name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
+        try:
+            folder = chunks_folder(name)
+            files = ChunkFiles(folder, FILED_MEBIBYTES * MEBIBYTE, shape)
+        except OSError as error:
+            log.warning("encoded chunks are not kept: %s", error)
+            return self
+        note_owner(folder, self.card.name)
+        return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
+
+    @property
+    def least_logprob(self) -> float:
+        return math.log(self.least_probability) if self.least_probability else -math.inf
+
+
+def load(
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_mebibytes: int = 1024,
+    progress: Callable[[str, float], None] | None = None,
+    low_memory: bool = False,
+) -> LoadedModel:
+    """Finds and loads a model; `progress` gets what is being done and the share of it that is.
+
+    On a CPU weights in bf16 are kept in 8 bits too, which decodes faster, and in 4 where that is asked for; on a GPU in
+    either where it is. `low_memory` keeps one format only.
+
+    Raises: ModelError, with what to do.
+    """
+    tell = progress or (lambda stage, share: None)
+    # without a listener the library shows its own progress in a terminal
+    folder = locate(model, partial(tell, "fetching") if progress else None)
+    on = _device(device)
+    loading = partial(tell, "loading")
+    card = read_card(folder)
+    few = _few(dtype, on, low_memory)
+    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, few, low_memory)
+    tokenizer = Tokenizer.load(folder)
+    layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
+    config = transformer.config
+    if config.n_vocabulary < tokenizer.n_vocabulary:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has {tokenizer.n_vocabulary} tokens and the model "
+            f"{config.n_vocabulary}; they do not belong together"
+        )
+    barred = torch.zeros(config.n_vocabulary, dtype=torch.bool, device=on)
+    barred[tokenizer.n_vocabulary :] = True  # padding of the embedding
+    barred[list(tokenizer.control_ids - layout.ends)] = True
+    shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, transformer.dtype, on)
+    return LoadedModel(
+        card,
+        checkpoint.fingerprint(folder),
+        transformer,
+        tokenizer,
+        Spellings(tokenizer),
+        layout,
+        barred,
+        Arena(shape, cache_mebibytes * MEBIBYTE),
+        Shares.read(folder / "recall.json"),
+        confidence.read(folder / "confidence.json"),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _few(dtype: str, device: torch.device, low_memory: bool) -> str:
+    """The format for few rows."""
+    if dtype == "auto":
+        return "" if low_memory or device.type == "cuda" else AUTO_FEW
+    return dtype if dtype in FORMATS else ""
+
+
+def _dtype(name: str, device: torch.device, folder: Path) -> torch.dtype:
+    if name in FORMATS:
+        return torch.bfloat16
+    if name != "auto":
+        return checkpoint.DTYPES[name]
+    if device.type == "cuda" or library() is not None:
+        return torch.bfloat16
+    shapes = checkpoint.read_config(folder).tensor_shapes().values()
+    n_weights = sum(math.prod(shape) for shape in shapes)
+    return torch.float32 if n_weights < FEW_WEIGHTS else torch.bfloat16

@@ -1,0 +1,263 @@
+"""A stretch of a document as a sequence in the cache: text, tokens and keys kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.slots import Ints
+from warmline_engine.text.tokenized_text import Change, Splice, TailToken, TokenizedText
+
+from .loaded_model import LoadedModel
+
+CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
+SHARE_BEFORE = 0.75
+MAX_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
+N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
+N_BEHIND = 4  # tokens behind an edit that are encoded with it: they still tell of what stood there
+
+
+class Window:
+    """The code points [start, end) of a document. The sequence may carry a tail of generated tokens."""
+
+    def __init__(self, model: LoadedModel, text: str, start: int, end: int, cursor: int) -> None:
+        self._model = model
+        self.start = start
+        self.tokenized = TokenizedText(
+            model.tokenizer, model.layout, text[start:end], cursor - start
+        )
+        self.sequence = Sequence(model.transformer, model.arena)
+        self.sequence.splice(0, 0, self.tokenized.ids)
+        self.n_own_tokens = len(self.sequence)
+        self.tail: tuple[TailToken, ...] = ()
+        # whether an edit changed the text behind the cursor since the tokens before it were encoded
+        self.is_behind_changed = False
+        self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
+        self.n_behind = N_BEHIND
+        # positions moved by an accept or a jump, not yet repaired
+        self.accepted: tuple[int, int] | None = None
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokenized.text)
+
+    @property
+    def cursor(self) -> int:
+        return self.start + self.tokenized.cursor
+
+    def edit(self, start: int, end: int, replacement: str) -> None:
+        """Replaces characters of the document that lie within the window."""
+        cursor = self.tokenized.cursor
+        changes = self.tokenized.edit(start - self.start, end - self.start, replacement, self.tail)
+        if self.tokenized.layout.is_suffix_first:
+            begin = self.tokenized.prefix_span[0]
+            self.is_behind_changed |= any(change.start < begin for change in changes)
+        self._apply(changes)
+        if end - self.start != cursor:
+            self._encode_behind(start - self.start + len(replacement))
+
+    def to_repair(self) -> Ints:
+        """Positions before the cursor that are worth encoding again with the next answer, rising.
+
+        Suffix first, they have seen the text behind the cursor: where an edit took it away, they still tell of it.
+        """
+        if not self.is_behind_changed:
+            return np.zeros(0, np.int64)
+        begin, end = self.tokenized.prefix_span
+        end -= len(self.begun())
+        first = max(begin, self.sequence.n_fresh, end - N_REPAIRED)
+        return np.arange(first, max(first, end))
+
+    def move_cursor(self, offset: int) -> None:
+        """Puts the cursor at an offset of the document within the window."""
+        if offset != self.cursor:
+            self.drop_tail()
+            self._apply(self.tokenized.move_cursor(offset - self.start))
+
+    def slide(self, text: str, start: int, end: int) -> None:
+        """Makes the window [start, end) of `text`, which it overlaps, by edits at both ends."""
+        self.drop_tail()
+        if end < self.end:
+            self._apply(self.tokenized.edit(end - self.start, self.end - self.start, ""))
+        elif self.end < end:
+            at = self.end - self.start
+            # behind the cursor even where the window ends with it
+            self._append_behind(at, text[self.end : end])
+        if self.start < start:
+            self._apply(self.tokenized.edit(0, start - self.start, ""))
+        elif start < self.start:
+            self._apply(self.tokenized.edit(0, 0, text[start : self.start]))
+        self.start = start
+
+    def _append_behind(self, at: int, added: str) -> None:
+        cursor = self.tokenized.cursor
+        self._apply(self.tokenized.edit(at, at, added))
+        self._apply(self.tokenized.move_cursor(cursor))
+
+    def carried(self) -> list[int]:
+        """The tokens that the sequence carries behind its own."""
+        return self.sequence.tokens[self.n_own_tokens :]
+
+    def note_tail(self, n_respelled: int = 0) -> None:
+        """Makes a tail of what the sequence carries, which spells the last tokens of the prefix anew."""
+        tokens, decode = self.carried(), self._model.tokenizer.decode
+        self.n_respelled = n_respelled if tokens else 0
+        n_known = len(self.respelled())
+        self.tail = tuple((len(decode(tokens[:k])) - n_known, t) for k, t in enumerate(tokens))
+
+    def respelled(self) -> str:
+        """The text before the cursor that the tail begins with."""
+        ids = self.tokenized.prefix_ids
+        return self._model.tokenizer.decode(ids[len(ids) - self.n_respelled :])
+
+    def put_tail(self, text: str) -> None:
+        """Makes the sequence carry a text behind its own tokens, keeping what it carries already."""
+        known = self.respelled()
+        tokenizer, whole = self._model.tokenizer, known + text
+        n_kept, n_covered = self._agreeing(whole, len(known))
+        if n_kept == 0:
+            self.n_respelled, whole = 0, text
+        self.sequence.truncate(self.n_own_tokens + n_kept)
+        n = len(self.sequence)
+        self.sequence.splice(n, n, tokenizer.encode(whole[n_covered:]).ids)
+        self.note_tail(self.n_respelled)
+
+    def _agreeing(self, text: str, n_known: int) -> tuple[int, int]:
+        """How many tokens of the tail are the beginning of a text, and how many of its characters they are.
+
+        They must reach beyond the first `n_known` characters.
+        """
+        for n_kept in range(len(self.tail), 0, -1):
+            spelled = self._model.tokenizer.decode([token for _, token in self.tail[:n_kept]])
+            # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
+            if n_known < len(spelled) and text.startswith(spelled):
+                return n_kept, len(spelled)
+        return 0, 0
+
+    def begun(self) -> list[int]:
+        """The last tokens of the prefix that a completion chooses anew: those of a piece begun at the cursor."""
+        line = self.tokenized.line_before
+        # at a line's start a model knows what it does: it was trained on cuts there
+        if not line.strip():
+            return []
+        tokens = self.tokenized.last_piece[-MAX_HEALED:]
+        is_all = len(tokens) == self.n_own_tokens  # a model expects nothing behind nothing
+        return [] if is_all or not self._can_spell(tokens) else tokens
+
+    def begun_in_tail(self) -> list[int]:
+        """The last tokens carried that a completion chooses anew."""
+        carried, tokenizer = self.carried(), self._model.tokenizer
+        encoded = tokenizer.encode(tokenizer.decode(carried))
+        begins = np.flatnonzero(encoded.begins_piece)
+        piece = encoded.ids[int(begins[-1]) :][-MAX_HEALED:] if len(begins) else []
+        # where a carried token goes across the border, nothing is
+        return piece if piece and carried[-len(piece) :] == piece and self._can_spell(piece) else []
+
+    def _can_spell(self, tokens: list[int]) -> bool:
+        return self._model.spellings.can_spell(self._model.tokenizer.decode(tokens))
+
+    def pending_ahead(self) -> Ints:
+        """The pending positions that are worth encoding ahead: what a completion chooses anew is not."""
+        pending, end = self.sequence.pending_positions(), self.tokenized.prefix_span[1]
+        begin = end - len(self.begun())  # whether or not a tail spells it already
+        return pending[(pending < begin) | (end <= pending)]
+
+    def encode_ahead(self, limit: int) -> int:
+        """Encodes the first pending tokens, at most `limit`; how many."""
+        pending = self.pending_ahead()[:limit]
+        if len(pending):
+            self.sequence.encode(pending)
+        return len(pending)
+
+    @contextmanager
+    def without(self, n_tokens: int) -> Iterator[None]:
+        """The sequence without the last tokens of the prefix, which come back afterwards, pending."""
+        sequence = self.sequence
+        if n_tokens == 0:
+            yield
+            return
+        end = self.tokenized.prefix_span[1]
+        begin = end - n_tokens
+        taken_out = sequence.tokens[begin:end]
+        sequence.splice(begin, end, ())
+        self.n_own_tokens -= n_tokens
+        try:
+            yield
+        finally:
+            sequence.splice(begin, begin, taken_out)
+            self.n_own_tokens += n_tokens
+
+    def drop_tail(self) -> None:
+        """Drops what the sequence carries behind its own tokens."""
+        self.tail, self.n_respelled = (), 0
+        if self.n_own_tokens < len(self.sequence):
+            self.sequence.truncate(self.n_own_tokens)
+
+    def _apply(self, changes: list[Change]) -> None:
+        for change in changes:
+            if isinstance(change, Splice):
+                self.sequence.splice(change.start, change.end, change.tokens)
+                self.n_own_tokens += len(change.tokens) - (change.end - change.start)
+                self.accepted = _after(change, self.accepted)
+                continue
+            self.sequence.move(change.start, change.end, change.to)
+            n_moved = change.end - change.start
+            if self.n_own_tokens <= change.start:  # out of the tail
+                self.n_own_tokens += n_moved
+            self.accepted = (change.to, change.to + n_moved)
+        self.drop_tail()
+
+    def _encode_behind(self, offset: int) -> None:
+        """Makes the first tokens behind an offset pending, up to the end of their half."""
+        tokenized, sequence = self.tokenized, self.sequence
+        begin = tokenized.position_of(offset)
+        span = tokenized.prefix_span if offset < tokenized.cursor else tokenized.suffix_span
+        end = max(begin, min(begin + self.n_behind, span[1]))
+        sequence.splice(begin, end, sequence.tokens[begin:end])
+
+    def n_pending_before_suffix(self) -> int:
+        """Pending tokens that a completion needs: all that come before the text behind the cursor."""
+        layout = self.tokenized.layout
+        if layout.is_suffix_first or not layout.has_suffix:
+            return self.sequence.n_pending
+        limit = self.tokenized.suffix_span[0]
+        return int((self.sequence.pending_positions() < limit).sum())
+
+
+def _after(splice: Splice, span: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Where a span of positions stands after a splice; None where the splice goes into it."""
+    if span is None or span[1] <= splice.start:
+        return span
+    shift = len(splice.tokens) - (splice.end - splice.start)
+    return (span[0] + shift, span[1] + shift) if splice.end <= span[0] else None
+
+
+def choose_stretch(text: str, cursor: int, n_tokens: int) -> tuple[int, int]:
+    """The code points around a cursor that about n_tokens hold, cut at lines; a definition first, where one is near."""
+    room = int(n_tokens * CHARACTERS_PER_TOKEN)
+    if len(text) <= room:
+        return 0, len(text)
+    start = max(0, cursor - int(room * SHARE_BEFORE))
+    end = min(len(text), start + room)
+    start = max(0, end - room)
+    if start > 0:
+        start = _line_start(text, start, cursor)
+    if end < len(text):
+        found = text.rfind("\n", cursor, end)
+        end = found + 1 if found >= 0 else end
+    return start, end
+
+
+def _line_start(text: str, start: int, cursor: int) -> int:
+    first = text.find("\n", start, cursor) + 1
+    if first == 0:
+        return start
+    line = first
+    while line and line < cursor and line - first < 2000:
+        if not text[line].isspace() and text[line] not in ")]}#":
+            return line
+        line = text.find("\n", line, cursor) + 1
+    return first

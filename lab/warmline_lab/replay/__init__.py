@@ -1,0 +1,1 @@
+"""Replayed edits: what editing the cache costs in quality."""

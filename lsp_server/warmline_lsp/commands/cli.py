@@ -1,0 +1,307 @@
+"""The command `warmline`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import warmline_engine
+from warmline_kernels import verified
+from warmline_kernels.native.processors import for_this_machine
+from warmline_lsp.engine import socket_paths
+from warmline_lsp.engine.engine_process import log_path
+from warmline_lsp.errors import ServerError
+from warmline_protocol import processes
+from warmline_protocol.broken_pipe import ends_with_reader
+from warmline_protocol.folders import (
+    base_folder,
+    cache_folder,
+    clean_own_environment,
+    home_folder,
+    owner_of,
+)
+from warmline_protocol.model_names import typed
+
+# commands that run in a process of their own, with the engine's libraries: their module, and what they are for
+PASSED_ON = {
+    "engine": (
+        "warmline_engine.process.service",
+        "the engine process; started by the server by itself, or by you for other machines: --listen",
+    ),
+    "models": ("warmline_engine.model.hub.library", "list, show, pull, path"),
+    "index": ("warmline_engine.retrieval.index_command", "read what is new in a workspace"),
+    "search": ("warmline_engine.retrieval.search_command", "find code in a workspace by words"),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="warmline",
+        description="Inline code completion that keeps the open file in the model's cache. All of it is local.",
+    )
+    parser.add_argument("--version", action="version", version=f"warmline {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    lsp = commands.add_parser(
+        "lsp",
+        help="the language server, on standard input and output",
+        description="Speaks LSP 3.18 to an editor, and starts the engine where none is running yet.",
+    )
+    lsp.add_argument("--tcp", metavar="PORT", type=int, help="listen on this loopback port instead")
+    lsp.add_argument("--verbose", action="store_true", help="log more; still none of your text")
+
+    complete = commands.add_parser(
+        "complete",
+        help="complete once, at a place in a file",
+        description="Prints what would be offered at a place. With --json also how it came about; see README.",
+    )
+    complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
+    complete.add_argument(
+        "--model",
+        type=typed,
+        default="base",
+        help="embedded name, Hugging Face id, or a folder: ./x, ~/x, /x",
+    )
+    complete.add_argument(
+        "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"
+    )
+    complete.add_argument(
+        "--show-context", action="store_true", help="tell what of other files the model was shown"
+    )
+    complete.add_argument(
+        "--json", action="store_true", help="text, stop, tokens and times as one object"
+    )
+
+    for name, (_, purpose) in PASSED_ON.items():
+        commands.add_parser(name, help=purpose, add_help=False)
+
+    cache = commands.add_parser(
+        "cache",
+        help="what Warmline keeps on disk",
+        description="Logs, and what is kept between runs. Downloaded models lie in Hugging Face's own folder.",
+    )
+    cache.add_argument(
+        "action", choices=("show", "clear"), help="list the files and their sizes, or remove them"
+    )
+
+    commands.add_parser("doctor", help="what is here, what is missing, what to do")
+    return parser
+
+
+@ends_with_reader
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; the exit status."""
+    if arguments is None:
+        processes.forget_current_folder()
+        processes.secure()
+        arguments = sys.argv[1:]
+    clean_own_environment()
+    if arguments and arguments[0] in PASSED_ON:
+        module, _ = PASSED_ON[arguments[0]]
+        try:
+            # its own parser reads the rest, --help included; paths that were typed begin in the current folder
+            return processes.call(processes.python("-m", module, *arguments[1:]), folder=".")
+        except KeyboardInterrupt:
+            return 130
+    options = make_parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "lsp":
+                return _lsp(options)
+            case "complete":
+                from .complete_command import complete
+
+                return asyncio.run(complete(options))
+            case "cache":
+                return _cache(options.action)
+            case _:
+                return _doctor()
+    except ServerError as error:
+        print(f"warmline: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        raise  # who reads the output is gone, which is no error
+    except OSError as error:
+        print(f"warmline: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _lsp(options: argparse.Namespace) -> int:
+    from warmline_lsp.lsp.features import make_server
+
+    # no path begins in the workspace, and its folder is free to be removed
+    os.chdir(processes.neutral_folder())
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    # pygls logs whole messages, and with them the user's text
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    server = make_server()
+    if options.tcp is None:
+        server.start_io()
+    else:
+        server.start_tcp("127.0.0.1", options.tcp)
+    return 0
+
+
+def _cache(action: str) -> int:
+    folder = cache_folder()
+    files = _files_in(folder)
+    n_bytes = sum(files.values())
+    if action == "show":
+        print(f"{folder}: {len(files)} files, {_size(n_bytes)}")
+        for line in _shown(folder, files):
+            print(line)
+        return 0
+    for child in folder.iterdir():
+        # a link is removed, never what it points to
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink(missing_ok=True)
+    print(f"{folder}: {_size(n_bytes)} freed")
+    return 0
+
+
+def _shown(folder: Path, files: dict[Path, int]) -> Iterator[str]:
+    """A line for each file, and one for all chunks of a model, with what they belong to."""
+    of_models: dict[Path, int] = {}
+    for path, size in files.items():
+        below = path.relative_to(folder)
+        if below.parts[:1] == ("chunks",) and len(below.parts) > 2:
+            of_models[path.parent] = of_models.get(path.parent, 0) + size
+            continue
+        owner = ""
+        if below.parts[:1] == ("index",):
+            owner = (
+                f"  (workspace {owner_of(path.with_name(below.name.partition('.')[0])) or UNKNOWN})"
+            )
+        yield f"  {_size(size):>9}  {below}{owner}"
+    for model, size in of_models.items():
+        yield f"  {_size(size):>9}  {model.relative_to(folder)}{os.sep}  (model {owner_of(model) or UNKNOWN})"
+
+
+UNKNOWN = "unknown: kept by an older version"
+
+
+def _files_in(folder: Path) -> dict[Path, int]:
+    """Files below a folder and their bytes; one that goes meanwhile is left out."""
+    found: dict[Path, int] = {}
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                found[path] = path.stat().st_size
+    return found
+
+
+def _doctor() -> int:
+    print(f"warmline {_version()}, Python {sys.version.split()[0]} at {sys.executable}")
+    missing: list[str] = []
+    for name, purpose, remedy in (
+        ("torch", "the engine computes with it", "pip install torch"),
+        ("tokenizers", "text to tokens", "pip install tokenizers"),
+        ("safetensors", "reads weights", "pip install safetensors"),
+        ("tree_sitter_python", "cuts completions at statements", "pip install tree-sitter-python"),
+    ):
+        if importlib.util.find_spec(name) is None:
+            missing.append(remedy)
+            print(f"  MISSING {name}: {purpose}")
+        else:
+            print(f"  ok      {name}: {purpose}")
+    models = _embedded_models()
+    names = sorted(path.parent.name for path in models.glob("*/model.safetensors"))
+    if names:
+        print(f"  ok      embedded models: {', '.join(names)}")
+    else:
+        missing.append("install Warmline anew: its models are gone")
+        print("  MISSING embedded models")
+    kernels = for_this_machine()
+    print(
+        f"  ok      CPU kernels: {kernels.stem}"
+        if kernels
+        else "  ok      CPU kernels: none for this machine; torch's own are used, which are slower"
+    )
+    checked = verified.read()
+    missing_kernels = ", ".join(checked.missing) if checked else ""
+    unchecked = f"; unverified, so off: {missing_kernels}" if missing_kernels else ""
+    print(
+        f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}{unchecked}"
+        if checked
+        else "  ok      GPU kernels: unverified, so off; make gpu-check checks them"
+    )
+    print("folders:")
+    sockets = None
+    for title, find in (
+        ("models in the package", lambda: models),
+        ("downloaded models", _downloads),
+        ("cache and logs", cache_folder),
+        ("sockets", socket_paths.runtime_folder),
+    ):
+        try:
+            folder = find()
+            size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
+            print(f"  {title}: {folder}, {size}")
+        except (OSError, ServerError) as error:
+            missing.append(f"{title}: {error}")
+            print(f"  MISSING {title}: {error}")
+        else:
+            sockets = folder if title == "sockets" else None
+    for path in sorted(sockets.glob("*.sock")) if sockets else ():
+        state = "running" if _is_answered(path) else "gone; its socket is removed by the next one"
+        log = log_path(path)
+        print(f"engine {path.stem}: {state}; {f'log {log}' if log else 'without a log'}")
+    for remedy in missing:
+        print(f"to do: {remedy}")
+    print("something is missing" if missing else "all is well")
+    return 1 if missing else 0
+
+
+def _downloads() -> Path:
+    named, home = os.environ.get("HF_HOME"), home_folder()
+    if named:
+        return Path(named).expanduser() / "hub"
+    cache = base_folder("XDG_CACHE_HOME") or (home or Path("/nonexistent")) / ".cache"
+    return cache / "huggingface/hub"
+
+
+def _embedded_models() -> Path:
+    return Path(str(warmline_engine.__file__)).parent / "models"
+
+
+def _is_answered(path: Path) -> bool:
+    if sys.platform == "win32":
+        return True  # its file holds a port, and goes with the engine
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.settimeout(2)
+        connection.connect(str(path))
+        return True
+    return False
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:.1f} MiB" if n_bytes >= 2**20 else f"{n_bytes / 2**10:.1f} KiB"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("warmline")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.1.0 (not installed)"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

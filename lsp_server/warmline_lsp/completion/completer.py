@@ -1,0 +1,497 @@
+"""What to ask of the engine, and when: one request a document, the newest; nothing asked that is known."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from warmline_lsp.documents.difference import Edit, common_prefix
+from warmline_lsp.documents.documents import Document
+from warmline_lsp.documents.line_ends import fitted
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import wire
+
+from .cursors import Cursors
+from .suggestions import Accepted, Offer, Surroundings
+from .syntax import Trees
+from .trim import trim
+from .typing_cadence import Rhythm
+from .usage_statistics import Statistics
+
+HASH_COMMENTS = frozenset(
+    ("python", "ruby", "shellscript", "perl", "r", "yaml", "toml", "makefile", "dockerfile")
+)
+DASH_COMMENTS = frozenset(("lua", "sql", "haskell"))  # all others take two slashes
+LOOKED_AT_S = (
+    0.15  # an offer that stays so long without a key is looked at: what follows it is fetched
+)
+
+
+class Engine(Protocol):
+    """What is asked of an engine client."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    async def complete(self, frame: wire.Complete) -> wire.Completion | None: ...
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Texts that fit, best first; provisional ones are a small model's, and the base model may know better."""
+
+    texts: list[str]
+    is_provisional: bool = False
+
+
+_NOTHING_FOUND = _Found([])
+
+
+@dataclass(frozen=True)
+class Selected:
+    """An entry of the editor's own list that is selected: it would take the place of [start, end)."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What the text will be where a completion goes: `assumed` in the place of [offset, offset + n_replaced)."""
+
+    offset: int
+    assumed: str = ""
+    n_replaced: int = 0
+
+    def text(self, document: Document) -> str:
+        behind = self.offset + self.n_replaced
+        return document.text[: self.offset] + self.assumed + document.text[behind:]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request for completions of one version of a document."""
+
+    document: Document
+    offset: int
+    settings: Settings
+    is_automatic: bool = True
+    selected: Selected | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to insert, and the id under which the client speaks of it."""
+
+    id: str
+    text: str
+
+
+@dataclass
+class _Typing:
+    """What is remembered of a document between requests."""
+
+    offer: Offer | None = None
+    n_edits: int = 0
+    superseded: asyncio.Future[None] | None = None
+    prefetch: asyncio.Task[None] | None = None
+    improvement: asyncio.Task[None] | None = None
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    cursors: Cursors = field(default_factory=Cursors)
+    accepted: deque[Accepted] = field(default_factory=lambda: deque[Accepted](maxlen=8))
+    last_undone: bool = False  # by the newest edit
+    undone: deque[Surroundings] = field(default_factory=lambda: deque[Surroundings](maxlen=8))
+
+
+def _no_trace(event: str, **what: Any) -> None:
+    """Where nobody follows."""
+
+
+def _tell_nobody(uri: str, offset: int) -> None:
+    """Where no client can show another completion by itself."""
+
+
+class Completer:
+    """Answers completion requests of all documents of a server."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        statistics: Statistics,
+        trace: Callable[..., None] = _no_trace,
+        clock: Callable[[], float] = time.monotonic,
+        tell_better: Callable[[str, int], None] = _tell_nobody,
+    ) -> None:
+        """`tell_better` is called where a request for a document at an offset would now be answered better."""
+        self.engine = engine
+        self._tell_better = tell_better
+        self.statistics = statistics
+        self._trace = trace
+        self._clock = clock
+        self._typing: dict[str, _Typing] = {}
+        self._trees = Trees()
+        self._ids = itertools.count(1)
+
+    def edited(self, document: Document, edits: list[Edit], settings: Settings) -> None:
+        """Follows the edits that led to a document, before the next request for it."""
+        typing = self._typing.setdefault(document.uri, _Typing())
+        now = self._clock()
+        typing.rhythm.note(now)
+        typing.n_edits += 1
+        typing.cursors.note(edits)
+        for edit in edits:
+            before = typing.offer
+            typing.offer = before.follow(edit) if before else None
+            self.statistics.edited(document.uri, before, typing.offer, edit, now)
+            _note_accepted(typing, before, edit)
+        _note_undone(typing, document, edits)
+        _supersede(typing)
+        _stop_following(typing)
+        offer = typing.offer
+        if offer is not None and offer.rest and not offer.following:
+            self._prefetch(typing, Ask(document, offer.cursor, settings))
+
+    def closed(self, uri: str) -> None:
+        """Forgets a document."""
+        self.statistics.closed(uri)
+        self._trees.forget(uri)
+        typing = self._typing.pop(uri, None)
+        if typing is not None:
+            _supersede(typing)
+            _stop_following(typing)
+
+    async def complete(self, ask: Ask) -> list[Item]:
+        """Texts to insert at an offset of a version, best first.
+
+        A newer request for the document makes this one answer empty at once; so does an edit.
+        """
+        begin, uri = self._clock(), ask.document.uri
+        self.statistics.n_requests += 1
+        typing = self._typing.setdefault(uri, _Typing())
+        _supersede(typing)
+        target = _target(ask)
+        if target is None or self._is_refused(typing, ask):
+            return self._answered(uri, "refused", [])
+        is_here = target == _Target(ask.offset)
+        known = self._known(typing, ask) if is_here else []
+        if known and not self._lacks_others(typing, ask):
+            self.statistics.n_reused += 1
+            return self._answered(uri, "offer", _behind_entry(ask, known))
+        _stop_following(typing)
+        superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        typing.superseded = superseded
+        n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
+        found = await _unless(superseded, self._ask(ask, target, wait, "complete"))
+        if superseded.done() or typing.n_edits != n_edits:
+            return self._answered(uri, "engine", [])
+        # what the user sees stays the first
+        standing = typing.offer if known else None
+        if found.is_provisional and standing is None and is_here:
+            self._improve(typing, ask)
+        if not found.texts and standing is None:
+            return self._answered(uri, "engine", [])
+        self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
+        texts = [target.assumed + text for text in found.texts]
+        if standing is not None:
+            shown = _left_of(standing, ask)
+            texts = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
+        offers = [*([standing] if standing else []), *self._offers(target.offset, texts)]
+        items = [Item(offer.id, _left_of(offer, ask)) for offer in offers]
+        if target.n_replaced or target.offset != ask.offset:
+            # accepting it is no insertion at the cursor, so no edit will follow it
+            typing.offer = None
+            lead = ask.document.text[_entry_start(ask) : target.offset]
+            items = [Item(item.id, lead + item.text) for item in items]
+            return self._answered(uri, "engine", items)
+        typing.offer = _joined(offers, ask)
+        if not found.is_provisional:
+            self._prefetch(typing, ask)
+        return self._answered(uri, "engine", _behind_entry(ask, items))
+
+    def _is_refused(self, typing: _Typing, ask: Ask) -> bool:
+        """Whether the user does not want completions here, or not now."""
+        if not self._is_wanted(ask):
+            return True
+        if not ask.is_automatic:
+            return False
+        here = Surroundings.of(ask.document.text, ask.offset)
+        return typing.cursors.are_several or here in typing.undone
+
+    async def comment_first(self, ask: Ask) -> str:
+        """Offers a comment that says what comes next, and the code behind it, if any; the text, or nothing without one.
+
+        Nothing is inserted; a client that shows completions shows this one when it is told.
+        Source: the decoding half of MANGO (arXiv:2404.07549); the model is not trained for it.
+        """
+        document, typing = ask.document, self._typing.setdefault(ask.document.uri, _Typing())
+        _supersede(typing)
+        _stop_following(typing)
+        n_edits = typing.n_edits
+        line = _line_before(document, ask.offset)
+        indent = line[: len(line) - len(line.lstrip())]
+        lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
+        lead = fitted(lead, document.text, ask.offset)
+        one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
+        said = await self._ask(one_line, _Target(ask.offset, lead), 0.0, "comment", by_base=True)
+        if not said.texts:
+            return ""
+        comment = lead + said.texts[0].splitlines()[0].rstrip()
+        behind = fitted("\n" + indent, document.text, ask.offset)
+        target = _Target(ask.offset, comment + behind)
+        code = await self._ask(ask, target, 0.0, "code", by_base=True)
+        if typing.n_edits != n_edits:
+            return ""
+        text = comment + behind + code.texts[0] if code.texts else comment
+        typing.offer = self._offer(ask.offset, text)
+        self._tell_better(document.uri, ask.offset)
+        return typing.offer.text
+
+    def _answered(self, uri: str, source: str, items: list[Item]) -> list[Item]:
+        self._trace("answer", uri=uri, source=source, items=len(items))
+        return items
+
+    def _offers(self, offset: int, texts: list[str]) -> list[Offer]:
+        offers = [Offer(f"w{next(self._ids)}", offset, text) for text in texts]
+        for offer in offers:
+            self.statistics.offered(offer.id, offer.text, 0)
+        return offers
+
+    def _offer(self, offset: int, text: str) -> Offer:
+        return self._offers(offset, [text])[0]
+
+    def _is_wanted(self, ask: Ask) -> bool:
+        settings = ask.settings
+        if ask.is_automatic and settings.mode == "onRequest":
+            return False
+        if not self.engine.is_ready:
+            return False
+        if settings.inside_comments and settings.inside_strings:
+            return True
+        document = ask.document
+        place = self._trees.place_of(document.uri, document.language, document.text, ask.offset)
+        if place is None:
+            return True
+        return (settings.inside_comments or not place.is_comment) and (
+            settings.inside_strings or not place.is_string
+        )
+
+    def _known(self, typing: _Typing, ask: Ask) -> list[Item]:
+        """What is left of the present offers, or what was fetched to follow them."""
+        offer = typing.offer
+        if offer is None:
+            return []
+        if offer.cursor < ask.offset:
+            skipped = ask.document.text[offer.cursor : min(ask.offset, offer.cursor + 8)]
+            typing.offer = offer = offer.moved(ask.offset, skipped)
+        if offer.cursor != ask.offset:
+            return []
+        if offer.rest:
+            offers = [o for o in (offer, *offer.others) if o.cursor == ask.offset and o.rest]
+            for o in offers:
+                self.statistics.offered(o.id, o.text, o.n_typed)
+            found = [Item(o.id, _left_of(o, ask)) for o in offers]
+            return [item for item in found if item.text]
+        if offer.following:
+            self.statistics.n_prefetched += 1
+            typing.offer = offer = self._offer(ask.offset, offer.following)
+            self._prefetch(typing, ask)
+            return [Item(offer.id, offer.text)]
+        return []
+
+    def _lacks_others(self, typing: _Typing, ask: Ask) -> bool:
+        """Whether the user, who sees an offer, wants to see what else there is."""
+        offer = typing.offer
+        is_wanted = not ask.is_automatic and ask.settings.alternatives > 1
+        return is_wanted and offer is not None and not offer.has_others
+
+    def _wait_s(self, typing: _Typing, ask: Ask) -> float:
+        if not ask.is_automatic:
+            return 0.0
+        document = ask.document
+        is_line_start = not _line_before(document, ask.offset).strip()
+        most_s = ask.settings.debounce_ms / 1000
+        return typing.rhythm.wait_s(most_s, is_line_start, self._clock())
+
+    async def _ask(
+        self, ask: Ask, target: _Target, wait_s: float, purpose: str, by_base: bool = False
+    ) -> _Found:
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        settings, document = ask.settings, ask.document
+        self.statistics.n_engine_requests += 1
+        self._trace(f"engine.{purpose}", uri=document.uri, version=document.version)
+        answer = await self.engine.complete(
+            wire.Complete(
+                id=0,
+                document=document.uri,
+                version=document.version,
+                offset=target.offset,
+                assumed=target.assumed,
+                n_replaced=target.n_replaced,
+                max_tokens=settings.max_tokens,
+                multi_line=settings.multi_line,
+                n_alternatives=1 if ask.is_automatic else settings.alternatives,
+                deadline_ms=settings.deadline_ms,
+                # who asks wants to see something
+                shows_unsure=settings.show_unsure or not ask.is_automatic,
+                alternatives_by=settings.alternatives_by,
+                contrast=settings.contrast,
+                by_base=by_base,
+            )
+        )
+        return _fitting(ask, target, answer)
+
+    def _improve(self, typing: _Typing, ask: Ask) -> None:
+        """Asks the base model of a pair what it would have said, and offers that where nobody has typed meanwhile."""
+
+        async def improve() -> None:
+            found = await self._ask(ask, _Target(ask.offset), 0.0, "improve", by_base=True)
+            offer = typing.offer
+            if found.texts and (offer is None or offer.text != found.texts[0]):
+                typing.offer = _joined(self._offers(ask.offset, found.texts), ask)
+                self._tell_better(ask.document.uri, ask.offset)
+            self._prefetch(typing, ask)
+
+        typing.improvement = asyncio.create_task(improve())
+
+    def _prefetch(self, typing: _Typing, ask: Ask) -> None:
+        """Asks what would follow if the rest of the offer were accepted, once the user looks at it."""
+        offer = typing.offer
+        if offer is None or ask.settings.mode == "onRequest":
+            return
+        ask = replace(ask, is_automatic=True, selected=None)
+
+        async def fetch() -> None:
+            target = _Target(offer.cursor, offer.rest)
+            found = await self._ask(ask, target, LOOKED_AT_S, "prefetch")
+            current = typing.offer
+            if (
+                found.texts
+                and current is not None
+                and (current.id, current.rest) == (offer.id, offer.rest)
+            ):
+                typing.offer = replace(current, following=found.texts[0])
+
+        _stop_prefetch(typing)
+        typing.prefetch = asyncio.create_task(fetch())
+
+
+def comment_mark(language: str) -> str:
+    """What begins a comment to the end of a line."""
+    return "#" if language in HASH_COMMENTS else "--" if language in DASH_COMMENTS else "//"
+
+
+def _target(ask: Ask) -> _Target | None:
+    """Where the completion goes; None where a selected entry is at odds with what is typed of it."""
+    entry, text = ask.selected, ask.document.text
+    if entry is None:
+        return _Target(ask.offset)
+    if not entry.start <= ask.offset <= entry.end:
+        return None
+    typed = text[entry.start : ask.offset]
+    if not entry.text.casefold().startswith(typed.casefold()):
+        return None
+    # what stays the same is not given anew, for the engine has it cached
+    n_same = common_prefix(typed, entry.text)
+    behind = text[ask.offset : entry.end]
+    offset = entry.start + n_same
+    if n_same == len(typed) and entry.text[n_same:] == behind:
+        # nothing changes but the cursor
+        return _Target(entry.end) if behind else _Target(ask.offset)
+    return _Target(offset, entry.text[n_same:], entry.end - offset)
+
+
+def _entry_start(ask: Ask) -> int:
+    return ask.offset if ask.selected is None else ask.selected.start
+
+
+def _behind_entry(ask: Ask, items: list[Item]) -> list[Item]:
+    """Items at the cursor, with what is typed of a selected entry in front."""
+    typed = ask.document.text[_entry_start(ask) : ask.offset]
+    return [Item(item.id, typed + item.text) for item in items] if typed else items
+
+
+def _line_before(document: Document, offset: int) -> str:
+    """The text of a line in front of an offset."""
+    line = document.position_at(offset).line
+    return document.text[document.line_starts[line] : offset]
+
+
+def _note_accepted(typing: _Typing, before: Offer | None, edit: Edit) -> None:
+    """Remembers a part of an offer that came at once, and forgets what was edited since."""
+    moved = [after for one in typing.accepted if (after := one.follow(edit)) is not None]
+    undone = [one for one in typing.accepted if one.is_undone_by(edit)]
+    typing.accepted.clear()
+    typing.accepted += moved
+    if undone:
+        typing.offer = None
+    after = typing.offer
+    is_insertion = edit.start == edit.end and len(edit.text) > 1
+    if is_insertion and before and after and before.n_typed + len(edit.text) == after.n_typed:
+        typing.accepted.append(Accepted(edit.start, edit.text))
+    typing.last_undone = bool(undone)
+
+
+def _note_undone(typing: _Typing, document: Document, edits: list[Edit]) -> None:
+    """Remembers the place where an accepted text was undone: it is not offered there unasked."""
+    if typing.last_undone and edits:
+        typing.undone.append(Surroundings.of(document.text, edits[-1].start))
+
+
+def _fitting(ask: Ask, target: _Target, answer: wire.Completion | None) -> _Found:
+    if answer is None:
+        return _NOTHING_FOUND
+    document, most = ask.document, ask.settings.max_lines
+    text, at = target.text(document), target.offset + len(target.assumed)
+    texts = [trim(document.language, text, at, item.text, most) for item in answer.items]
+    return _Found(list(dict.fromkeys(text for text in texts if text)), answer.is_provisional)
+
+
+def _joined(offers: list[Offer], ask: Ask) -> Offer:
+    """The first, with the others beside it."""
+    return replace(offers[0], others=tuple(offers[1:]), has_others=not ask.is_automatic)
+
+
+def _left_of(offer: Offer, ask: Ask) -> str:
+    """The rest of an offer, as it was: only where the editor added a bracket it has to be made fit anew."""
+    if not offer.is_enclosed:
+        return offer.rest
+    document, most = ask.document, ask.settings.max_lines
+    return trim(document.language, document.text, ask.offset, offer.rest, most)
+
+
+def _supersede(typing: _Typing) -> None:
+    if typing.superseded is not None and not typing.superseded.done():
+        typing.superseded.set_result(None)
+    typing.superseded = None
+
+
+def _stop_following(typing: _Typing) -> None:
+    """Gives up what is being asked beside the present offer: the text or the place is another."""
+    _stop_prefetch(typing)
+    if typing.improvement is not None:
+        typing.improvement.cancel()
+    typing.improvement = None
+
+
+def _stop_prefetch(typing: _Typing) -> None:
+    if typing.prefetch is not None:
+        typing.prefetch.cancel()
+    typing.prefetch = None
+
+
+async def _unless(superseded: asyncio.Future[None], work: Coroutine[Any, Any, _Found]) -> _Found:
+    """The result of the work, or nothing as soon as it is superseded; the work is then cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait((task, superseded), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else _NOTHING_FOUND
+    finally:
+        if not task.done():
+            task.cancel()

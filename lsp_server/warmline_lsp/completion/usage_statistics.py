@@ -1,0 +1,242 @@
+"""Counts of one server's life: latencies, what was accepted and what was kept. They stay on this machine."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from warmline_lsp.documents.difference import Edit
+
+from .suggestions import Offer
+
+KEPT_AFTER_S = 30.0
+MAX_TYPED = 40  # characters of one edit; a longer one is a paste, and nobody typed it
+_N_RECORDS, _N_LATENCIES = 500, 500
+_OPEN, _TYPED, _ACCEPTED = 0, 1, 2
+
+
+@dataclass
+class Record:
+    """What became of each character of an offer.
+
+    Edits and the client's notices both write here, in whatever order, so that nothing counts twice.
+    """
+
+    text: str
+    n_before: int = 0  # of its characters were in the document when it was given last
+    is_shown: bool = False
+    is_accepted: bool = False
+    is_partly_accepted: bool = False
+    last_typed: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.fates = bytearray(len(self.text))
+
+
+class Kept:
+    """An accepted text in its document, and how much of it is still there."""
+
+    def __init__(self, uri: str, start: int, n_characters: int, at: float) -> None:
+        self.uri, self.at, self.n_characters = uri, at, n_characters
+        self._pieces = [(start, start + n_characters)]
+
+    @property
+    def n_kept(self) -> int:
+        return sum(end - start for start, end in self._pieces)
+
+    def follow(self, edit: Edit) -> None:
+        """Takes away what an edit removes, and shifts the rest."""
+        shift = len(edit.text) - (edit.end - edit.start)
+        pieces: list[tuple[int, int]] = []
+        for start, end in self._pieces:
+            # what lies before the edit stays, what lies behind it is shifted
+            pieces.append((start, min(end, edit.start)))
+            pieces.append((max(start, edit.end) + shift, end + shift))
+        self._pieces = [(start, end) for start, end in pieces if start < end]
+
+
+@dataclass
+class Statistics:
+    """Counts of all documents of a server."""
+
+    n_requests: int = 0
+    n_engine_requests: int = 0
+    n_offered: int = 0
+    n_reused: int = 0  # answered without asking the engine
+    n_prefetched: int = 0  # of these, from what was fetched ahead
+    n_shown: int = 0
+    n_accepted: int = 0
+    n_partly_accepted: int = 0
+    n_characters_accepted: int = 0
+    n_characters_typed: int = 0
+    n_characters_judged: int = 0  # accepted, and KEPT_AFTER_S ago
+    n_characters_kept: int = 0
+    tells_parts: bool = False  # the client says what it accepts in parts; edits are not asked then
+    latencies_ms: dict[str, deque[float]] = field(default_factory=dict[str, deque[float]])
+    _records: OrderedDict[str, Record] = field(default_factory=OrderedDict[str, Record])
+    _kept: list[Kept] = field(default_factory=list[Kept])
+
+    def offered(self, offer_id: str, text: str, n_before: int) -> None:
+        """Notes a text that the client is given, of which the first characters may be in the document already."""
+        record = self._records.setdefault(offer_id, Record(text))
+        record.n_before = n_before
+        if len(self._records) > _N_RECORDS:
+            self._records.popitem(last=False)
+
+    def answered(self, language: str, elapsed_ms: float) -> None:
+        """Notes a request that the engine answered with something."""
+        self.n_offered += 1
+        latencies = self.latencies_ms.setdefault(language, deque(maxlen=_N_LATENCIES))
+        latencies.append(elapsed_ms)
+
+    def edited(
+        self, uri: str, before: Offer | None, after: Offer | None, edit: Edit, now: float
+    ) -> None:
+        """Counts what an edit says of an offer: a client that sends no notice of it still inserts it."""
+        self._judge(now)
+        for kept in self._kept:
+            if kept.uri == uri:
+                kept.follow(edit)
+        record = self._records.get(after.id) if after else None
+        if before is None or after is None or record is None or edit.start < edit.end:
+            self._typed(len(edit.text))
+            return
+        place = (after.n_typed - len(edit.text), after.n_typed)
+        if edit.text != after.text[slice(*place)]:
+            self._typed(1)  # and a bracket that the editor closed
+        elif not after.rest and len(edit.text) > 1:
+            self._accept_whole(record, place)
+            self._kept.append(Kept(uri, edit.start, len(edit.text), now))
+        elif _is_part(after, edit.text) and not self.tells_parts:
+            self._accept_part(record, place)
+            self._kept.append(Kept(uri, edit.start, len(edit.text), now))
+        else:
+            record.last_typed = place
+            self.n_characters_typed += _mark(record, place, _TYPED, (_OPEN,))
+
+    def shown(self, offer_id: str) -> None:
+        """A client's notice that an offer is seen."""
+        record = self._records.get(offer_id)
+        if record is not None and not record.is_shown:
+            record.is_shown = True
+            self.n_shown += 1
+
+    def accepted(self, offer_id: str) -> None:
+        """A client's notice that an offer was taken whole."""
+        record = self._records.get(offer_id)
+        if record is not None:
+            if record.last_typed[1] == len(record.text):
+                self._accept(record, record.last_typed)  # its one character looked typed
+            self._accept_whole(record, (record.n_before, len(record.text)), (_OPEN,))
+
+    def partly_accepted(self, offer_id: str, n_characters: int) -> None:
+        """A client's notice that so many characters were taken by now of what it was given last."""
+        self.tells_parts = True
+        record = self._records.get(offer_id)
+        if record is not None and n_characters > 0:
+            end = min(len(record.text), record.n_before + n_characters)
+            self._accept_part(record, (record.n_before, end))
+
+    def given(self, offer_id: str) -> str:
+        """The text as the client was given it last; empty where that is not known any more."""
+        record = self._records.get(offer_id)
+        return record.text[record.n_before :] if record else ""
+
+    def _accept_whole(
+        self, record: Record, place: tuple[int, int], over: tuple[int, ...] = (_OPEN, _TYPED)
+    ) -> None:
+        self._accept(record, place, over)
+        self.n_accepted += not record.is_accepted
+        record.is_accepted = True
+
+    def _accept_part(self, record: Record, place: tuple[int, int]) -> None:
+        self._accept(record, place)
+        self.n_partly_accepted += not record.is_partly_accepted
+        record.is_partly_accepted = True
+
+    def _accept(
+        self, record: Record, place: tuple[int, int], over: tuple[int, ...] = (_OPEN, _TYPED)
+    ) -> None:
+        self.n_characters_typed -= record.fates.count(_TYPED, *place) if _TYPED in over else 0
+        self.n_characters_accepted += _mark(record, place, _ACCEPTED, over)
+
+    def _typed(self, n_characters: int) -> None:
+        self.n_characters_typed += n_characters if n_characters <= MAX_TYPED else 0
+
+    def _judge(self, now: float) -> None:
+        """Counts what is left of texts that were accepted long enough ago."""
+        while self._kept and now - self._kept[0].at >= KEPT_AFTER_S:
+            kept = self._kept.pop(0)
+            self.n_characters_judged += kept.n_characters
+            self.n_characters_kept += kept.n_kept
+
+    def closed(self, uri: str) -> None:
+        """Forgets a document's accepted texts: what happens to them is not seen any more."""
+        self._kept = [kept for kept in self._kept if kept.uri != uri]
+
+    @property
+    def accepted_share(self) -> float | None:
+        return _share(self.n_accepted, self.n_shown or self.n_offered)
+
+    def percentile(self, share: float, language: str | None = None) -> float | None:
+        """The latency that a share of the last answers stayed under, in milliseconds."""
+        chosen = self.latencies_ms.values() if language is None else [self.latencies_ms[language]]
+        ordered = sorted(latency for latencies in chosen for latency in latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+    def summary(self, now: float) -> dict[str, Any]:
+        """All of it by the names that README gives."""
+        self._judge(now)
+        n_characters = self.n_characters_accepted + self.n_characters_typed
+        return {
+            "requests": self.n_requests,
+            "engineRequests": self.n_engine_requests,
+            "offered": self.n_offered,
+            "shown": self.n_shown,
+            "accepted": self.n_accepted,
+            "partlyAccepted": self.n_partly_accepted,
+            "answeredFromOffer": self.n_reused,
+            "prefetched": self.n_prefetched,
+            "acceptedShare": self.accepted_share,
+            "completedShare": _share(self.n_characters_accepted, n_characters),
+            "keptShare": _share(self.n_characters_kept, self.n_characters_judged),
+            "p50Ms": self.percentile(0.5),
+            "p95Ms": self.percentile(0.95),
+            "languages": {
+                language: {
+                    "answers": len(latencies),
+                    "p50Ms": self.percentile(0.5, language),
+                    "p95Ms": self.percentile(0.95, language),
+                    "p99Ms": self.percentile(0.99, language),
+                }
+                for language, latencies in self.latencies_ms.items()
+            },
+        }
+
+
+def _is_part(after: Offer, text: str) -> bool:
+    """Whether a text that agrees with an offer is a word or a line of it, taken at once.
+
+    Some clients send what was typed in 150 ms as one edit; that seldom ends where a word does.
+    """
+    if len(text) < 2:
+        return False
+    last, following = text[-1], after.rest[:1]
+    return not (_is_word(last) and _is_word(following))
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _mark(record: Record, place: tuple[int, int], fate: int, over: tuple[int, ...]) -> int:
+    """Gives characters a fate where they have one of `over`; how many there were."""
+    chosen = [k for k in range(*place) if record.fates[k] in over]
+    for k in chosen:
+        record.fates[k] = fate
+    return len(chosen)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,239 @@
+"""What the server does for a client: each LSP method in a few lines, on the state in `server.py`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
+from warmline_lsp.completion.completer import Ask, Selected
+from warmline_lsp.documents.documents import Document, code_points
+from warmline_lsp.engine.engine_process import Command, engine_command
+from warmline_lsp.errors import DocumentError
+
+from .arguments import (
+    announced,
+    document_of,
+    length_in,
+    member,
+    no_arguments,
+    offer_id_of,
+    place_of,
+    position_in,
+    uri_in,
+)
+from .server import WarmlineServer, is_ours
+
+log = logging.getLogger(__name__)
+
+# the client runs it behind an accepted item, with the item's id
+ACCEPTED_COMMAND = "warmline.didAcceptCompletionItem"
+
+
+def make_server(command: Command = engine_command) -> WarmlineServer:
+    """A server with all its features."""
+    server = WarmlineServer(command)
+    _register_lifecycle(server)
+    _register_documents(server)
+    _register_completion(server)
+    _register_notices(server)
+    _register_commands(server)
+    return server
+
+
+def _register_lifecycle(server: WarmlineServer) -> None:
+    @server.feature(types.INITIALIZE)
+    def _(params: types.InitializeParams) -> None:
+        server.protocol.trace = params.trace or types.TraceValue.Off
+        server.announced = announced(params.capabilities)
+        server.scopes.push(params.initialization_options)
+
+    @server.feature(types.INITIALIZED)
+    async def _(params: types.InitializedParams) -> None:
+        workspace = server.client_capabilities.workspace
+        if workspace and workspace.configuration:
+            server.scopes.use_pull(pull)
+            # a client that never replies must not keep the engine from starting
+            server.in_background(server.registrations.settings())
+        server.in_background(server.registrations.files())
+        await server.pull_settings()  # which starts the engine
+
+    async def pull(scopes: list[str | None]) -> object:
+        items = [types.ConfigurationItem(scope, "warmline") for scope in scopes]
+        return await server.workspace_configuration_async(types.ConfigurationParams(items))
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def _(params: types.DidChangeConfigurationParams) -> None:
+        # null and {} only say that something has changed
+        if params.settings not in (None, {}):
+            server.scopes.push(params.settings)
+        await server.pull_settings()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    async def _(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        """Another folder may mean other settings for an open document."""
+        await server.pull_settings()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def _(params: types.DidChangeWatchedFilesParams) -> None:
+        server.files_changed([change.uri for change in params.changes])
+
+    @server.feature(types.SHUTDOWN)
+    async def _(params: None) -> None:
+        await server.engine.stop()
+
+
+def _register_documents(server: WarmlineServer) -> None:
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def _(params: types.DidOpenTextDocumentParams) -> None:
+        server.open(params.text_document)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def _(params: types.DidChangeTextDocumentParams) -> None:
+        try:
+            server.change(params)
+        except DocumentError as error:
+            log.warning("a change is ignored: %s", error)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def _(params: types.DidCloseTextDocumentParams) -> None:
+        server.close(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def _(params: types.DidSaveTextDocumentParams) -> None:
+        """Saving changes no text."""
+
+
+def _register_completion(server: WarmlineServer) -> None:
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def _(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        uri = server.spelling(params.text_document.uri)
+        document = server.documents.get(uri)
+        if document is None:
+            if is_ours(uri):
+                raise JsonRpcInvalidParams("the document is not open")
+            return types.InlineCompletionList([])
+        await server.scopes.known(uri)
+        # an answer fits one version only
+        is_current = server.documents.get(uri) is document
+        if not is_current or server.refusal(document) is not None:
+            return types.InlineCompletionList([])
+        return await _complete(server, document, params)
+
+
+async def _complete(
+    server: WarmlineServer, document: Document, params: types.InlineCompletionParams
+) -> types.InlineCompletionList:
+    offset, context = document.offset_at(params.position), params.context
+    info, selected = context.selected_completion_info, None
+    where = types.Range(params.position, params.position)
+    if info is not None:
+        start, end = document.offset_at(info.range.start), document.offset_at(info.range.end)
+        selected, where = Selected(start, end, info.text), info.range
+    is_automatic = context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
+    ask = Ask(document, offset, server.settings_of(document.uri), is_automatic, selected)
+    with server.reporter.working():
+        items = await server.completer.complete(ask)
+    return types.InlineCompletionList(
+        [
+            types.InlineCompletionItem(
+                insert_text=item.text,
+                range=where,
+                command=types.Command("Accepted", ACCEPTED_COMMAND, arguments=[item.id]),
+            )
+            for item in items
+        ]
+    )
+
+
+def _register_notices(server: WarmlineServer) -> None:
+    """What clients tell by themselves: our own notice of the cursor, and those that Copilot's server takes."""
+
+    @server.feature("warmline/didMoveCursor")
+    def _(params: Any) -> None:
+        uri, place = uri_in(params), position_in(member(params, "position"))
+        if uri is None or place is None:
+            log.warning("a cursor is ignored: expected textDocument.uri and position")
+            return
+        server.move_cursor(uri, place)
+
+    @server.feature("textDocument/didFocus")
+    def _(params: Any) -> None:
+        uri = server.spelling(uri_in(params) or "")
+        if uri in server.documents:
+            server.reporter.look_at(uri)
+
+    @server.feature("textDocument/didShowCompletion")
+    def _(params: Any) -> None:
+        server.statistics.shown(offer_id_of(params))
+
+    @server.feature("textDocument/didPartiallyAcceptCompletion")
+    def _(params: Any) -> None:
+        offer_id, length = offer_id_of(params), length_in(params)
+        if length is not None:
+            n_characters = code_points(server.statistics.given(offer_id), length, "utf-16")
+            server.statistics.partly_accepted(offer_id, n_characters)
+
+    @server.command(ACCEPTED_COMMAND)
+    def _(*arguments: Any) -> None:
+        """Counted once: the edit has told it already, unless the client changed the text."""
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise JsonRpcInvalidParams("expected the id of a completion item")
+        server.statistics.accepted(arguments[0])
+
+
+def _register_commands(server: WarmlineServer) -> None:
+    """Each as a command that any client can run, and as a message of our own clients."""
+
+    async def restart(*arguments: Any) -> None:
+        no_arguments(arguments)
+        await server.restart_engine()
+
+    def statistics(*arguments: Any) -> dict[str, Any]:
+        no_arguments(arguments)
+        return server.reporter.statistics()
+
+    async def debug_information(*arguments: Any) -> dict[str, Any]:
+        no_arguments(arguments)
+        return await server.reporter.debug_information()
+
+    async def context(*arguments: Any) -> dict[str, Any] | None:
+        """Of the document whose URI is given; without an argument, of the one touched last."""
+        uri = document_of(arguments)
+        if uri is None:
+            uri = next(reversed(server.documents), None)
+        return None if uri is None else await server.context_of(server.spelling(uri))
+
+    async def comment_first(*arguments: Any) -> str:
+        """At a position of a document."""
+        uri, position = place_of(arguments)
+        document = server.documents.get(server.spelling(uri))
+        if document is None:
+            raise JsonRpcInvalidParams("the document is not open")
+        await server.scopes.known(document.uri)
+        if server.documents.get(document.uri) is not document or server.refusal(document):
+            return ""
+        offset, settings = document.offset_at(position), server.settings_of(document.uri)
+        with server.reporter.working():
+            return await server.completer.comment_first(Ask(document, offset, settings, False))
+
+    def add(name: str, run: Callable[..., Any]) -> None:
+        """As a command, under a name that no client has for its own: hence `server`; and as a request."""
+        server.command(f"warmline.server.{name}")(run)
+
+        async def asked(params: Any) -> Any:
+            # without parameters a request has null
+            found = run(*([] if params is None else [params]))
+            return await found if isawaitable(found) else found
+
+        server.feature(f"warmline/{name}")(asked)
+
+    add("restart", restart)
+    add("statistics", statistics)
+    add("debugInformation", debug_information)
+    add("context", context)
+    add("commentFirst", comment_first)

@@ -1,0 +1,243 @@
+"""What the user may know: the state of engine and document, progress, statistics. Never any text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import platform
+import sys
+import time
+import uuid
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from warmline_lsp.settings.settings import Settings
+from warmline_protocol import wire
+from warmline_protocol.folders import cache_folder
+
+if TYPE_CHECKING:
+    from warmline_lsp.engine.engine_client import EngineState
+
+    from .server import WarmlineServer
+
+log = logging.getLogger(__name__)
+
+REPLY_WITHIN_S = 5.0  # of a client that is asked for a progress bar
+
+# of each reason the state that the client is told and the words for the user
+REFUSALS = {
+    "off": ("off", "Completions are off"),
+    "off for the file": ("off", "Off for this file, by warmline.disabledGlobs"),
+    "off for the language": ("off", "Off for this language, by warmline.languages"),
+    "excluded": (
+        "excluded",
+        "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
+    ),
+    "too large": ("too large", "This file is too large"),
+    "out of sync": (
+        "out of sync",
+        "The editor sent a change that does not fit this file; close it and open it again",
+    ),
+    "binary": ("binary", "This file is not text"),
+    "language": (
+        "language",
+        "The model does not know this language; warmline.languages can turn it on",
+    ),
+    "settings": ("settings", "Waiting for the settings of this file"),
+}
+
+
+class Reporter:
+    """Sends `warmline/status` when something changed, and progress while a model loads."""
+
+    def __init__(self, server: WarmlineServer) -> None:
+        self._server = server
+        self._uri = ""
+        self._is_told = False  # whether the client tells where the user is
+        self._last: dict[str, Any] = {}
+        self._counts: dict[str, wire.Encoded] = {}
+        self._progress: str | None = None
+        self._progress_order = asyncio.Lock()
+        self._n_working = 0
+
+    def engine_changed(self, state: EngineState) -> None:
+        """Tells of the engine."""
+        self._server.in_background(self._show_progress(state))
+        self.refresh()
+
+    @contextlib.contextmanager
+    def working(self) -> Generator[None]:
+        """While a completion is being made."""
+        self._n_working += 1
+        self.refresh()
+        try:
+            yield
+        finally:
+            self._n_working -= 1
+            self.refresh()
+
+    def closed(self, uri: str) -> None:
+        """Forgets a document."""
+        self._counts.pop(uri, None)
+        if self._uri == uri:
+            self._uri = ""
+            self.refresh()
+
+    def look_at(self, uri: str) -> None:
+        """Notes which document the user is in, as the client tells it."""
+        self._uri, self._is_told = uri, True
+        self.refresh()
+
+    def guess_at(self, uri: str) -> None:
+        """Takes a document that is opened or changed for the one that the user is in, unless the client tells.
+
+        VS Code opens and changes documents that nobody sees, as its settings when a command writes them.
+        """
+        if not (self._is_told and self._uri):
+            self._uri = uri
+        self.refresh()
+
+    def encoded(self, frame: wire.Encoded) -> None:
+        """Notes what an edit cost, and passes it on for who wants to see it."""
+        self._counts[frame.document] = frame
+        self._server.notify(
+            "encoded",
+            {
+                "uri": frame.document, "version": frame.version, "nEncoded": frame.n_encoded,
+                "nTokens": frame.n_tokens, "nFresh": frame.n_fresh, "elapsedMs": frame.elapsed_ms,
+            },
+        )  # fmt: skip
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Sends the status if it is another than the last one sent, to a client that asked for it."""
+        if "status" not in self._server.announced:
+            return
+        status = self._status()
+        if status != self._last and self._server.protocol.writer is not None:
+            self._last = status
+            self._server.notify("status", status)
+
+    def _status(self) -> dict[str, Any]:
+        server = self._server
+        engine, document = server.engine.state, server.documents.get(self._uri)
+        state, message = engine.state, engine.message
+        refused = server.refusal(document) if document else None
+        if document is None and not server.scopes.window.enable:
+            refused = "off"
+        told = REFUSALS[refused] if refused else None
+        # that it is off is what the user wants; all else is of no interest beside a failure
+        if told and (told[0] == "off" or state != "failed"):
+            state, message = told
+        elif state == "failed":
+            state = "error"
+        elif self._uri in server.engine.left_out:
+            name = self._uri.rpartition("/")[2]
+            state, message = "excluded", f"The engine stopped twice on {name}; it is left out"
+        elif self._uri in server.engine.failing:
+            name = self._uri.rpartition("/")[2]
+            message = f"The engine fails on {name}; it is left out until it changes"
+            state = "excluded"
+        counts = self._counts.get(self._uri)
+        statistics, model = server.statistics, server.engine.model
+        settings = server.scopes.window
+        return {
+            "uri": self._uri,
+            "state": state,
+            "message": message,
+            "working": self._n_working > 0,
+            "model": _names(model) if model else settings.remote_engine or settings.model,
+            "percent": None if engine.fraction is None else round(100 * engine.fraction),
+            "nTokens": counts.n_tokens if counts else None,
+            "nFresh": counts.n_fresh if counts else None,
+            "p50Ms": statistics.percentile(0.5),
+            "p95Ms": statistics.percentile(0.95),
+            "acceptedShare": statistics.accepted_share,
+        }
+
+    async def _show_progress(self, state: EngineState) -> None:
+        window = self._server.client_capabilities.window
+        if not window or not window.work_done_progress:
+            return
+        progress = self._server.work_done_progress
+        message = f"{state.message or 'loading'} the model"  # or "fetching"
+        # states come faster than a client makes its progress bar; each waits for the one before
+        async with self._progress_order:
+            if state.state == "loading" and self._progress is None:
+                self._progress = await self._new_progress(message)
+            elif state.state == "loading" and state.fraction is not None:
+                percentage = round(100 * state.fraction)
+                report = types.WorkDoneProgressReport(message=message, percentage=percentage)
+                progress.report(str(self._progress), report)
+            elif state.state != "loading" and self._progress is not None:
+                progress.end(self._progress, types.WorkDoneProgressEnd())
+                self._progress = None
+
+    async def _new_progress(self, message: str) -> str | None:
+        """The token of a progress bar; None where the client makes none, or does not reply in time."""
+        progress, token = self._server.work_done_progress, str(uuid.uuid4())
+        try:
+            async with asyncio.timeout(REPLY_WITHIN_S):
+                await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
+        except (TimeoutError, JsonRpcException):
+            log.warning("the client shows no progress")
+            return None
+        begin = types.WorkDoneProgressBegin("Warmline", message=message, percentage=0)
+        progress.begin(token, begin)
+        return token
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts since the server started."""
+        return self._server.statistics.summary(time.monotonic())
+
+    async def debug_information(self) -> dict[str, Any]:
+        """What helps with a bug report: versions, settings, counts; no text and no paths of documents."""
+        server = self._server
+        engine = await server.engine.ask_status()
+        model = server.engine.model
+        return {
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "version": server.version,
+            "engineState": server.engine.state.state,
+            "engineMessage": server.engine.state.message,
+            "model": wire_fields(model),
+            "documents": len(server.documents),
+            "cacheBytes": engine.cache_bytes if engine else None,
+            "cacheFolder": _cache_folder(),
+            "settings": _changed(server.scopes.window),
+            "statistics": self.statistics(),
+        }
+
+
+def _cache_folder() -> str:
+    try:
+        return str(cache_folder())
+    except OSError as error:
+        return str(error)
+
+
+def _changed(settings: Settings) -> dict[str, Any]:
+    """Settings that are not at their default; of lists and paths only that they were changed."""
+    found = {
+        name: value for name, value in vars(settings).items() if value != getattr(Settings(), name)
+    }
+    return {
+        name: value if isinstance(value, bool | int | float) else "changed"
+        for name, value in found.items()
+    }
+
+
+def wire_fields(frame: wire.ModelReady | None) -> dict[str, Any] | None:
+    """A frame's fields by name."""
+    import attrs
+
+    return attrs.asdict(frame) if frame else None
+
+
+def _names(model: wire.ModelReady) -> str:
+    return f"{model.name}, with {model.small_name}" if model.small_name else model.name
