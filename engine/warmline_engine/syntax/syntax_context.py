@@ -7,10 +7,9 @@ the line that opens it: elsewhere nobody knows what the completion broke.
 from __future__ import annotations
 
 import re
-import time
 from functools import cached_property
 
-from .tree import Syntax
+from .tree import Budget, Syntax
 
 BLOCK_OPENERS = ("if x:", "def x():", "try:")
 # lines that a text may lack: one that opens what is closed or indented below, or any at all. None that closes, since
@@ -18,8 +17,9 @@ BLOCK_OPENERS = ("if x:", "def x():", "try:")
 LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
 # where what stands below is indented deeper: what stands in a block that is opened
 SECOND_LINES = ("if x:", "x(", "x([")
-LINES_S = 0.05  # of a core, for trying them all: what is found does not depend on who else works
-FITTING_S = 0.25  # of a core, for finding how many lines of a completion leave its text whole
+# steps of parsing, as `Budget` counts them: some 30 to 50 take a millisecond
+LINES_STEPS = 2_500  # for trying them all
+FITTING_STEPS = 12_000  # for finding how many lines of a completion leave its text whole
 CLOSERS = {"(": ")", "[": "]", "{": "}"}
 OPENERS = (":", *CLOSERS)
 BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
@@ -59,12 +59,14 @@ class SyntaxAt:
             offered = offered.rstrip().rpartition("\n")[0]
         if self.fits(offered) or not self.tells:
             return offered
-        lines, late = offered.split("\n"), time.thread_time() + FITTING_S
+        lines, budget = offered.split("\n"), Budget(FITTING_STEPS)
         for n_lines in range(len(lines) - 1, 0, -1):
             beginning = "\n".join(lines[:n_lines]).rstrip()
-            if not beginning or late < time.thread_time():
+            if not beginning or budget.is_spent:
                 break
-            if self._is_whole(beginning) and not (n_lines > 1 and self._opens_nothing(beginning)):
+            if self._is_whole(beginning, budget) and not (
+                n_lines > 1 and self._opens_nothing(beginning)
+            ):
                 return beginning
         return self._up_to_bracket(offered)
 
@@ -76,15 +78,15 @@ class SyntaxAt:
         lacking = self._lacking or ""
         if ":" not in lacking or not self._syntax.is_indented or self._line.strip():
             return None
-        lines, late = offered.split("\n"), time.thread_time() + LINES_S
+        lines, budget = offered.split("\n"), Budget(LINES_STEPS)
         for n_lines in range(len(lines), -1, -1):
-            if late < time.thread_time():
+            if budget.is_spent:
                 break
             beginning = "\n".join(lines[:n_lines]).rstrip()
             for column in self._columns(beginning):
                 begun = f"{beginning}\n{column}" if beginning else ""
                 tried = [lacking] if column == self._line else self._block_openers(column)
-                if any(self._is_whole(begun + opener) for opener in tried):
+                if any(self._is_whole(begun + opener, budget) for opener in tried):
                     return begun
         return None
 
@@ -94,19 +96,19 @@ class SyntaxAt:
     def _lacking(self) -> str | None:
         """What the line at the cursor could say for the text to have no error, nothing at all included.
 
-        None where no such line is known, or that cannot be told in time.
+        None where no such line is known, or finding one takes too many steps.
         """
         text, rest = self._syntax.text, self._syntax.rest_of_line(self._cursor)
         start, end = text.rfind("\n", 0, self._cursor) + 1, self._cursor + len(rest)
         if self._syntax.is_whole(start, end, ""):
             return ""
         line = text[start:end]
-        start, late = start + _indent_of(line), time.thread_time() + LINES_S
+        start, budget = start + _indent_of(line), Budget(LINES_STEPS)
         tried = [*LINES, *self._nested(line[: _indent_of(line)])]
         for other in tried:
-            if late < time.thread_time():
+            if budget.is_spent:
                 break
-            if self._syntax.is_whole(start, end, other):
+            if self._syntax.is_whole(start, end, other, budget):
                 return other
         return None
 
@@ -145,19 +147,19 @@ class SyntaxAt:
 
     # ---- what is offered
 
-    def _is_whole(self, offered: str) -> bool:
-        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered)
+    def _is_whole(self, offered: str, budget: Budget | None = None) -> bool:
+        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered, budget)
 
     def _up_to_bracket(self, offered: str) -> str:
         """As much as ends with the bracket that is lacking; empty where none is, or none does."""
         if not (self._lacking or "").endswith(tuple(CLOSERS)):
             return ""
         ends = [match.end() for match in BRACKETS.finditer(offered)]
-        late = time.thread_time() + LINES_S
+        budget = Budget(LINES_STEPS)
         for end in reversed(ends):
-            if late < time.thread_time():
+            if budget.is_spent:
                 break
-            if self._is_whole(offered[:end]):
+            if self._is_whole(offered[:end], budget):
                 return offered[:end]
         return ""
 

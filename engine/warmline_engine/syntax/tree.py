@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import io
-import time
+from dataclasses import dataclass
 
 from tree_sitter import Node, Parser, Point, Tree
 
 from .grammars import is_indented, new_parser
 
 MAX_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
-MAX_S = 0.08  # of a core, for parsing: what is no code may take seconds
-N_LATE = 3  # times that it took longer, after which it is not tried again
+# for parsing a text: calls of the progress callback, each some 100 steps of the parser. Code of MAX_BYTES takes 4,000,
+# data 8,000. Counted, since a limit on time would make answers depend on the processor
+MAX_PARSE_STEPS = 8_000
+# of a short text fewer are allowed: code takes one in 130 bytes, text that is no code one in 20, and slower ones
+MIN_PARSE_STEPS = 500
+BYTES_OF_PARSE_STEP = 80
+N_LATE = 3  # times that it took more, after which it is not tried again
+BYTES_OF_STEP = 4_000  # of a text, whose copying costs as much as a step
 READ_BYTES = 1 << 16  # at a time
 # of a language that is indented; what stands in them begins in one column
 BLOCKS = ("block", "module")
+
+
+@dataclass
+class Budget:
+    """How many steps of parsing are left for one question. Counted, not timed: the answer is the same everywhere."""
+
+    n_steps: int
+
+    @property
+    def is_spent(self) -> bool:
+        return self.n_steps <= 0
 
 
 class Syntax:
@@ -40,9 +57,12 @@ class Syntax:
             note_edit(self._tree, self.text, start, end, replacement)
         self.text, self._is_current = text, False
 
-    def is_whole(self, start: int, end: int, replacement: str) -> bool:
-        """Whether the text has no error with this in the place of [start, end), or that cannot be told in time.
+    def is_whole(
+        self, start: int, end: int, replacement: str, budget: Budget | None = None
+    ) -> bool:
+        """Whether the text has no error with this in the place of [start, end), or that takes too many steps to find.
 
+        The steps are taken from the budget, the last of which may be exceeded by one parse.
         In a language that is indented what follows stands below it, too, which its grammar does not ask.
         """
         self.follow()
@@ -51,7 +71,7 @@ class Syntax:
         tree = self._tree.copy()
         note_edit(tree, self.text, start, end, replacement)
         text = self.text[:start] + replacement + self.text[end:]
-        parsed = parse(self._parser, text, tree)
+        parsed = parse(self._parser, text, tree, budget)
         if parsed is None:
             return True
         if parsed.root_node.has_error:
@@ -136,23 +156,40 @@ def _is_left_out(node: Node, behind: int) -> bool:
     return node.start_byte < behind or node.type == "comment"
 
 
-def parse(parser: Parser, text: str, tree: Tree | None = None) -> Tree | None:
-    """The tree of a text, made out of an older one that was told of the edits since; None where it takes too long."""
-    source, end = text.encode(), time.thread_time() + MAX_S
+def parse(
+    parser: Parser,
+    text: str,
+    tree: Tree | None = None,
+    budget: Budget | None = None,
+    max_steps: int | None = None,
+) -> Tree | None:
+    """The tree of a text, made out of an older one that was told of the edits since.
+
+    None where it takes more steps than a text of its length may, or than `max_steps`. What it takes is taken from the
+    budget.
+    """
+    source, n_steps = text.encode(), 0
+    limit = min(MAX_PARSE_STEPS, MIN_PARSE_STEPS + len(source) // BYTES_OF_PARSE_STEP)
+    limit = limit if max_steps is None else min(limit, max_steps)
 
     def read(offset: int, _: Point) -> bytes:
         return source[offset : offset + READ_BYTES]
 
-    def is_late(_: int, __: bool) -> bool:
-        return time.thread_time() > end
+    def is_over(_: int, __: bool) -> bool:
+        nonlocal n_steps
+        n_steps += 1
+        return n_steps > limit
 
     try:
         if tree is None:
-            return parser.parse(read, encoding="utf8", progress_callback=is_late)
-        return parser.parse(read, tree, encoding="utf8", progress_callback=is_late)
-    except ValueError:  # it was told to stop; the next text is another one
+            return parser.parse(read, encoding="utf8", progress_callback=is_over)
+        return parser.parse(read, tree, encoding="utf8", progress_callback=is_over)
+    except ValueError:  # the callback stopped it; the next text is another one
         parser.reset()
         return None
+    finally:
+        if budget is not None:
+            budget.n_steps -= 1 + n_steps + len(source) // BYTES_OF_STEP
 
 
 def note_edit(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:

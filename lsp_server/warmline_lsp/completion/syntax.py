@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,15 @@ from warmline_lsp.documents.difference import common_prefix, common_suffix
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
+    from warmline_engine.syntax.tree import Budget
+
 _MAX_AROUND = 8_000  # characters parsed in front of a completion, for each of its lines
 _MAX_SEARCHED = 24_000  # characters in which an inner function or class is looked for
 _MAX_PARSES = 12  # of one completion
-_MAX_S = 0.08  # of a core, for all of these
+_MAX_STEPS = 1_500  # of parsing for all of these: code of _MAX_AROUND takes 70 each time
 _MAX_WHOLE = 100_000  # characters of a text that is parsed as a whole for a completion
 _MAX_PARSED = 1 << 19  # characters of a text of which a tree is kept
-_MAX_LATE = 3  # times that parsing a text took too long, after which it is not tried again
+_MAX_LATE = 3  # times that parsing a text took too many steps, after which it is not tried again
 _HEADER = re.compile(r"^[ \t]+(?:async[ \t]+)?(?:def|class)\b", re.M)
 # what grammars call these begins or ends so in all languages served
 _CODE_IN_STRINGS = ("interpolation", "substitution")
@@ -51,8 +52,8 @@ class Trees:
     def place_of(self, uri: str, language: str, text: str, offset: int) -> Place | None:
         """Whether an offset lies in a comment or a string, None in a language without a grammar.
 
-        None also where the text is long or parsing takes too long. Cost: a whole parse the first time a document is
-        asked about, then what changed since.
+        None also where the text is long or parsing takes too many steps. Cost: a whole parse the first time a document
+        is asked about, then what changed since.
         """
         from warmline_engine.syntax.tree import parse
 
@@ -113,12 +114,14 @@ def whole_lines(language: str, before: str, lines: list[str]) -> int:
     around = _enclosing(before) if language == "python" else None  # others need no indentation
     if around is None:
         return len(lines)
-    end = time.thread_time() + _MAX_S
+    from warmline_engine.syntax.tree import Budget
+
+    budget = Budget(_MAX_STEPS)
     for n_lines in range(len(lines), max(0, len(lines) - _MAX_PARSES), -1):
-        has_error = _has_error(language, around + "\n".join(lines[:n_lines]) + "\n")
+        has_error = _has_error(language, around + "\n".join(lines[:n_lines]) + "\n", budget)
         if has_error is False:
             return n_lines
-        if has_error is None or time.thread_time() > end:
+        if has_error is None or budget.is_spent:
             return len(lines)
     return len(lines)
 
@@ -130,16 +133,18 @@ def breaks(language: str, before: str, completion: str) -> bool:
 
 
 def is_whole(language: str, text: str) -> bool:
-    """Whether a text has no error; not where that cannot be told in time."""
+    """Whether a text has no error; not where that takes too many steps to find."""
     return len(text) <= _MAX_WHOLE and _has_error(language, text) is False
 
 
-def _has_error(language: str, text: str) -> bool | None:
-    """None where it cannot be told in time, or there is no grammar."""
+def _has_error(language: str, text: str, budget: Budget | None = None) -> bool | None:
+    """None where parsing takes too many steps, or there is no grammar."""
     from warmline_engine.syntax.tree import parse
 
     parser = _parser(language)
-    tree = parser and parse(parser, text)
+    tree = parser and parse(
+        parser, text, None, budget, None if budget is None else max(0, budget.n_steps)
+    )
     return tree.root_node.has_error if tree else None
 
 

@@ -15,8 +15,8 @@ from .test_tree import AT, FILE, syntax_of
 
 
 @pytest.fixture(autouse=True)
-def all_the_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place_module, "LINES_S", 1e9)
+def all_steps_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_module, "LINES_STEPS", 10**9)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
     assert found.fitting("2)") == "2)"
 
 
-def test_where_other_lines_cannot_be_tried_in_time_nothing_is_told(
+def test_where_other_lines_take_too_many_steps_nothing_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = "def f(names):\n    x = 1\n    \n        names.sort()\n"
     cursor = text.index("    \n") + 4
     assert SyntaxAt(syntax_of(text), cursor).tells
-    monkeypatch.setattr(place_module, "LINES_S", 0.0)
+    monkeypatch.setattr(place_module, "LINES_STEPS", 0)
     assert not SyntaxAt(syntax_of(text), cursor).tells
 
 
@@ -209,12 +209,12 @@ def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
 ) -> None:
     broken = "    x = f(\n))"
     assert SyntaxAt(syntax_of(FILE), AT).fitting(broken) == ""
-    monkeypatch.setattr(tree_module, "MAX_S", -1.0)
-    long = FILE * 40  # it is asked about the time now and then only
+    monkeypatch.setattr(tree_module, "MAX_PARSE_STEPS", 0)
+    long = FILE * 40  # the parser asks now and then only whether to go on
     late = syntax_of(long)
     for _ in range(N_LATE):
         assert SyntaxAt(late, AT).fitting(broken) == broken
-    monkeypatch.setattr(tree_module, "MAX_S", 10.0)
+    monkeypatch.setattr(tree_module, "MAX_PARSE_STEPS", 10**9)
     assert SyntaxAt(late, AT).fitting(broken) == broken
     assert SyntaxAt(syntax_of(long), AT).fitting(broken) == "", "another document is as before"
     assert parse(late._parser, FILE) is not None, "the parser, too"

@@ -41,8 +41,8 @@ CLOSED = {"(": ["()"]}
 
 
 @pytest.fixture(autouse=True)
-def all_the_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place_module, "LINES_S", 1e9)
+def all_steps_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_module, "LINES_STEPS", 10**9)
 
 
 def is_whole(before: str, put: str, behind: str) -> bool:
