@@ -10,7 +10,8 @@ from . import syntax
 
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = "\"'"
-_COMMENT = re.compile(r"\s+(?:#|//|--).*$")
+# a comment behind code; possessive, and from the first space on, so that no space is read twice
+_COMMENT = re.compile(r"(?<!\s)\s++(?:#|//|--)")
 _OPENS = re.compile(r"(?:[:{(\[=\\]|[=-]>|\b(?:do|then|else|begin))$")
 _NOT_BLANK = re.compile(r"\S")
 _MAX_LOOKED_BACK = 4_000  # characters, for the line above
@@ -72,7 +73,10 @@ def _width(line: str) -> int:
 
 def _opens(line: str) -> bool:
     """Whether a deeper block follows a line."""
-    return _OPENS.search(_COMMENT.sub("", line[-_MAX_LOOKED_BACK:]).rstrip()) is not None
+    line = line[-_MAX_LOOKED_BACK:]
+    comment = _COMMENT.search(line)
+    code = line[: comment.start()] if comment else line
+    return _OPENS.search(code.rstrip()) is not None
 
 
 def _fitting_rest(completion: str, line: str, rest: str) -> str:
