@@ -410,7 +410,7 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
     }
 
     def answer(number: int, by_base: bool = False) -> wire.Completion:
-        worker.submit(client, wire.Complete(number, "a", 1, offset, "", 8, by_base=by_base))
+        worker.submit(client, wire.Complete(number, "a", 1, offset, max_tokens=8, by_base=by_base))
         worker._step()
         return client.of(wire.Completion)[-1]
 
