@@ -67,7 +67,8 @@ async def test_a_session_executes_nothing(
     await client.initialize_async(
         types.InitializeParams(
             types.ClientCapabilities(
-                workspace=types.WorkspaceClientCapabilities(configuration=True)
+                workspace=types.WorkspaceClientCapabilities(configuration=True),
+                experimental={"warmline": {"status": True}},
             ),
             root_uri=poisoned.folder.as_uri(),
             initialization_options=client.options,
@@ -104,15 +105,14 @@ def test_no_command_executes_anything(
         ["models", "list"], ["models", "show", "base"], ["models", "path", "./model_here"],
         ["index", "."], ["search", "helping", "hand"],
         ["complete", "main_file.py:5:12", "--model", "./model_here"],
-        ["engine", "--help"], ["eval", "--help"],
-        ["bench", "edits", "--model", "./model_here", "--tokens", "200", "--places", "1", "--repeats", "1",
-         "--quality", "0", "--out", "found.json"],
+        ["engine", "--help"],
     ]  # fmt: skip
     module = [*SAFE, "warmline_lsp"]
     all_of_them = [
         *([*SCRIPT, *arguments] for arguments in commands),
         [*module, "doctor"],
         [*module, "models", "list"],
+        [*SAFE, "warmline_lab.evaluation.command", "--help"],
     ]
     for command in all_of_them:
         done = run(command, poisoned, home)
@@ -151,7 +151,7 @@ def test_workers_execute_nothing(
     script.write_text(
         "import math\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from warmline_engine import processes\n"
+        "from warmline_protocol import processes\n"
         "if __name__ == '__main__':\n"
         f"    with ProcessPoolExecutor(1, processes.workers({method!r})) as pool:\n"
         "        print(pool.submit(math.factorial, 5).result())\n"
