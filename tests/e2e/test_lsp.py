@@ -173,18 +173,6 @@ def replacing(start: tuple[int, int], end: tuple[int, int], text: str) -> dict[s
 
 
 BAD: dict[str, list[tuple[str, Any]]] = {
-    "reversed range": [
-        ("textDocument/didChange", {
-            "textDocument": {"uri": URI, "version": 2},
-            "contentChanges": [replacing((1, 3), (0, 1), "x")],
-        })
-    ],
-    "range beyond the text": [
-        ("textDocument/didChange", {
-            "textDocument": {"uri": URI, "version": 2},
-            "contentChanges": [replacing((900, 3), (901, 1), "")],
-        })
-    ],
     "version going back": [
         ("textDocument/didChange", {"textDocument": {"uri": URI, "version": 0}, "contentChanges": [{"text": "x"}]})
     ],
@@ -202,6 +190,32 @@ BAD: dict[str, list[tuple[str, Any]]] = {
     ],
     "no such method": [("warmline/nothing", {})],
 }  # fmt: skip
+
+
+# what an edit of a text that differs from the server's looks like
+OUT_OF_SYNC = {
+    "reversed range": replacing((3, 1), (1, 0), "x"),
+    "range beyond the text": replacing((900, 3), (901, 1), ""),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_SYNC)
+async def test_a_change_that_does_not_fit_ends_completions_until_the_text_is_sent_whole(
+    name: str, window: Opener
+) -> None:
+    async with window() as client:
+        client.open(URI, TEXT)
+        params = {"textDocument": {"uri": URI, "version": 2}, "contentChanges": [OUT_OF_SYNC[name]]}
+        client.protocol._send_data(
+            {"jsonrpc": "2.0", "method": "textDocument/didChange", "params": params}
+        )
+        await client.until_state("out of sync")
+        assert not (await client.ask(URI, 5, 4)).items
+        (shown,) = client.dialogues
+        assert "does not fit" in shown.message
+        client.dialogues.clear()
+        client.change(URI, 3, types.TextDocumentContentChangeWholeDocument(TEXT))
+        assert (await client.ask(URI, 5, 4)).items
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -306,8 +320,7 @@ async def test_a_paste_of_megabytes_is_served_and_a_larger_one_left_out(window: 
         client.change(URI, 3, insertion(0, 0, line * 260_000))  # 4.9 MB more
         await client.until_state("too large")
         assert not (await client.ask(URI, 360_005, 4)).items
-        everything = types.Range(types.Position(0, 0), types.Position(360_006, 0))
-        client.change(URI, 4, types.TextDocumentContentChangePartial(everything, TEXT))
+        client.change(URI, 4, types.TextDocumentContentChangeWholeDocument(TEXT))
         await client.until_state("ready")
         assert (await client.ask(URI, 5, 4)).items
 
@@ -334,11 +347,12 @@ async def test_definitions_in_other_files_are_shown_to_the_model(
     window: Opener, tmp_path: Path
 ) -> None:
     (tmp_path / "shapes.py").write_text("def area(side):\n    return side * side\n")
-    (tmp_path / "secrets.py").write_text("def hidden(): ...\n")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/keys.py").write_text("def hidden(): ...\n")
     folder = types.WorkspaceFolder(tmp_path.as_uri(), "work")
     use, shapes = ((tmp_path / name).as_uri() for name in ("use.py", "shapes.py"))
     async with window(client={"folders": [folder]}) as client:
-        client.open(use, "from shapes import area\nfrom secrets import hidden\n\n\nx = ")
+        client.open(use, "from shapes import area\nfrom secrets.keys import hidden\n\n\nx = ")
 
         async def shown(part: str) -> Any:
             """Asks until a piece of another file has a text."""
