@@ -134,9 +134,9 @@ def _was_trained_on(text: str) -> bool:
 
 
 def _read(path: Path) -> str:
-    """The text of a file, its line ends as they are."""
+    """The text of a file, with line breaks as editors show them."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"{path} cannot be read as text: {error}") from None
 

@@ -89,7 +89,7 @@ class LspEditor:
         d = self.document
         item = types.TextDocumentItem(d.uri, d.language, d.version, d.text)
         self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
-        self._move()
+        self.move(self.cursor)
         await self._wait_until(lambda: self._first is not None)
         return self._first
 
@@ -99,7 +99,6 @@ class LspEditor:
         where = types.Range(d.position_at(start), d.position_at(end))
         after = d.apply(Edit(start, end, text))
         self.document = replace(after, version=d.version + 1)
-        self.cursor = start + len(text)
         self._tally.n_changes += 1
         self._client.text_document_did_change(
             types.DidChangeTextDocumentParams(
@@ -107,7 +106,7 @@ class LspEditor:
                 [types.TextDocumentContentChangePartial(where, text)],
             )
         )
-        self._move()
+        self.move(start + len(text))
 
     async def suggestion(self) -> Suggestion | None:
         """What the server suggests at the cursor; the time until it answers is noted."""
@@ -125,9 +124,10 @@ class LspEditor:
             return None
         return Suggestion(str(items[0].command.arguments[0]), str(items[0].insert_text))
 
-    def _move(self) -> None:
-        document = self.document
-        position = document.position_at(self.cursor)
+    def move(self, offset: int) -> None:
+        """Puts the cursor elsewhere, and notifies the server as our clients do."""
+        self.cursor, document = offset, self.document
+        position = document.position_at(offset)
         self._client.protocol.notify(
             "warmline/didMoveCursor",
             {

@@ -1,6 +1,6 @@
 """Replays an edit key by key, and accepts a suggestion where it equals what the author wrote.
 
-Nothing here knows a language server: `play` works on any `Editor`.
+Nothing here knows a language server: `play` works on any `Editor`. Line breaks are "\\n", as editors show them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from .tally import Tally
 
 MAX_RETYPED_LINES = 12
 
-_LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-_BREAK_AT_END = re.compile(r"(?:\r\n|\n|\r)\Z")
-_KEY = re.compile(r"(?:\r\n|\n|\r)[ \t]*|.", re.DOTALL)
-_LINE = re.compile(r"\s*[^\r\n]*")
+_KEY = re.compile(r"\n[ \t]*|.", re.DOTALL)
+_LINE = re.compile(r"\s*[^\n]*")
 _WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)")
 
 
@@ -47,6 +45,10 @@ class Suggestion:
 
 class Editor(Protocol):
     """An editor that shows suggestions."""
+
+    def move(self, offset: int) -> None:
+        """Puts the cursor elsewhere."""
+        ...
 
     async def replace(self, start: int, end: int, text: str) -> None:
         """Replaces [start, end) and puts the cursor behind the new text."""
@@ -133,6 +135,7 @@ async def play(
         if is_over():
             return False
         view.begin(hunk, number, len(edits))
+        editor.move(hunk.end)
         has_changed = hunk.start < hunk.end
         if has_changed:
             await editor.replace(hunk.start, hunk.end, "")
@@ -161,30 +164,19 @@ async def play(
 
 def _lines(text: str) -> list[str]:
     """Lines with their breaks. `str.splitlines` also breaks at form feeds and others."""
-    return _LINES.findall(text)
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _hunk(before: str, removed: str, added: str) -> Hunk:
     """The replacement of whole lines behind `before`, without what stays the same."""
     at = len(before)
-    line_break = _BREAK_AT_END.search(added)
-    if not removed and line_break and _BREAK_AT_END.findall(before) == [line_break.group()]:
+    if not removed and added.endswith("\n") and before:
         # a person goes to the end of the line above and presses Enter
-        n = len(line_break.group())
-        return Hunk(at - n, at - n, line_break.group() + added[:-n])
+        return Hunk(at - 1, at - 1, "\n" + added[:-1])
     head = common_prefix(removed, added)
-    while _splits_break(removed, head) or _splits_break(added, head):
-        head -= 1
     a, b = removed[head:], added[head:]
     tail = common_suffix(a, b)
-    while _splits_break(a, len(a) - tail) or _splits_break(b, len(b) - tail):
-        tail -= 1
     return Hunk(at + head, at + len(removed) - tail, b[: len(b) - tail])
-
-
-def _splits_break(text: str, offset: int) -> bool:
-    """Whether an offset lies within a line break, where no cursor can be."""
-    return offset > 0 and text[offset - 1 : offset + 1] == "\r\n"
 
 
 def _bodies(text: str) -> list[Hunk]:
@@ -203,7 +195,7 @@ def _bodies(text: str) -> list[Hunk]:
             continue
         first, last = body[0].lineno - 1, (body[-1].end_lineno or 0) - 1
         start = starts[first] + len(lines[first]) - len(lines[first].lstrip(" \t"))
-        end = starts[last] + len(lines[last].rstrip("\r\n"))
+        end = starts[last] + len(lines[last].rstrip("\n"))
         found.append(Hunk(start, end, text[start:end]))
     found.sort(key=lambda hunk: hunk.start)
     kept: list[Hunk] = []

@@ -52,7 +52,7 @@ class Plain:
 
     def accept(self, how: str, text: str) -> None:
         """Text of the suggestion is accepted."""
-        shown = text.replace("\r", "").replace("\n", "\n          | ")
+        shown = text.replace("\n", "\n          | ")
         self._print(f"  {how:<7} | {self._line()}[{shown}]")
 
     def _line(self) -> str:
@@ -117,18 +117,16 @@ def describe(hunk: Hunk) -> str:
 def around(text: str, cursor: int, ghost: str, width: int) -> list[str]:
     """The lines around the cursor, always as many, with the suggestion dimmed; no line is wider than `width`."""
     before, after = text[:cursor].split("\n"), text[cursor:].split("\n")
-    above = before[-1 - N_ABOVE : -1]
-    ghost_lines = ghost.split("\n")
-    typed = (
-        _clean(before[-1])[-max(0, width - 20) :] if len(before[-1]) > width - 10 else before[-1]
-    )
-    room = max(0, width - 2 - len(typed))
-    first = _clean(ghost_lines[0])[:room]
-    rest = _clean(after[0])[: room - len(first)] if len(ghost_lines) == 1 else ""
-    middle = [f"> {typed}{DIM}{first}{RESET}{rest}"]
-    middle += [f"  {DIM}{_clean(line)[: width - 2]}{RESET}" for line in ghost_lines[1:]]
-    below = [f"  {_clean(line)[: width - 2]}" for line in after[1 : 1 + N_BELOW]]
-    lines = [f"  {_clean(line)[: width - 2]}" for line in above] + middle + below
+    first, *more = [_clean(line) for line in ghost.split("\n")]
+    room = width - 2
+    # of a long line the end, for that is where the cursor is
+    typed = _clean(before[-1])[-(room - min(len(first), room // 2)) :]
+    first = first[: room - len(typed)]
+    rest = "" if more else _clean(after[0])[: room - len(typed) - len(first)]
+    lines = [f"  {_clean(line)[:room]}" for line in before[-1 - N_ABOVE : -1]]
+    lines.append(f"> {typed}{DIM}{first}{RESET}{rest}")
+    lines += [f"  {DIM}{line[:room]}{RESET}" for line in more]
+    lines += [f"  {_clean(line)[:room]}" for line in after[1 : 1 + N_BELOW]]
     n = N_ABOVE + 1 + N_BELOW
     return (lines + [""] * n)[:n]
 
