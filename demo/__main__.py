@@ -83,7 +83,7 @@ async def perform(session: Session, budget_s: float, threads: int) -> None:
         print("Reading the file, once ...", flush=True)
         editor.cursor = session.edits[0].start
         first = await _watched(editor.read(), view)
-        print(f"  {first.nEncoded} tokens in {first.elapsedMs / 1000:.1f} s\n", flush=True)
+        print(f"  {first.nTokens} tokens in {first.elapsedMs / 1000:.1f} s\n", flush=True)
         until = max(begin + budget_s, time.monotonic() + MIN_TYPING_S)
         is_whole = await replay.play(
             editor, session.edits, tally, view, lambda: time.monotonic() > until
@@ -111,6 +111,8 @@ def summary(tally: Tally, first: Any) -> str:
     """The numbers at the end; `first` is what the first reading of the file took."""
     bold, reset = (BOLD, RESET) if sys.stdout.isatty() else ("", "")
     accepts = tally.accepts
+    n_around = first.nEncoded - first.nTokens
+    around = f" (and {n_around} tokens around the cursor before all others)"
     mean = tally.n_encoded / max(1, tally.n_changes)
     context = sum(tally.n_tokens) / max(1, len(tally.n_tokens))
     return f"""
@@ -123,8 +125,9 @@ def summary(tally: Tally, first: Any) -> str:
 of those answered with a suggestion {tally.within_percent_of_shown:.0f} % came in time
 {bold}Tokens encoded for a change: {mean:.1f}, of {context:.0f} in context{reset}
   {tally.n_encoded} tokens for {tally.n_changes} changes
-{bold}Reading the file anew instead: {first.nEncoded} tokens, {first.elapsedMs / 1000:.1f} s{reset}
-  measured above, when the engine read the file for the first time"""
+{bold}Reading the file anew instead: {first.nTokens} tokens, {first.elapsedMs / 1000:.1f} s{reset}
+  measured above, as the engine read the file for the first time\
+{around if n_around > 0 else ""}"""
 
 
 def _was_trained_on(text: str) -> bool:
