@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .replay import Hunk, Suggestion, keys
 
-DIM, BOLD, RESET = "\033[2m", "\033[1m", "\033[0m"
+DIM, BOLD, CURSOR, RESET = "\033[2m", "\033[1m", "\033[7m", "\033[0m"
 N_ABOVE, N_BELOW = 4, 3
 QUIET_S = 4  # without a line, before plain output shows that it still runs
 
@@ -118,13 +118,18 @@ def around(text: str, cursor: int, ghost: str, width: int) -> list[str]:
     """The lines around the cursor, always as many, with the suggestion dimmed; no line is wider than `width`."""
     before, after = text[:cursor].split("\n"), text[cursor:].split("\n")
     first, *more = [_clean(line) for line in ghost.split("\n")]
-    room = width - 2
+    room = width - 3
     # of a long line the end, for that is where the cursor is
     typed = _clean(before[-1])[-(room - min(len(first), room // 2)) :]
     first = first[: room - len(typed)]
     rest = "" if more else _clean(after[0])[: room - len(typed) - len(first)]
+    # the cursor is on the first character of what follows
+    if first:
+        following = f"{CURSOR}{DIM}{first[0]}{RESET}{DIM}{first[1:]}{RESET}{rest}"
+    else:
+        following = f"{CURSOR}{rest[:1] or ' '}{RESET}{rest[1:]}"
     lines = [f"  {_clean(line)[:room]}" for line in before[-1 - N_ABOVE : -1]]
-    lines.append(f"> {typed}{DIM}{first}{RESET}{rest}")
+    lines.append(f"> {typed}{following}")
     lines += [f"  {DIM}{line[:room]}{RESET}" for line in more]
     lines += [f"  {_clean(line)[:room]}" for line in after[1 : 1 + N_BELOW]]
     n = N_ABOVE + 1 + N_BELOW

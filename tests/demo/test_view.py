@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from demo.replay import Hunk
-from demo.view import N_ABOVE, N_BELOW, around, describe
+from demo.view import CURSOR, DIM, N_ABOVE, N_BELOW, RESET, around, describe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +25,9 @@ def test_the_view_keeps_its_size(text: str, data: st.DataObject, ghost: str, wid
 
 def test_the_suggestion_is_dimmed_between_what_is_before_and_behind_it() -> None:
     lines = around("a\nfoo()\nb", 6, "x, y", 80)
-    assert lines[:3] == ["  a", "> foo(\033[2mx, y\033[0m)", "  b"]
+    dimmed = f"{CURSOR}{DIM}x{RESET}{DIM}, y{RESET}"
+    assert lines[:3] == ["  a", f"> foo({dimmed})", "  b"]
+    assert around("a", 1, "", 80)[0] == f"> a{CURSOR} {RESET}", "the cursor is seen without one"
 
 
 def test_an_edit_in_words() -> None:
