@@ -114,7 +114,7 @@ def summary(tally: Tally, first: Any) -> str:
     bold, reset = (BOLD, RESET) if sys.stdout.isatty() else ("", "")
     accepts = tally.accepts
     n_around = first.nEncoded - first.nTokens
-    around = f" (and {n_around} tokens around the cursor before all others)"
+    around = f" (and {n_around} tokens around the cursor, for early answers)"
     mean = tally.n_encoded / max(1, tally.n_changes)
     context = sum(tally.n_tokens) / max(1, len(tally.n_tokens))
     return f"""
@@ -127,7 +127,7 @@ def summary(tally: Tally, first: Any) -> str:
   {len(tally.answers)} requests, median {tally.median_ms:.0f} ms; \
 of those answered with a suggestion {tally.within_percent_of_shown:.0f} % came in time
 {bold}Tokens encoded for a change: {mean:.1f}, of {context:.0f} in context{reset}
-  {tally.n_encoded} tokens for {tally.n_changes} changes
+  {tally.n_encoded} tokens for {tally.n_changes} changes, as the server reports them; repairs in pauses come on top
 {bold}Reading the file anew instead: {first.nTokens} tokens, {first.elapsedMs / 1000:.1f} s{reset}
   measured above, as the engine read the file for the first time\
 {around if n_around > 0 else ""}"""
