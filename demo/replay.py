@@ -151,7 +151,7 @@ async def play(
             found = usable(shown.text, rest) if shown else None
             if shown and found:
                 how, piece = found
-                tally.accept(shown.id, how, piece, len(keys(piece)))
+                tally.accept(shown.id, how, len(keys(piece)))
                 view.accept(how, piece)
             else:
                 piece = keys(rest)[0]

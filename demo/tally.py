@@ -19,7 +19,6 @@ class Tally:
     n_pressed: int = 0  # keys that type text
     accepts: Counter[str] = field(default_factory=Counter)  # whole, line, word; one key each
     n_covered: int = 0  # keys that accepted text would have taken
-    n_characters_accepted: int = 0
     answers: list[tuple[float, bool]] = field(default_factory=list)  # ms, and whether it had text
     n_changes: int = 0
     n_encoded: int = 0
@@ -35,11 +34,10 @@ class Tally:
         if suggestion_id is not None:
             self._was_used.setdefault(suggestion_id, False)
 
-    def accept(self, suggestion_id: str, how: str, text: str, n_keys: int) -> None:
+    def accept(self, suggestion_id: str, how: str, n_keys: int) -> None:
         """One key accepts text that would have taken `n_keys`."""
         self.accepts[how] += 1
         self.n_covered += n_keys
-        self.n_characters_accepted += len(text)
         self._was_used[suggestion_id] = True
 
     @property
