@@ -26,8 +26,8 @@ KERNELS = $(wildcard kernels/warmline_kernels/native/*.[ch]) kernels/warmline_ke
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
-demo: .venv/.runs ## edit a real file through a real LSP session and watch
-	$(BIN)/python demo/demo.py $(FILE)
+demo: .venv/.runs ## replay a real edit through the language server and count keystrokes; FILE=path.py takes your file
+	$(BIN)/python -m demo $(FILE)
 
 test: lint types extension ## lint, types and all tests
 	$(BIN)/python -m pytest

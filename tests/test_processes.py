@@ -28,7 +28,7 @@ ALLOWED = {
     "protocol/warmline_protocol/processes.py": "the way to start them",
     "lsp_server/warmline_lsp/engine/detached.py": "runs by its path, without our packages; it gets a whole path",
     "kernels/warmline_kernels/native/build.py": "runs when the package is built, without our packages",
-    "demo/demo.py": "the client library starts the server",
+    "demo/editor.py": "the client library starts the server",
 }
 STARTERS = {
     "subprocess": {
