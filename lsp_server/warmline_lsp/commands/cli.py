@@ -300,7 +300,7 @@ def _version() -> str:
     try:
         return importlib.metadata.version("warmline")
     except importlib.metadata.PackageNotFoundError:
-        return "0.1.0 (not installed)"
+        return "0.2.0 (not installed)"
 
 
 if __name__ == "__main__":
