@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     complete = commands.add_parser(
         "complete",
         help="complete once, at a place in a file",
-        description="Prints what would be offered at a place. With --json also how it came about; see README.",
+        description="Prints what would be offered at a place. With --json also tokens and times; see docs/command-line.md.",
     )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
     complete.add_argument(
