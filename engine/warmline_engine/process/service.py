@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # torch is loaded once the process listens
 
 log = logging.getLogger("warmline_engine")
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 HELLO_WITHIN_S = 5.0
 LOG_BYTES, N_LOGS = 2 * 2**20, 2
 MAX_CONNECTIONS = 64  # of clients that have shown their token

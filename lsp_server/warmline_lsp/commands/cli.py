@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     complete = commands.add_parser(
         "complete",
         help="complete once, at a place in a file",
-        description="Prints what would be offered at a place. With --json also how it came about; see README.",
+        description="Prints what would be offered at a place. With --json also tokens and times; see docs/command-line.md.",
     )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
     complete.add_argument(
@@ -300,7 +300,7 @@ def _version() -> str:
     try:
         return importlib.metadata.version("warmline")
     except importlib.metadata.PackageNotFoundError:
-        return "0.1.0 (not installed)"
+        return "0.2.0 (not installed)"
 
 
 if __name__ == "__main__":

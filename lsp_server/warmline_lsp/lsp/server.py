@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NAME, VERSION = "warmline", "0.1.0"
+NAME, VERSION = "warmline", "0.2.0"
 
 
 class WarmlineServer(StreamServer):
