@@ -251,14 +251,14 @@ async def test_it_serves_text_and_reads_no_files(model_folder: Path, tmp_path: P
         peer.send(wire.AskContext(2, "d"))
         assert (await peer.until(wire.Context)).state == "off"
         peer.send(wire.FilesChanged(str(tmp_path), ("greet.py",)))
-        assert (await peer.until(wire.Failure)).code == "not_from_afar"
+        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
 
 
 async def test_nobody_ends_it_from_afar(model_folder: Path) -> None:
     async with listening(model_folder) as port:
         peer = await greeted(port)
         peer.send(wire.Quit())
-        assert (await peer.until(wire.Failure)).code == "not_from_afar"
+        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
         await greeted(port)
 
 

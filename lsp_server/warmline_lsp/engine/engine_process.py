@@ -21,6 +21,7 @@ from pathlib import Path
 from warmline_lsp.errors import EngineError, EngineHung, EngineRefused
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import processes, wire
+from warmline_protocol.engine_options import EngineOptions
 from warmline_protocol.folders import cache_folder, clean_environment
 from warmline_protocol.remote_address import TOKEN_VARIABLE
 
@@ -42,22 +43,14 @@ Command = Callable[[Settings, Path], list[str]]
 
 
 def engine_command(settings: Settings, path: Path) -> list[str]:
-    """How the engine is started for `path`, a socket; on Windows a file for port and token."""
+    """The command that starts an engine for `path`: a socket, or on Windows a file for port and token."""
     where = "--port-file" if sys.platform == "win32" else "--socket"
     log = log_path(path)
     return [
         *processes.python("-m", "warmline_engine.process.service", where, str(path)),
-        "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
-        "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
-        "--cache-mebibytes", str(settings.cache_mebibytes),
-        "--idle-exit-minutes", str(settings.idle_exit_minutes), *(["--log", str(log)] if log else []),
-        "--small-model", settings.small_model, "--switching", settings.switching,
-        "--switch-above", str(settings.switch_above), "--switch-window", str(settings.switch_window),
-        "--switch-goal", settings.switch_goal, "--switch-share", str(settings.switch_share),
-        "--switch-dwell", str(settings.switch_dwell),
-        "--switch-within-ms", str(settings.switch_within_ms),
-        *(["--low-memory"] if settings.low_memory else []),
-    ]  # fmt: skip
+        *EngineOptions.of(settings).to_arguments(),
+        *(["--log", str(log)] if log else []),
+    ]
 
 
 def log_path(path: Path) -> Path | None:
