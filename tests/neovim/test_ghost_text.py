@@ -131,14 +131,14 @@ def test_statistics_are_told_in_words(nvim: Any) -> None:
         nvim.command("Warmline statistics")
         return wait(lambda: nvim.exec_lua("return told")).split("\n")
 
-    assert "Accepted, of those shown: not known yet" in told()
-    assert told()[-1] == "There was no answer yet."
+    assert "Acceptance rate: not known yet" in told()
+    assert told()[-1] == "No answers yet."
     nvim.input("Go" + TYPED)
     wait(lambda: ghost(nvim))
     nvim.input("<Tab>")
     wait(lambda: "Accepted whole: 1" in told())
     lines = told()
-    assert "Accepted, of those shown: 100 %" in lines
+    assert "Acceptance rate: 100 %" in lines
     assert lines[-1].startswith("Half took less than ")
     assert not [line for line in lines if "vim.NIL" in line or "{" in line]
 

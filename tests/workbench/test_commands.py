@@ -106,12 +106,12 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
 def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) -> None:
     workbench.show("store.py")
     workbench.command(SHOW_STATISTICS)
-    tab = '.tab.active[data-resource-name="Statistics of Warmline.md"]'
+    tab = '.tab.active[data-resource-name="Warmline statistics.md"]'
     workbench.page.wait_for_selector(tab)
     lines = workbench.page.locator(".editor-instance .view-lines").first
     lines.get_by_text("What became of completions").wait_for()
     before = lines.inner_text()
-    assert "Accepted, of those shown" in before.replace("\u00a0", " ")
+    assert "Acceptance rate" in before.replace("\u00a0", " ")
     assert "acceptedShare" not in before
     lines.click()
     workbench.type("x")

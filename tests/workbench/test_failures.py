@@ -147,7 +147,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         bench.open("first.py", "Warmline not installed")
         bench.answer("Make it")
         bench.wait_to_be_told(
-            "There is not enough room on the disk. Free some space", MADE_WITHIN_S
+            "Not enough disk space. Free some space", MADE_WITHIN_S
         )
         keep_picture(bench, "full-disk")
         give_room(bench.server.pid, 6000, storage)
@@ -166,7 +166,7 @@ def test_a_server_of_another_version(tmp_path: Path, wheels: Path) -> None:
         bench.wait_to_be_told("is Warmline 0.0.9; this extension is made for 0.1")
         keep_picture(bench, "other-version")
         assert _servers(tmp_path / "code" / STORAGE) == 0
-        bench.answer("Use the extension's own")
+        bench.answer("Use the extension's environment")
         wait_until(lambda: _servers(tmp_path / "code" / STORAGE) == 1, MADE_WITHIN_S)
         _expect_ghost_text(bench)
 

@@ -9,7 +9,7 @@ test("how much is fetched is said by what will be installed", () => {
   assert.doesNotMatch(small.text, /3 GB to fetch, and 9 GB/);
   assert.deepEqual(small.buttons, [MAKE, NEVER]);
   const large = question({ size: "cuda", isMoreThanNeeded: false }, false);
-  assert.match(large.text, /about 3 GB to fetch, and 9 GB on the disk/);
+  assert.match(large.text, /downloads about 3 GB and needs 9 GB of disk space/);
   assert.ok(!large.buttons.includes(SMALLER));
 });
 

@@ -14,7 +14,7 @@ const piece: Piece = {
 test("the nearest piece comes first, each with where it is from and why", () => {
   const items = [{ ...piece, path: "far.py" }, piece];
   const page = describe("app.py", { state: "ready", nTokens: 20, nFresh: 19, items });
-  assert.match(page, /^# What Warmline shows the model in app\.py\n/);
+  assert.match(page, /^# What the model sees in app\.py\n/);
   assert.match(page, /20 tokens, 19 of them fresh/);
   assert.match(
     page,

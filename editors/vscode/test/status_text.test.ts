@@ -35,9 +35,9 @@ test("the tooltip tells what the server says, else the state in words", () => {
 
 test("loading is told with how much is done", () => {
   const loading = { state: "loading", percent: 40 };
-  assert.equal(tooltip(loading, ALONE), "The model is being loaded (40 %)");
+  assert.equal(tooltip(loading, ALONE), "Loading the model (40 %)");
   const fetching = { ...loading, message: "fetching" };
-  assert.equal(tooltip(fetching, ALONE), "The model is being fetched (40 %)");
+  assert.equal(tooltip(fetching, ALONE), "Downloading the model (40 %)");
 });
 
 test("numbers, a snooze and other extensions have lines of their own", () => {
@@ -57,6 +57,6 @@ test("numbers, a snooze and other extensions have lines of their own", () => {
     "In context: 120 tokens, 7 of them fresh",
     "Latency: half under 12 ms, 95 % under 81 ms",
     "Accepted: 26 %",
-    "Tabby offers inline completions too. The editor shows one at a time, so one may hide the other.",
+    "Tabby offers inline completions too. The editor shows only one at a time, so they can hide each other.",
   ]);
 });
