@@ -175,14 +175,20 @@ def _say(*frames: wire.Frame) -> bytes:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "did not say welcome"),
-        (struct.pack("<I", 2**32 - 1), "did not say welcome"),
-        (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "did not say welcome"),
-        (_say(wire.Failure(None, "wrong_version", "protocol 1")), "refused us: protocol 1"),
-        (_say(wire.Failure(None, "wrong_token", "no such token")), "refused us: no such token"),
-        (_say(READY), "did not say welcome: ModelReady"),
-        (_say(wire.Welcome(1, "0", 1)), "speaks protocol 1"),
-        (b"", "did not say welcome"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "unexpected answer from the engine"),
+        (struct.pack("<I", 2**32 - 1), "unexpected answer from the engine"),
+        (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "unexpected answer from the engine"),
+        (
+            _say(wire.Failure(None, "wrong_version", "protocol 1")),
+            "refused the connection: protocol 1",
+        ),
+        (
+            _say(wire.Failure(None, "wrong_token", "no such token")),
+            "refused the connection: no such token",
+        ),
+        (_say(READY), "unexpected answer from the engine: ModelReady"),
+        (_say(wire.Welcome(1, "0", 1)), "uses protocol version 1"),
+        (b"", "unexpected answer from the engine"),
     ],
     ids=["http", "huge", "noise", "version", "token", "order", "other", "gone"],
 )

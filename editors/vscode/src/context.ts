@@ -27,7 +27,7 @@ export function describe(name: string, context: Context | null): string {
   if (!context)
     return `${title}Nothing: Warmline does not complete this file. The status bar shows why.\n`;
   const { nTokens, nFresh, items, state } = context;
-  const own = `This file: ${String(nTokens)} tokens, ${String(nFresh)} of them up to date.`;
+  const own = `This file: ${String(nTokens)} tokens, ${String(nFresh)} of them fresh.`;
   const none = state === "ready" && items.length === 0 ? "Nothing from other files." : "";
   const parts = [own, STATES[state], none, ...[...items].reverse().map(piece)];
   return title + parts.filter((part) => part !== "").join("\n\n") + "\n";

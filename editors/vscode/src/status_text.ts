@@ -91,7 +91,7 @@ export function tooltip(status: Status, { others, snoozedUntil }: Beside): strin
   }
   if (status.model) lines.push(`Model: ${status.model}`);
   if (status.nTokens != null) {
-    lines.push(`Context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them up to date`);
+    lines.push(`Context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
   }
   if (status.p50Ms != null) {
     lines.push(

@@ -30,9 +30,9 @@ test("a fence is longer than any in the text", () => {
 });
 
 test("why there is nothing is said", () => {
-  assert.match(describe("a.py", null), /not served/);
+  assert.match(describe("a.py", null), /does not complete this file/);
   const empty = { nTokens: 1, nFresh: 1, items: [] };
   assert.match(describe("a.py", { state: "off", ...empty }), /warmline\.retrieval/);
-  assert.match(describe("a.py", { state: "looking", ...empty }), /being looked through/);
-  assert.match(describe("a.py", { state: "ready", ...empty }), /Nothing of other files/);
+  assert.match(describe("a.py", { state: "looking", ...empty }), /still searching/);
+  assert.match(describe("a.py", { state: "ready", ...empty }), /Nothing from other files/);
 });

@@ -167,7 +167,7 @@ class Service:
             self.worker.submit(connection, own, done)
             return True
         elif isinstance(frame, wire.Quit):
-            log.info("told to quit")
+            log.info("received Quit")
             self.stop.set()
         elif isinstance(
             frame,
@@ -183,11 +183,11 @@ class Service:
 
     def _check_hello(self, hello: wire.Hello) -> None:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
-            raise wire.WireError("wrong_token", "the token is not the one of this engine")
+            raise wire.WireError("wrong_token", "wrong token for this engine")
         if hello.version != wire.PROTOCOL_VERSION:
             raise wire.WireError(
                 "wrong_version",
-                f"protocol {hello.version}; this engine speaks {wire.PROTOCOL_VERSION}",
+                f"protocol version {hello.version}; this engine uses {wire.PROTOCOL_VERSION}",
             )
         if len(self._connections) >= MAX_CONNECTIONS:
             raise wire.WireError(
@@ -215,7 +215,7 @@ def _check_peer(writer: asyncio.StreamWriter) -> None:
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     if uid != os.getuid():
-        raise wire.WireError("wrong_user", "the engine serves the user who started it")
+        raise wire.WireError("wrong_user", "this engine only serves the user who started it")
 
 
 async def run(options: argparse.Namespace, listener: Listener | None = None) -> int:
@@ -237,7 +237,7 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
     ours = _identity(path) if path else None
     log.info("listening%s, pid %d", f" on {listener}" if listener else "", os.getpid())
     if listener is not None:
-        log.info("the token that a server has to know is in %s", listener.token_place)
+        log.info("the token for clients is in %s", listener.token_place)
     try:
         idle = asyncio.ensure_future(service.wait_until_idle())
         stopped = asyncio.ensure_future(service.stop.wait())
