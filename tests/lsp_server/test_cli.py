@@ -65,7 +65,7 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     for folder in (cache_folder(), socket_paths.runtime_folder()):
         assert f"{folder}, " in out
-    assert "engine abc: gone" in out
+    assert "engine abc: not running" in out
 
 
 def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(

@@ -107,7 +107,7 @@ async def test_a_document_the_engine_dies_of_twice_is_left_out_by_name(
             assert client.engine.left_out == {B}
             assert (client.engine.has(A), client.engine.has(B)) == (True, False)
             assert client.pauses == [1, 2]
-            assert "b b.py is left out" in caplog.text
+            assert "b b.py is excluded" in caplog.text
             assert await client.engine.complete(wire.Complete(0, B, 1, 0)) is None
 
 
@@ -148,7 +148,7 @@ async def test_pauses_double_and_five_deaths_are_the_end() -> None:
         await client.until_state("failed")
         assert client.pauses == [1, 2, 4, 8]
         assert f"stopped {N_CRASHES} times" in client.engine.state.message
-        assert "ended at once with code 1" in client.engine.state.message
+        assert "exited right after its start with code 1" in client.engine.state.message
 
 
 async def test_a_remote_engine_is_tried_for_ever_and_no_document_is_blamed(
