@@ -1,4 +1,4 @@
-"""One table of settings: the server's, package.json's and README's, word for word."""
+"""Settings are defined once: package.json and docs/settings.md are generated from the definition."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 from warmline_lsp.settings.settings import OF_CLIENTS, SETTINGS
 
@@ -29,14 +31,48 @@ def test_package_json_has_the_servers_settings() -> None:
     assert package["contributes"]["configuration"]["properties"] == write_settings().properties()
 
 
-def test_readme_has_the_servers_settings() -> None:
-    table, of_extension = tables()
-    for row, setting in zip(table, SETTINGS, strict=True):
-        is_list = setting.name == "excludedGlobs"
-        default = "secrets" if is_list else json.dumps(setting.default)
-        assert row == (setting.name, default, setting.description)
-    for row, (name, own) in zip(of_extension, write_settings().OWN.items(), strict=True):
-        assert row == (name, json.dumps(own["default"]), own["markdownDescription"])
+def test_the_page_is_up_to_date() -> None:
+    text = (ROOT / "docs/settings.md").read_text()
+    assert write_settings().page(text) == text, "run editors/vscode/write_settings.py"
+
+
+def test_the_page_has_each_setting_once() -> None:
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| (\S+) \| .* \| (.*) \|$",
+        (ROOT / "docs/settings.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == len({name for name, _, _ in rows})
+    of_server = {s.name: (json.dumps(s.default), s.description) for s in SETTINGS}
+    own = {
+        name: (json.dumps(described["default"]), described["markdownDescription"])
+        for name, described in write_settings().OWN.items()
+    }
+    found = {name: (default.strip("`"), text) for name, default, text in rows}
+    # too long for a table
+    assert found["excludedGlobs"][0] == "[secrets](#globs)"
+    found["excludedGlobs"] = of_server["excludedGlobs"]
+    assert found == of_server | own
+
+
+def test_a_table_out_of_date_is_replaced_and_the_prose_stays() -> None:
+    text = (ROOT / "docs/settings.md").read_text()
+    changed = text.replace("| `maxLines` | `12` |", "| `maxLines` | `13` |")
+    assert changed != text
+    assert write_settings().page(changed + "more prose\n") == text + "more prose\n"
+
+
+def test_a_page_without_its_markers_is_refused() -> None:
+    text = (ROOT / "docs/settings.md").read_text()
+    for name in write_settings().tables():
+        with pytest.raises(SystemExit, match="put them back"):
+            write_settings().page(text.replace(f"<!-- begin generated: {name} -->\n", ""))
+
+
+def test_no_description_breaks_a_table_or_says_the_same_twice() -> None:
+    descriptions = [s.description for s in SETTINGS]
+    assert len(set(descriptions)) == len(descriptions)
+    assert not any("|" in text or "\n" in text for text in descriptions)
 
 
 def test_a_workspace_that_is_not_trusted_sets_nothing_that_is_run_loaded_or_kept_back() -> None:
@@ -66,11 +102,3 @@ def test_a_language_may_have_its_own_where_that_means_something() -> None:
 
 def test_the_server_takes_no_offence_at_the_extensions_settings() -> None:
     assert {name.split(".")[0] for name in write_settings().OWN} <= OF_CLIENTS
-
-
-def tables() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
-    """Names, defaults and descriptions in README: of the server's settings, and of the extension's own."""
-    text = (ROOT / "README.md").read_text()
-    of_server, of_extension = text.split("| extension's setting |")
-    row = re.compile(r"^\| `([\w.]+)` \| `([^`]*)` \| (.*) \|$", re.MULTILINE)
-    return row.findall(of_server), row.findall(of_extension.split("\n\n")[0])

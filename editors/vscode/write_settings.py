@@ -1,49 +1,58 @@
-"""Writes the server's table of settings into package.json; `make vscode` runs it, and a test compares them."""
+"""Writes the settings into package.json and docs/settings.md, from their definitions in the server and here.
+
+`make vscode` runs it; tests/test_settings_table.py checks that both files are up to date.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
-from warmline_lsp.settings.settings import SETTINGS, Setting
+from warmline_lsp.settings.settings import SETTINGS
+from warmline_protocol.engine_options import ENGINE_OPTIONS
+from warmline_protocol.setting import Setting
 
 PACKAGE = Path(__file__).resolve().parent / "package.json"
+PAGE = PACKAGE.parent.parent.parent / "docs/settings.md"
+BEGIN, END = "<!-- begin generated: {} -->", "<!-- end generated -->"
+# the extension's own settings: how it finds and installs the server
 OWN: dict[str, dict[str, object]] = {
     "command": {
         "type": "string",
         "default": "",
         "scope": "machine-overridable",
-        "markdownDescription": "The command `warmline`: an absolute path, one that starts with `~`, or a name on "
-        "the PATH. Empty: the one beside the workspace's interpreter, on the PATH, or in an environment that the "
-        "extension makes.",
+        "markdownDescription": "The `warmline` command: an absolute path, a path that starts with `~`, or a "
+        "name on the PATH. Empty: search beside the workspace's interpreter, on the PATH and in the extension's own "
+        "environment.",
     },
     "environment.python": {
         "type": "string",
         "default": "",
         "scope": "machine",
-        "markdownDescription": "The Python to make the extension's environment with: an absolute path, one that "
-        "starts with `~`, or a name on the PATH. Empty: one that is found.",
+        "markdownDescription": "The Python that creates the extension's environment: an absolute path, a path "
+        "that starts with `~`, or a name on the PATH. Empty: search for one.",
     },
     "environment.wheelFolder": {
         "type": "string",
         "default": "",
         "scope": "machine",
-        "markdownDescription": "A folder of wheels to install from, without a network: an absolute path, or one "
-        "that starts with `~`.",
+        "markdownDescription": "Install offline, from the wheels in this folder: an absolute path, or one that "
+        "starts with `~`.",
     },
     "environment.cpuIndex": {
         "type": "string",
         "default": "",
         "scope": "machine",
-        "markdownDescription": "The address of a package index with the CPU build of torch, much smaller than the "
-        "usual one. Empty: pip's own index.",
+        "markdownDescription": "URL of a package index with the CPU build of torch, which is a much smaller "
+        "download. Empty: pip's default index.",
     },
     "environment.pipArguments": {
         "type": "array",
         "items": {"type": "string"},
         "default": [],
         "scope": "machine",
-        "markdownDescription": "More arguments of `pip install`, such as `--index-url` or `--cert`.",
+        "markdownDescription": "More arguments for `pip install`, such as `--index-url` or `--cert`.",
     },
     # the client library reads it by this name
     "trace.server": {
@@ -51,23 +60,23 @@ OWN: dict[str, dict[str, object]] = {
         "enum": ["off", "messages", "verbose"],
         "default": "off",
         "scope": "window",
-        "markdownDescription": "What is said between VS Code and the server, in the log. It has text of your files.",
+        "markdownDescription": "Log the messages between VS Code and the server. They contain text of your files.",
     },
 }  # fmt: skip
 
 
 def property_of(setting: Setting) -> dict[str, object]:
     """A setting as VS Code describes it."""
-    default = setting.default
+    default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
     kinds = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
     kind = kinds[type(default)] if setting.is_whole else "number"
     described: dict[str, object] = {"type": kind, "default": default}
     if setting.choices:
         described["enum"] = list(setting.choices)
-    if setting.least is not None:
-        described["minimum"] = setting.least
-    if setting.most is not None:
-        described["maximum"] = setting.most
+    if setting.minimum is not None:
+        described["minimum"] = setting.minimum
+    if setting.maximum is not None:
+        described["maximum"] = setting.maximum
     if kind == "array":
         described["items"] = {"type": "string"}
     if kind == "object":
@@ -86,16 +95,66 @@ def _scope(setting: Setting) -> str:
 
 
 def properties() -> dict[str, object]:
-    """All settings of the extension, the server's and its own."""
+    """All settings in VS Code: the server's and the extension's own."""
     of_server = {setting.name: property_of(setting) for setting in SETTINGS}
     return {f"warmline.{name}": described for name, described in (of_server | OWN).items()}
 
 
 def restricted() -> list[str]:
-    """Settings that a workspace which is not trusted may not set: what is run, what is loaded, what is kept back."""
+    """Settings that an untrusted workspace may not set: they decide what is run, loaded or excluded."""
     of_server = [s.name for s in SETTINGS if s.is_restricted or s.is_of_machine]
     own = [name for name in OWN if name != "trace.server"]
     return [f"warmline.{name}" for name in (*of_server, *own)]
+
+
+def tables() -> dict[str, str]:
+    """The tables of docs/settings.md, by the name in their markers."""
+    engine = {option.name for option in ENGINE_OPTIONS}
+    of_server = [(s.name, property_of(s)) for s in SETTINGS]
+    return {
+        "completions": _table([row for row in of_server if row[0] not in engine | _REMOTE]),
+        "engine": _table([row for row in of_server if row[0] in engine]),
+        "remote engine": _table([row for row in of_server if row[0] in _REMOTE]),
+        "extension": _table(list(OWN.items())),
+    }
+
+
+_REMOTE = {"remoteEngine", "remoteEngineCa"}
+_LONGEST_DEFAULT = 60
+
+
+def _table(rows: list[tuple[str, dict[str, object]]]) -> str:
+    lines = ["| setting | default | values | what it does |", "|---|---|---|---|"]
+    for name, described in rows:
+        default = json.dumps(described["default"])
+        shown = f"`{default}`" if len(default) <= _LONGEST_DEFAULT else "[secrets](#globs)"
+        lines.append(
+            f"| `{name}` | {shown} | {_values(described)} | {described['markdownDescription']} |"
+        )
+    return "\n".join(lines)
+
+
+def _values(described: dict[str, object]) -> str:
+    choices = described.get("enum")
+    if isinstance(choices, list):
+        return ", ".join(f"`{choice}`" for choice in cast(list[str], choices))
+    if "minimum" in described:
+        return f"{described['minimum']} to {described['maximum']}"
+    return {
+        "boolean": "`true`, `false`", "string": "text", "array": "list of texts", "object": "object",
+    }[str(described["type"])]  # fmt: skip
+
+
+def page(text: str) -> str:
+    """docs/settings.md with its tables brought up to date; the prose around them stays."""
+    for name, table in tables().items():
+        begin = BEGIN.format(name)
+        before, _, rest = text.partition(begin)
+        _, end, after = rest.partition(END)
+        if not end:
+            raise SystemExit(f"{PAGE.name} lacks the lines {begin!r} and {END!r}; put them back")
+        text = f"{before}{begin}\n{table}\n{end}{after}"
+    return text
 
 
 def main() -> None:
@@ -103,6 +162,7 @@ def main() -> None:
     package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = restricted()
     package["contributes"]["configuration"]["properties"] = properties()
     PACKAGE.write_text(json.dumps(package, indent=2, ensure_ascii=False) + "\n")
+    PAGE.write_text(page(PAGE.read_text()))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def _compiled(glob: str) -> Iterator[tuple[bool, _Rule]]:
     glob = unicodedata.normalize("NFC", glob)
     if glob.startswith("!"):
         raise GlobError(
-            "a glob cannot take back what another one excludes; write \\! for a name with a !"
+            "a glob with ! cannot re-include files; for a name that starts with !, write \\!"
         )
     readings = [glob]
     # an escape for git, a separator on Windows: both readings exclude; a glob begins with an escape only
@@ -164,7 +164,7 @@ def _read(glob: str) -> Iterator[tuple[bool, _Rule]]:
 def _home() -> str:
     home = os.path.expanduser("~")
     if not os.path.isabs(home):
-        raise GlobError("there is no home folder for ~")
+        raise GlobError("the home folder for ~ is unknown")
     return home.replace("\\", "/") if os.name == "nt" else home
 
 

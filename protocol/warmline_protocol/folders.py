@@ -131,7 +131,7 @@ def usable_folder(purpose: str, candidates: Iterable[Candidate]) -> Path:
         else:
             return candidate[-1]
     tried = "; ".join(problems) or "no base folder is known"
-    message = f"no folder for {purpose} can be used; set TMPDIR to a folder of yours ({tried})"
+    message = f"found no usable folder for {purpose}; set TMPDIR to a folder that you own ({tried})"
     raise PlaceError(errno.EACCES, message)
 
 
@@ -148,7 +148,7 @@ def private_folder(folder: Path) -> Path:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            kind = "a link" if folder.is_symlink() else "no folder"
+            kind = "a link" if folder.is_symlink() else "not a folder"
             raise PlaceError(error.errno, f"{folder} is {kind}; remove it") from None
         raise
     try:
@@ -168,7 +168,7 @@ def private_folder(folder: Path) -> Path:
 def check_private_file(found: os.stat_result) -> str:
     """What is wrong with an opened file that holds a secret; empty where it is this user's alone."""
     if not stat.S_ISREG(found.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if sys.platform == "win32":
         return ""
     if found.st_uid not in (os.getuid(), 0):

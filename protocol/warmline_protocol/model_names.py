@@ -33,13 +33,13 @@ def expanded(path: str) -> Path:
     Raises: ValueError, saying why it is none.
     """
     if not is_whole(path):
-        raise ValueError(f"{path!r} is not a whole path; expected /folder/... or ~/...")
+        raise ValueError(f"{path!r} is not an absolute path; expected /folder/... or ~/...")
     try:
         found = Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{path!r}: {error}") from None
     if not found.is_absolute():
-        raise ValueError(f"{path!r}: the home folder is not a whole path")
+        raise ValueError(f"{path!r}: the home folder is not an absolute path")
     return found
 
 

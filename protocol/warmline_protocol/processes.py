@@ -38,7 +38,7 @@ def python(*arguments: str) -> list[str]:
     Raises: FileNotFoundError, where this process does not know its own Python.
     """
     if not sys.executable:
-        raise FileNotFoundError("this process does not know which Python runs it")
+        raise FileNotFoundError("the path of the running Python is unknown")
     return [sys.executable, "-P", *arguments]
 
 
@@ -130,7 +130,7 @@ def program(name: str, path: str | None = None) -> str:
             found = os.path.join(folder.strip('"'), name.removesuffix(ending) + ending)
             if _is_absolute(folder) and os.path.isfile(found) and os.access(found, os.X_OK):
                 return found
-    raise FileNotFoundError(f"there is no program {name} on the PATH")
+    raise FileNotFoundError(f"the program {name} is not on the PATH")
 
 
 def _how(

@@ -45,7 +45,7 @@ def parse_address(text: str) -> Address:
     """
     found = _ADDRESS.fullmatch(text.strip())
     if found is None or int(found[4]) > 0xFFFF:
-        raise RemoteError(f"{text!r} is no address; expected host:port or tls://host:port")
+        raise RemoteError(f"{text!r} is not an address; expected host:port or tls://host:port")
     return Address(found[2] or found[3], int(found[4]), found[1] is not None)
 
 
@@ -75,7 +75,7 @@ def given_token(path: Path) -> str:
     token, place = in_environment or _read(path), TOKEN_VARIABLE if in_environment else str(path)
     if token and not (len(token) >= MIN_TOKEN and token.isascii() and token.isprintable()):
         raise RemoteError(
-            f"{place}: expected a token of {MIN_TOKEN} or more printable ASCII characters"
+            f"{place}: expected a token of at least {MIN_TOKEN} printable ASCII characters"
         )
     return token
 
@@ -95,7 +95,7 @@ def make_token(path: Path) -> str:
             file.write(token + "\n")
     except OSError as error:
         reason = str(error) if isinstance(error, PlaceError) else error.strerror
-        raise RemoteError(f"{path}: a token cannot be written: {reason}") from None
+        raise RemoteError(f"{path}: cannot write a token: {reason}") from None
     return token
 
 
@@ -111,4 +111,4 @@ def _read(path: Path) -> str:
         return ""
     except OSError as error:
         reason = "it is a link; name the file itself" if path.is_symlink() else error.strerror
-        raise RemoteError(f"{path}: the token cannot be read: {reason}") from None
+        raise RemoteError(f"{path}: cannot read the token: {reason}") from None

@@ -67,10 +67,10 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     Raises: OSError, also when it is no regular file; TooLarge.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is no regular file")
+        raise OSError("not a regular file")
     content = _read(os.open(path, _FLAGS & ~getattr(os, "O_NOFOLLOW", 0)), max_bytes)
     if content is None:
-        raise OSError("it is no regular file")
+        raise OSError("not a regular file")
     return content
 
 

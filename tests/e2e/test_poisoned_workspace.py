@@ -177,6 +177,6 @@ def test_a_folder_of_a_project_is_never_loaded_as_a_models_id(
     for unclear in ("", "nested/model/here", ".model", "base/"):
         wrong = run([*SCRIPT, "models", "path", unclear], poisoned, home)
         assert wrong.returncode == 1, unclear
-        assert "is not a whole path" in wrong.stderr, unclear
+        assert "is not an absolute path" in wrong.stderr, unclear
     found = run([*SCRIPT, "models", "path", f"./{ID}"], poisoned, home)
     assert found.stdout.strip() == str(poisoned.folder / ID)

@@ -117,12 +117,12 @@ async def test_what_is_wrong_is_said_until_it_is_right(
     async with remote(loud_model) as engine:
         options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
         async with editor(home, options, "error") as client:
-            assert "wants a token" in said(client)
+            assert "needs a token" in said(client)
             token_file.write_text("another token, as long")
             token_file.chmod(0o644)
             await client.until(lambda: "chmod 600" in said(client))
             token_file.chmod(0o600)
-            await client.until(lambda: "the token is not the one of this engine" in said(client))
+            await client.until(lambda: "wrong token for this engine" in said(client))
             token_file.write_text(TOKEN)
             await client.until_state("ready")
             assert await has_ghost_text(client)
@@ -136,7 +136,7 @@ async def test_one_that_went_is_waited_for(home: dict[str, str], loud_model: Pat
             assert await has_ghost_text(client)
             engine.process.kill()
             await client.until_state("error")
-            assert "nobody listens there" in said(client)
+            assert "refuses connections" in said(client)
             async with remote(loud_model, port=engine.port):
                 await client.until_state("ready")
                 assert await has_ghost_text(client)
@@ -190,7 +190,7 @@ async def test_a_certificate_of_somebody_else_gets_no_token(
     async with remote(loud_model, *certificate(authority, tmp_path, "localhost")) as engine:
         options["remoteEngine"] = f"tls://localhost:{engine.port}"
         async with editor(home, options, "error") as client:
-            expected = "a file of certificates" if ca == "no file" else "remoteEngineCa"
+            expected = "cannot read certificates" if ca == "no file" else "remoteEngineCa"
             assert expected in said(client)
         engine.process.terminate()
         assert engine.process.stderr is not None
@@ -201,9 +201,9 @@ async def test_a_certificate_of_somebody_else_gets_no_token(
     ("address", "expected"),
     [
         ("192.0.2.1:7411", "ssh -N -L 7411:127.0.0.1:7411 192.0.2.1"),
-        ("0.0.0.0:7411", "could be read on the way"),
+        ("0.0.0.0:7411", "is not encrypted"),
         ("nonsense", "expected host:port"),
-        ("gpu.invalid:7411", "its name is not known"),
+        ("gpu.invalid:7411", "unknown host name"),
     ],
 )
 async def test_an_address_that_may_not_be_used_is_said(
@@ -239,7 +239,7 @@ def of_no_sense(frame: wire.Frame) -> list[wire.Frame]:
         (refusing, "Set the token of the remote engine"),
         (of_another_version, "install the same version of Warmline on both"),
         (welcoming_in_another_version, "install the same version of Warmline on both"),
-        (of_no_sense, "did not say welcome"),
+        (of_no_sense, "unexpected answer from the engine"),
     ],
 )
 async def test_text_is_not_sent_before_the_token_was_accepted(

@@ -99,5 +99,5 @@ async def test_an_engine_serves_through_ssh_and_its_end_is_told(
         assert engines_of(home) == [], "none is started here"
         ssh.terminate()
         await client.until_state("error")
-        assert "nobody listens there" in said(client)
+        assert "refuses connections" in said(client)
         assert engine.process.returncode is None, "the engine stays"

@@ -156,7 +156,7 @@ def test_a_token_is_made_where_there_is_none_and_its_place_is_told(
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     listener = make_listener("127.0.0.1:0", None, None, tmp_path / "token")
     port = listener.sockets[0].getsockname()[1]
-    with pytest.raises(RemoteError, match="nothing can listen"):
+    with pytest.raises(RemoteError, match="cannot listen"):
         make_listener(f"127.0.0.1:{port}", None, None, tmp_path / "token")
     for bound in listener.sockets:
         bound.close()
@@ -251,14 +251,14 @@ async def test_it_serves_text_and_reads_no_files(model_folder: Path, tmp_path: P
         peer.send(wire.AskContext(2, "d"))
         assert (await peer.until(wire.Context)).state == "off"
         peer.send(wire.FilesChanged(str(tmp_path), ("greet.py",)))
-        assert (await peer.until(wire.Failure)).code == "not_from_afar"
+        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
 
 
 async def test_nobody_ends_it_from_afar(model_folder: Path) -> None:
     async with listening(model_folder) as port:
         peer = await greeted(port)
         peer.send(wire.Quit())
-        assert (await peer.until(wire.Failure)).code == "not_from_afar"
+        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
         await greeted(port)
 
 

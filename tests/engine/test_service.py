@@ -261,7 +261,7 @@ async def test_a_model_that_cannot_load_is_a_state(tmp_path: Path) -> None:
         peer.send(wire.Hello(wire.PROTOCOL_VERSION))
         failure = await peer.until(wire.Failure)
         assert failure.code == "model"
-        assert "served are llama" in failure.message
+        assert "supported: llama" in failure.message
 
 
 async def test_a_truncated_weight_file_is_a_state(tmp_path: Path, model_folder: Path) -> None:

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("runtime")
         ("{}:x:1", "expected FILE:LINE:COL"),
         ("{}:9:1", "has 3 lines, not 9"),
         ("{}:1:99", "line 1 of a.py has 6 columns, not 99"),
-        ("{}.none:1:1", "is not there"),
-        ("{}x:1:1", "cannot be read as UTF-8"),
+        ("{}.none:1:1", "does not exist"),
+        ("{}x:1:1", "as UTF-8"),
     ],
 )
 def test_a_bad_place_is_told(
@@ -41,7 +41,7 @@ def test_a_bad_place_is_told(
 def test_secrets_are_not_completed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("KEY=1")
     assert main(["complete", f"{tmp_path / '.env'}:1:5"]) == 1
-    assert "may hold secrets" in capsys.readouterr().err
+    assert "may contain secrets" in capsys.readouterr().err
 
 
 def test_the_cache_is_shown_and_cleared_and_links_are_not_followed(
@@ -65,14 +65,14 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     for folder in (cache_folder(), socket_paths.runtime_folder()):
         assert f"{folder}, " in out
-    assert "engine abc: gone" in out
+    assert "engine abc: not running" in out
 
 
 def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc"
-    for missing, told in (set[str](), ""), ({"normed"}, "; unverified, so off: normed"):
+    for missing, told in (set[str](), ""), ({"normed"}, "; off, because unverified: normed"):
         kernels = frozenset(verified.MODULES) - missing
         found = verified.Verified("a GPU", "0123abc", "2026-01-02", kernels)
         monkeypatch.setattr(verified, "read", lambda found=found: found)
@@ -80,7 +80,7 @@ def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(
         assert f"{checked}{told}\n" in capsys.readouterr().out
     monkeypatch.setattr(verified, "read", lambda: None)
     main(["doctor"])
-    assert "GPU kernels: unverified, so off" in capsys.readouterr().out
+    assert "GPU kernels: off, because unverified" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["lsp", "complete", "cache", "doctor"])
@@ -109,12 +109,12 @@ def test_the_cache_names_workspaces_and_models(
         assert main(["cache", "show"]) == 0
         lines = capsys.readouterr().out.split("\n")
         (line,) = [line for line in lines if line.split("  (")[0].endswith(old.name)]
-        assert line.endswith("(workspace unknown: kept by an older version)")
+        assert line.endswith("(workspace unknown: written by an older version)")
     (line,) = [line for line in lines if line.split("  (")[0].endswith(path.name)]
     assert line.endswith(f"(workspace {tmp_path / 'work?shop'})")
     (line,) = [line for line in lines if model.name in line]
     assert "2.0 KiB" in line
-    assert line.endswith("(model unknown: kept by an older version)")
+    assert line.endswith("(model unknown: written by an older version)")
     note_owner(model, "org/model")
     main(["cache", "show"])
     assert "(model org/model)" in capsys.readouterr().out

@@ -107,7 +107,7 @@ async def test_a_document_the_engine_dies_of_twice_is_left_out_by_name(
             assert client.engine.left_out == {B}
             assert (client.engine.has(A), client.engine.has(B)) == (True, False)
             assert client.pauses == [1, 2]
-            assert "b b.py is left out" in caplog.text
+            assert "b b.py is excluded" in caplog.text
             assert await client.engine.complete(wire.Complete(0, B, 1, 0)) is None
 
 
@@ -148,7 +148,7 @@ async def test_pauses_double_and_five_deaths_are_the_end() -> None:
         await client.until_state("failed")
         assert client.pauses == [1, 2, 4, 8]
         assert f"stopped {N_CRASHES} times" in client.engine.state.message
-        assert "ended at once with code 1" in client.engine.state.message
+        assert "exited right after its start with code 1" in client.engine.state.message
 
 
 async def test_a_remote_engine_is_tried_for_ever_and_no_document_is_blamed(
@@ -175,14 +175,20 @@ def _say(*frames: wire.Frame) -> bytes:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "did not say welcome"),
-        (struct.pack("<I", 2**32 - 1), "did not say welcome"),
-        (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "did not say welcome"),
-        (_say(wire.Failure(None, "wrong_version", "protocol 1")), "refused us: protocol 1"),
-        (_say(wire.Failure(None, "wrong_token", "no such token")), "refused us: no such token"),
-        (_say(READY), "did not say welcome: ModelReady"),
-        (_say(wire.Welcome(1, "0", 1)), "speaks protocol 1"),
-        (b"", "did not say welcome"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "unexpected answer from the engine"),
+        (struct.pack("<I", 2**32 - 1), "unexpected answer from the engine"),
+        (struct.pack("<I", 3) + b"\xc1\xc1\xc1", "unexpected answer from the engine"),
+        (
+            _say(wire.Failure(None, "wrong_version", "protocol 1")),
+            "refused the connection: protocol 1",
+        ),
+        (
+            _say(wire.Failure(None, "wrong_token", "no such token")),
+            "refused the connection: no such token",
+        ),
+        (_say(READY), "unexpected answer from the engine: ModelReady"),
+        (_say(wire.Welcome(1, "0", 1)), "uses protocol version 1"),
+        (b"", "unexpected answer from the engine"),
     ],
     ids=["http", "huge", "noise", "version", "token", "order", "other", "gone"],
 )
@@ -232,7 +238,7 @@ async def test_noise_in_the_middle_ends_one_life_only() -> None:
 ENGINE = """
 import asyncio, sys
 from pathlib import Path
-from warmline_engine import wire
+from warmline_protocol import wire
 
 async def serve(reader, writer):
     await wire.read(reader)

@@ -38,7 +38,7 @@ pytestmark = [
 ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
-from warmline_engine import wire
+from warmline_protocol import wire
 
 path = Path(sys.argv[1])
 
@@ -281,7 +281,9 @@ async def test_half_a_frame_ends_one_life_only() -> None:
         await client.until_state("ready")
         engine.writers[0].write(wire.pack(READY)[:-3])
         await engine.until(lambda: engine.n_connections == 2)
-        await client.until(lambda: any("within a frame" in s.message for s in client.states))
+        await client.until(
+            lambda: any("in the middle of a message" in s.message for s in client.states)
+        )
         await client.until_state("ready")
 
 

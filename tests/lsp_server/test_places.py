@@ -230,7 +230,7 @@ async def test_where_there_is_no_folder_at_all_the_user_is_told_what_to_do(
     assert client._task is not None
     await client._task
     assert states[-1].state == "failed"
-    assert "no folder for sockets can be used; set TMPDIR" in states[-1].message
+    assert "found no usable folder for sockets; set TMPDIR" in states[-1].message
     assert engine_process.log_path(Path("x")) is None
     assert "--log" not in engine_process.engine_command(Settings(), Path("x.sock"))
     with pytest.raises(RemoteError, match="set TMPDIR"):
@@ -288,9 +288,9 @@ def test_a_token_that_is_a_link_or_no_file_is_refused(token_file: Path) -> None:
     with pytest.raises(RemoteError, match="it is a link"):
         given_token(link)
     os.mkfifo(fifo := token_file.with_name("fifo"), 0o600)
-    with pytest.raises(RemoteError, match="no regular file"):
+    with pytest.raises(RemoteError, match="not a regular file"):
         given_token(fifo)
-    with pytest.raises(RemoteError, match=r"cannot be read|no regular file"):
+    with pytest.raises(RemoteError, match=r"cannot read|not a regular file"):
         given_token(token_file.parent)
 
 
@@ -317,7 +317,9 @@ async def test_what_stands_in_the_sockets_place_is_removed(
 ) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     make(path)
-    with pytest.raises(EngineError, match="ended at once with code 1; it left no log"):
+    with pytest.raises(
+        EngineError, match="exited right after its start with code 1; it wrote no log"
+    ):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
     assert not os.path.lexists(path)
     assert (path.parent / "target").exists() == (make is _link)
@@ -326,7 +328,7 @@ async def test_what_stands_in_the_sockets_place_is_removed(
 async def test_what_cannot_be_removed_is_named(base: Path) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     (path / "full").mkdir(parents=True)
-    with pytest.raises(EngineError, match=r"is in the engine's place: .*; remove it"):
+    with pytest.raises(EngineError, match=r"blocks the engine's socket: .*; remove it"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
 
 
@@ -346,13 +348,13 @@ async def test_a_lock_that_a_hung_process_holds_gives_way(
     path = socket_paths.socket_path(Settings().engine_options())
     with (
         FileLock(path.with_suffix(".lock")),
-        pytest.raises(EngineError, match="ended at once"),
+        pytest.raises(EngineError, match="exited right after its start"),
     ):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
     locks = [FileLock(path.with_suffix(f".{k}.lock" if k else ".lock")) for k in range(3)]
     for lock in locks:
         lock.acquire()
-    with pytest.raises(EngineError, match="do not finish; close them"):
+    with pytest.raises(EngineError, match="for too long; close them"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
     for lock in locks:
         lock.release()
@@ -374,12 +376,12 @@ async def test_a_process_that_cannot_be_made_is_told(
         raise error
 
     monkeypatch.setattr(detached.subprocess, "Popen", failing)
-    with pytest.raises(EngineError, match=f"cannot be started: {words}"):
+    with pytest.raises(EngineError, match=f"cannot start the engine: {words}"):
         await engine_process.reach(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_program_that_is_missing_is_told(base: Path) -> None:
-    with pytest.raises(EngineError, match=r"cannot be started: .* install Warmline anew"):
+    with pytest.raises(EngineError, match=r"cannot start the engine: .* reinstall Warmline"):
         await engine_process.reach(Settings(), "test", lambda *_: [str(base / "no-python")])
 
 
@@ -466,7 +468,11 @@ async def test_the_server_answers_and_reports_in_any_environment(
     assert await window.texts(window.ask((0, 0))) == []
     await window.until(lambda: window.status().get("state") == "error")
     message = window.status()["message"]
-    reason = "set TMPDIR to a folder of yours" if cell == "no folder at all" else "ended at once"
+    reason = (
+        "set TMPDIR to a folder that you own"
+        if cell == "no folder at all"
+        else "exited right after its start"
+    )
     assert reason in message
     command = window.request(
         "workspace/executeCommand", {"command": "warmline.server.debugInformation"}

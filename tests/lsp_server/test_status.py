@@ -24,9 +24,9 @@ async def sent(client: Window, **options: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"languages": {"python": False}}, "this language, by warmline.languages"),
-        ({"disabledGlobs": ["greet.py"]}, "this file, by warmline.disabledGlobs"),
-        ({"disabledGlobs": ["*/PROJECT/*"]}, "this file, by warmline.disabledGlobs"),
+        ({"languages": {"python": False}}, "this language (warmline.languages)"),
+        ({"disabledGlobs": ["greet.py"]}, "this file (warmline.disabledGlobs)"),
+        ({"disabledGlobs": ["*/PROJECT/*"]}, "this file (warmline.disabledGlobs)"),
         ({"enable": False}, "Completions are off"),
     ],
     ids=["language", "name", "path", "everything"],
@@ -51,7 +51,7 @@ async def test_a_language_that_the_model_lacks_can_be_turned_on() -> None:
         await client.ready()
         client.open("file:///project/main.rs", "fn main() {}\n", "rust")
         await client.until(lambda: client.status()["state"] == "language")
-        assert "does not know this language" in client.status()["message"]
+        assert "does not support this language" in client.status()["message"]
         assert not engine.of(wire.Open)
         await sent(client, languages={"rust": True})
         assert (await engine.next(wire.Open)).language == "rust"

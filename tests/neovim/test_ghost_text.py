@@ -131,15 +131,15 @@ def test_statistics_are_told_in_words(nvim: Any) -> None:
         nvim.command("Warmline statistics")
         return wait(lambda: nvim.exec_lua("return told")).split("\n")
 
-    assert "Accepted, of those shown: not known yet" in told()
-    assert told()[-1] == "There was no answer yet."
+    assert "Acceptance rate: not known yet" in told()
+    assert told()[-1] == "No answers yet."
     nvim.input("Go" + TYPED)
     wait(lambda: ghost(nvim))
     nvim.input("<Tab>")
     wait(lambda: "Accepted whole: 1" in told())
     lines = told()
-    assert "Accepted, of those shown: 100 %" in lines
-    assert lines[-1].startswith("Half took less than ")
+    assert "Acceptance rate: 100 %" in lines
+    assert lines[-1].startswith("Response time: median ")
     assert not [line for line in lines if "vim.NIL" in line or "{" in line]
 
 
@@ -153,7 +153,7 @@ def test_off_for_a_language_is_told_with_its_setting(nvim: Any) -> None:
     nvim.exec_lua("vim.notify = function(text) told = text end")
     nvim.command("Warmline status")
     said = nvim.exec_lua("return told")
-    assert said == "Warmline: off. Off for this language, by warmline.languages"
+    assert said == "Warmline: off. Completions are off for this language (warmline.languages)"
 
 
 def test_an_edit_above_is_seen(nvim: Any) -> None:

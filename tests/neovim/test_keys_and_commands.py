@@ -124,7 +124,7 @@ def test_a_comment_is_asked_for_in_the_text_it_was_wanted_in(nvim: Any) -> None:
         "vim.notify = function(text) told = text end\n"
     )
     nvim.command("WarmlineComment")
-    assert nvim.exec_lua("return told") == "Warmline: this text may not be changed"
+    assert nvim.exec_lua("return told") == "Warmline: this buffer is read-only"
     nvim.exec_lua("vim.bo.modifiable = true")
     # insert mode is not entered after all, and then in another text
     nvim.exec_lua("require('warmline').comment() vim.cmd.stopinsert()")

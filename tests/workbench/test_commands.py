@@ -24,7 +24,7 @@ ENTRIES = (
     "Restart the engine",
     "Show statistics",
     "Copy debug information",
-    "Make the extension's environment anew",
+    "Reinstall the extension's environment",
     "Open the walkthrough",
 )
 STORE = """import json
@@ -106,12 +106,12 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
 def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) -> None:
     workbench.show("store.py")
     workbench.command(SHOW_STATISTICS)
-    tab = '.tab.active[data-resource-name="Statistics of Warmline.md"]'
+    tab = '.tab.active[data-resource-name="Warmline statistics.md"]'
     workbench.page.wait_for_selector(tab)
     lines = workbench.page.locator(".editor-instance .view-lines").first
-    lines.get_by_text("What became of completions").wait_for()
+    lines.get_by_text("Completions", exact=True).wait_for()
     before = lines.inner_text()
-    assert "Accepted, of those shown" in before.replace("\u00a0", " ")
+    assert "Acceptance rate" in before.replace("\u00a0", " ")
     assert "acceptedShare" not in before
     lines.click()
     workbench.type("x")
@@ -129,7 +129,7 @@ def test_the_menu_has_its_entries_and_a_snooze_is_seen_and_ended(
     keep_picture(workbench, "menu")
     for label in ENTRIES:
         assert workbench.entry(label).count() == 1, label
-    workbench.entry("Snooze for five minutes").click()
+    workbench.entry("Snooze for 5 minutes").click()
     workbench.wait_for_status("Warmline snoozed")
     n_asked = vscode.trace.count("engine.complete")
     workbench.press("Control+End")
@@ -138,7 +138,7 @@ def test_the_menu_has_its_entries_and_a_snooze_is_seen_and_ended(
     assert not workbench.has_ghost()
     assert vscode.trace.count("engine.complete") == n_asked
     workbench.open_menu()
-    workbench.entry("End the snooze").click()
+    workbench.entry("End snooze").click()
     workbench.wait_for_status("Warmline")
     workbench.page.locator(".editor-instance .view-lines").first.click()
     workbench.press("Control+End")

@@ -89,8 +89,8 @@ def _expect_ghost_text(bench: Workbench) -> None:
 def test_no_python(tmp_path: Path) -> None:
     with first_start(tmp_path, {"environment.python": str(tmp_path / "no-python")}) as bench:
         bench.open("first.py", "Warmline not installed")
-        bench.answer("Make it")
-        bench.wait_to_be_told("is not a Python that runs. Install Python 3.11 or newer")
+        bench.answer("Install")
+        bench.wait_to_be_told("is not a working Python. Install Python 3.11 or newer")
         keep_picture(bench, "no-python")
         bench.answer("Open settings")
         bench.page.wait_for_selector(".settings-editor")
@@ -100,8 +100,8 @@ def test_an_old_python(tmp_path: Path) -> None:
     python = _program(tmp_path / "python3.9", OLD)
     with first_start(tmp_path, {"environment.python": python}) as bench:
         bench.open("first.py", "Warmline not installed")
-        bench.answer("Make it")
-        bench.wait_to_be_told("Python 3.9 is here; Warmline needs 3.11 or newer")
+        bench.answer("Install")
+        bench.wait_to_be_told("3.11 or newer, but found 3.9")
         keep_picture(bench, "old-python")
 
 
@@ -109,7 +109,7 @@ def test_python_without_venv(tmp_path: Path) -> None:
     python = _program(tmp_path / "python3", NO_VENV)
     with first_start(tmp_path, {"environment.python": python}) as bench:
         bench.open("first.py", "Warmline not installed")
-        bench.answer("Make it")
+        bench.answer("Install")
         bench.wait_to_be_told("sudo apt install python3-venv python3.11-venv")
         keep_picture(bench, "no-venv")
 
@@ -125,7 +125,7 @@ def test_no_network_and_a_folder_of_wheels_instead(tmp_path: Path, wheels: Path)
     }
     with first_start(tmp_path, {}, environment=nowhere) as bench:
         bench.open("first.py", "Warmline not installed")
-        bench.answer("Make it")
+        bench.answer("Install")
         bench.wait_to_be_told("The package index cannot be reached", MADE_WITHIN_S)
         bench.wait_for_status("Warmline not installed")
         keep_picture(bench, "no-network")
@@ -145,10 +145,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
     storage.mkdir(parents=True)
     with first_start(tmp_path, {}, before=with_room(100, storage)) as bench:
         bench.open("first.py", "Warmline not installed")
-        bench.answer("Make it")
-        bench.wait_to_be_told(
-            "There is not enough room on the disk. Free some space", MADE_WITHIN_S
-        )
+        bench.answer("Install")
+        bench.wait_to_be_told("Not enough disk space. Free some space", MADE_WITHIN_S)
         keep_picture(bench, "full-disk")
         give_room(bench.server.pid, 6000, storage)
         bench.answer("Try again")
@@ -163,10 +161,10 @@ def test_a_server_of_another_version(tmp_path: Path, wheels: Path) -> None:
     settings = {"command": command, "environment.wheelFolder": str(wheels)}
     with first_start(tmp_path, settings) as bench:
         bench.open("first.py")
-        bench.wait_to_be_told("is Warmline 0.0.9; this extension is made for 0.1")
+        bench.wait_to_be_told("is Warmline 0.0.9, but this extension needs 0.1")
         keep_picture(bench, "other-version")
         assert _servers(tmp_path / "code" / STORAGE) == 0
-        bench.answer("Use the extension's own")
+        bench.answer("Use the extension's environment")
         wait_until(lambda: _servers(tmp_path / "code" / STORAGE) == 1, MADE_WITHIN_S)
         _expect_ghost_text(bench)
 

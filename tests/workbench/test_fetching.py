@@ -21,10 +21,10 @@ def _choose(bench: Workbench) -> None:
     bench.command("Warmline: Choose a model")
     bench.entry(MODEL).click()
     dialog = bench.page.locator(".monaco-dialog-box")
-    dialog.get_by_text(f"Fetch {MODEL} from Hugging Face?").wait_for()
+    dialog.get_by_text(f"Download {MODEL} from Hugging Face?").wait_for()
     assert "Apache-2.0" in dialog.inner_text()
     keep_picture(bench, "fetch-asked")
-    dialog.locator('a.monaco-button:text-is("Fetch it")').click()
+    dialog.locator('a.monaco-button:text-is("Download")').click()
 
 
 def test_a_model_is_fetched(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_first_start(tmp_path: Path) -> None:
             context = launch(playwright, tmp_path / "profile")
             bench = Workbench(context, server)
             bench.open("first.py", "Warmline not installed")
-            bench.answer("Make it")
+            bench.answer("Install")
             bench.wait_for_status("Warmline installing")
             keep_picture(bench, "installing")
             bench.wait_for_status("Warmline", INSTALLED_WITHIN_S)

@@ -9,7 +9,7 @@ local actions = { "enable", "disable", "toggle", "trigger", "comment", "restart"
 vim.api.nvim_create_user_command("Warmline", function(command)
   if not vim.tbl_contains(actions, command.args) then
     local known = table.concat(actions, ", ")
-    vim.notify(("Warmline: %s is unknown; there are %s"):format(command.args, known), vim.log.levels.ERROR)
+    vim.notify(("Warmline: unknown action %s; expected one of %s"):format(command.args, known), vim.log.levels.ERROR)
     return
   end
   require("warmline")[command.args]()

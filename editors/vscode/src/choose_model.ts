@@ -4,7 +4,7 @@ import { run, type Outcome } from "./program";
 import { change, settingsHere } from "./settings";
 
 const FOLDER = "$(folder) A folder with safetensors ...";
-const FETCH = "Fetch it";
+const FETCH = "Download";
 
 /** The command `warmline` and what it is run with. */
 export interface Program {
@@ -22,7 +22,7 @@ export async function chooseModel(program: Program, log: vscode.LogOutputChannel
       ...models.map((model) => ({
         label: model.model,
         description: [
-          model.folder === null ? "to be fetched" : "here",
+          model.folder === null ? "not downloaded" : "downloaded",
           ...(model.model === inForce ? ["in use"] : []),
         ].join(", "),
         detail: detail(model),
@@ -30,7 +30,7 @@ export async function chooseModel(program: Program, log: vscode.LogOutputChannel
       })),
       { label: FOLDER, model: undefined },
     ],
-    { title: "The model that completes" },
+    { title: "Choose the model for completions" },
   );
   if (!chosen) return;
   const name = chosen.model ? await here(program, chosen.model, log) : await folder();
@@ -40,12 +40,13 @@ export async function chooseModel(program: Program, log: vscode.LogOutputChannel
 /** The models that there are; undefined where the user does not wait for them. */
 async function listed(program: Program): Promise<Model[] | undefined> {
   // Python takes a while to start
-  const outcome = await watched("Warmline: looking which models there are", (signal) =>
+  const outcome = await watched("Warmline: listing the models", (signal) =>
     run(program.command, ["models", "list", "--json"], { env: program.env, signal }),
   );
   if (outcome.end === "cancelled") return undefined;
   const models = outcome.code === 0 ? parseModels(outcome.output) : undefined;
-  if (!models) throw new Error(`Warmline told no models: ${outcome.output.slice(-500)}`);
+  if (!models)
+    throw new Error(`Warmline returned no list of models: ${outcome.output.slice(-500)}`);
   return models;
 }
 
@@ -53,7 +54,7 @@ async function folder(): Promise<string | undefined> {
   const picked = await vscode.window.showOpenDialog({
     canSelectFiles: false,
     canSelectFolders: true,
-    title: "A folder with config.json, tokenizer.json and safetensors",
+    title: "Choose a folder with config.json, tokenizer.json and safetensors files",
   });
   return picked?.[0]?.fsPath;
 }
@@ -67,12 +68,12 @@ async function here(
   if (model.folder !== null) return model.model;
   const question = { modal: true, detail: detail(model) };
   const answer = await vscode.window.showInformationMessage(
-    `Fetch ${model.model} from Hugging Face?`,
+    `Download ${model.model} from Hugging Face?`,
     question,
     FETCH,
   );
   if (answer !== FETCH) return undefined;
-  const outcome = await watched(`Fetching ${model.model}`, (signal, tell) => {
+  const outcome = await watched(`Downloading ${model.model}`, (signal, tell) => {
     const onLine = (line: string): void => {
       const percent = percentOf(line);
       if (percent === undefined) log.info(line);

@@ -70,7 +70,7 @@ export class WarmlineClient implements Client {
       // what could not be written to it says less
       const { exitCode } = this.child ?? {};
       if (exitCode == null || exitCode < 0) throw error;
-      const message = `${this.command} ended with ${exitCode} at its start; the log may say why`;
+      const message = `${this.command} exited with code ${exitCode} right after it started; see the log`;
       throw new Error(message, { cause: error });
     }
     return this.client.initializeResult?.serverInfo?.version;

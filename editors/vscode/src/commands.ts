@@ -65,7 +65,7 @@ export function commands(
     }),
     register("warmline.statistics", async () => {
       const page = statisticsPage(await ask<Counts>(server, "warmline/statistics"));
-      await reports.show("Statistics of Warmline.md", page, vscode.ViewColumn.Active);
+      await reports.show("Warmline statistics.md", page, vscode.ViewColumn.Active);
     }),
     register("warmline.showContext", () => showContext(server, reports)),
     register("warmline.commentFirst", () => commentFirst(server)),
@@ -79,7 +79,7 @@ export function commands(
         ),
       );
       void vscode.window.showInformationMessage(
-        "Warmline: copied; there is none of your text in it.",
+        "Warmline: copied. The information contains none of your text.",
       );
     }),
   ];
@@ -95,13 +95,15 @@ async function program(
   { command }: Server,
   environment: () => Promise<NodeJS.ProcessEnv>,
 ): Promise<Program> {
-  if (command === undefined) throw new Error("Warmline's server does not run; see its log");
+  if (command === undefined) throw new Error("Warmline's server is not running. See the log.");
   return { command, env: await environment() };
 }
 
 async function ask<Answer>({ client }: Server, method: string): Promise<Answer> {
   if (!client?.isRunning()) {
-    throw new Error("Warmline's server does not run; see its log, and warmline.command");
+    throw new Error(
+      "Warmline's server is not running. See the log and the setting warmline.command.",
+    );
   }
   return client.sendRequest<Answer>(method, {});
 }

@@ -12,6 +12,6 @@ export async function commentFirst({ client }: Server): Promise<void> {
     position: { line, character },
   });
   if (found === "") {
-    void vscode.window.setStatusBarMessage("Warmline: nothing to say here", 3000);
+    void vscode.window.setStatusBarMessage("Warmline: no comment to suggest here", 3000);
   }
 }

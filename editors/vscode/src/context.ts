@@ -16,18 +16,19 @@ export interface Piece {
 }
 
 const STATES = {
-  off: "No other files are shown: the file is in no folder of the workspace, `warmline.retrieval` is off, or the engine is a remote one.",
-  looking: "The workspace is still being looked through.",
+  off: "The model sees no other files. Either this file is outside the workspace, `warmline.retrieval` is off, or the engine is remote.",
+  looking: "Warmline is still searching the workspace.",
   ready: "",
 };
 
 /** The context as a page of Markdown; the piece nearest to the cursor first. */
 export function describe(name: string, context: Context | null): string {
-  const title = `# What Warmline shows the model in ${name}\n\n`;
-  if (!context) return `${title}Nothing: this file is not served. The status bar says why.\n`;
+  const title = `# What the model sees in ${name}\n\n`;
+  if (!context)
+    return `${title}Nothing: Warmline does not complete this file. The status bar shows why.\n`;
   const { nTokens, nFresh, items, state } = context;
-  const own = `The file itself: ${String(nTokens)} tokens, ${String(nFresh)} of them fresh.`;
-  const none = state === "ready" && items.length === 0 ? "Nothing of other files." : "";
+  const own = `This file: ${String(nTokens)} tokens, ${String(nFresh)} of them fresh.`;
+  const none = state === "ready" && items.length === 0 ? "Nothing from other files." : "";
   const parts = [own, STATES[state], none, ...[...items].reverse().map(piece)];
   return title + parts.filter((part) => part !== "").join("\n\n") + "\n";
 }

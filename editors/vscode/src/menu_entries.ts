@@ -32,15 +32,15 @@ export function menuEntries(here: Here): Entry[] {
       ? entry("$(zap) Complete while I type", "toggleMode")
       : entry("$(zap) Complete only when I ask", "toggleMode"),
     here.isSnoozed
-      ? entry("$(bell) End the snooze", "snooze")
-      : entry("$(bell-slash) Snooze for five minutes", "snooze"),
+      ? entry("$(bell) End snooze", "snooze")
+      : entry("$(bell-slash) Snooze for 5 minutes", "snooze"),
     entry("$(chip) Choose a model", "chooseModel"),
     entry("$(debug-restart) Restart the engine", "restart"),
     entry("$(references) Show what the model sees", "showContext"),
     entry("$(graph) Show statistics", "statistics"),
     entry("$(output) Show the log", "showLog"),
     entry("$(copy) Copy debug information", "copyDebugInformation"),
-    entry("$(package) Make the extension's environment anew", "makeEnvironment"),
+    entry("$(package) Reinstall the extension's environment", "makeEnvironment"),
     ...(here.isRemote
       ? [entry("$(key) Set the token of the remote engine", "setRemoteToken")]
       : []),

@@ -35,5 +35,5 @@ export function wordOnOthers(names: readonly string[]): string {
   const last = names[names.length - 1] ?? "";
   const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${last}` : last;
   const verb = names.length > 1 ? "offer" : "offers";
-  return `${list} ${verb} inline completions too. The editor shows one at a time, so one may hide the other.`;
+  return `${list} ${verb} inline completions too. The editor shows only one at a time, so they can hide each other.`;
 }

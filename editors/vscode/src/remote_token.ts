@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 const KEY = "warmline.remoteToken";
 const LEAST = 16;
 
-/** The token of the remote engine: in VS Code's secret storage, never in a setting. */
+/** Token of the remote engine: in VS Code's secret storage, never in a setting. */
 export class RemoteToken {
   constructor(private readonly secrets: vscode.SecretStorage) {}
 
@@ -16,8 +16,9 @@ export class RemoteToken {
   /** Asks for a token; an empty one is forgotten. */
   async ask(): Promise<void> {
     const token = await vscode.window.showInputBox({
-      title: "The token of the remote engine",
-      prompt: "It stands in the file that the engine names when it starts. Empty: forget it.",
+      title: "Token of the remote engine",
+      prompt:
+        "The engine logs the path of its token file when it starts. Leave empty to delete the saved token.",
       password: true,
       ignoreFocusOut: true,
       validateInput: problemOf,
@@ -38,5 +39,5 @@ export class RemoteToken {
 function problemOf(typed: string): string | undefined {
   const token = typed.trim();
   if (token === "" || (token.length >= LEAST && /^[\x20-\x7e]+$/.test(token))) return undefined;
-  return `Expected ${String(LEAST)} or more printable ASCII characters`;
+  return `Enter at least ${String(LEAST)} printable ASCII characters`;
 }

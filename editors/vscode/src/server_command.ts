@@ -72,14 +72,14 @@ function named(
   const taken = found.find((file) => !isInside(file, untrusted));
   if (taken !== undefined) return taken;
   if (found[0] !== undefined) throw wrong(refused(found[0]));
-  throw wrong(isOnPath ? `there is no ${setting} on the PATH` : `there is no file ${program}`);
+  throw wrong(isOnPath ? `${setting} is not on the PATH` : `${program} does not exist`);
 }
 
 function wrong(what: string): Error {
-  return new Error(`The setting warmline.command is wrong: ${what}`);
+  return new Error(`Invalid setting warmline.command: ${what}`);
 }
 
 /** What to say where there is no server. */
 export const NOT_FOUND =
-  "The command warmline was not found. Make an environment for it from the menu, run `pip install warmline` in " +
-  "the one that this workspace uses, or set warmline.command to the program.";
+  'The warmline command was not found. Choose "Reinstall the extension\'s environment" in the menu, run ' +
+  "`pip install warmline` in the workspace's environment, or set warmline.command.";

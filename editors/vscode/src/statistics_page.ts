@@ -27,29 +27,29 @@ interface Latencies {
 export function statisticsPage(counts: Counts): string {
   const languages = Object.entries(counts.languages).sort(([, a], [, b]) => b.answers - a.answers);
   return [
-    "# Statistics of Warmline",
-    "Since the server of this window started. They stay on this machine.",
-    "## What became of completions",
+    "# Warmline statistics",
+    "Since this window's server started. These numbers never leave this machine.",
+    "## Completions",
     list([
       ["Shown", count(counts.shown)],
-      ["Accepted whole", count(counts.accepted)],
+      ["Accepted in full", count(counts.accepted)],
       ["Accepted in part", count(counts.partlyAccepted)],
-      ["Accepted, of those shown", share(counts.acceptedShare)],
-      ["Accepted characters, of all that were written", share(counts.completedShare)],
-      ["Still there after 30 seconds, of accepted characters", share(counts.keptShare)],
+      ["Acceptance rate", share(counts.acceptedShare)],
+      ["Share of new characters that came from completions", share(counts.completedShare)],
+      ["Share of accepted characters kept for 30 seconds", share(counts.keptShare)],
     ]),
-    "## Where answers came from",
+    "## Requests",
     list([
-      ["Asked for by the editor", count(counts.requests)],
-      ["Asked of the engine", count(counts.engineRequests)],
+      ["From the editor", count(counts.requests)],
+      ["Sent to the engine", count(counts.engineRequests)],
       ["Answered with a completion", count(counts.offered)],
-      ["Answered from an earlier completion, without the engine", count(counts.answeredFromOffer)],
-      ["Fetched ahead", count(counts.prefetched)],
+      ["Answered from an earlier completion", count(counts.answeredFromOffer)],
+      ["Prefetched", count(counts.prefetched)],
     ]),
-    "## How long an answer took",
+    "## Response times",
     counts.p50Ms === null
-      ? "There was no answer yet."
-      : `Half took less than ${time(counts.p50Ms)}, 95 % less than ${time(counts.p95Ms)}.`,
+      ? "No answers yet."
+      : `Median: ${time(counts.p50Ms)}. 95th percentile: ${time(counts.p95Ms)}.`,
     ...(languages.length > 0 ? [table(languages)] : []),
     "",
   ].join("\n\n");
@@ -57,7 +57,7 @@ export function statisticsPage(counts: Counts): string {
 
 function table(languages: [string, Latencies][]): string {
   return [
-    "| Language | Answers | 50 % within | 95 % within | 99 % within |",
+    "| Language | Answers | Median | 95th percentile | 99th percentile |",
     "| --- | ---: | ---: | ---: | ---: |",
     ...languages.map(([name, { answers, p50Ms, p95Ms, p99Ms }]) => {
       const cells = [name, count(answers), time(p50Ms), time(p95Ms), time(p99Ms)];
@@ -75,9 +75,9 @@ function count(value: number): string {
 }
 
 function share(value: number | null): string {
-  return value === null ? "not known yet" : `${(100 * value).toFixed(0)} %`;
+  return value === null ? "not yet known" : `${(100 * value).toFixed(0)} %`;
 }
 
 function time(ms: number | null): string {
-  return ms === null ? "not known yet" : `${ms.toFixed(0)} ms`;
+  return ms === null ? "not yet known" : `${ms.toFixed(0)} ms`;
 }

@@ -25,7 +25,7 @@ export interface Beside {
 /** What is said of a server that ended and is not started again. */
 export const GONE: Status = {
   state: "error",
-  message: "Warmline's server ended. Restart it from the menu; the log may say why.",
+  message: "Warmline's server stopped. Restart it from the menu, and see the log for the reason.",
 };
 
 const SPINS = "$(loading~spin)";
@@ -41,32 +41,36 @@ interface Shown {
 /** What is shown for each state: of the server, of the engine, or why a file is not completed. */
 const STATES: Record<string, Shown> = {
   starting: { icon: SPINS, word: "starting", sentence: "Warmline is starting" },
-  loading: { icon: SPINS, word: "loading", sentence: "The model is being loaded" },
+  loading: { icon: SPINS, word: "loading", sentence: "Loading the model" },
   "not installed": { icon: WARNS, word: "not installed", sentence: "Warmline is not installed" },
-  installing: { icon: SPINS, word: "installing", sentence: "Warmline is being installed" },
+  installing: { icon: SPINS, word: "installing", sentence: "Installing Warmline" },
   ready: { icon: "$(sparkle)", word: "", sentence: "Warmline is ready" },
-  error: { icon: WARNS, word: "error", sentence: "Warmline does not run; the log says why" },
+  error: { icon: WARNS, word: "error", sentence: "Warmline is not running; see the log" },
   off: { icon: OFF, word: "off", sentence: "Completions are off" },
   excluded: { icon: OFF, word: "file excluded", sentence: "This file is excluded" },
   "out of sync": {
     icon: OFF,
     word: "out of sync",
-    sentence: "The editor sent a change that does not fit this file; close it and open it again",
+    sentence: "This file is out of sync with the editor; close it and open it again",
   },
   "too large": { icon: OFF, word: "file too large", sentence: "This file is too large" },
   binary: { icon: OFF, word: "not text", sentence: "This file is not text" },
   language: {
     icon: OFF,
-    word: "language not known",
-    sentence: "The model does not know this language",
+    word: "language not supported",
+    sentence: "The model does not support this language",
   },
-  settings: { icon: SPINS, word: "reading settings", sentence: "Waiting for this file's settings" },
+  settings: {
+    icon: SPINS,
+    word: "reading settings",
+    sentence: "Reading the settings of this file",
+  },
 };
 
 /** What the server says of the engine at work, in a sentence. */
 const STAGES: Record<string, string> = {
-  fetching: "The model is being fetched",
-  loading: "The model is being loaded",
+  fetching: "Downloading the model",
+  loading: "Loading the model",
 };
 
 /** The text of the item in the status bar. */
@@ -83,15 +87,15 @@ export function itemText(status: Status, { snoozedUntil }: Beside): string {
 export function tooltip(status: Status, { others, snoozedUntil }: Beside): string {
   const lines = [sentence(status)];
   if (snoozedUntil !== undefined) {
-    lines.push(`Snoozed until ${snoozedUntil}; the menu ends it`);
+    lines.push(`Snoozed until ${snoozedUntil}; end it from the menu`);
   }
   if (status.model) lines.push(`Model: ${status.model}`);
   if (status.nTokens != null) {
-    lines.push(`In context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
+    lines.push(`Context: ${status.nTokens} tokens, ${status.nFresh ?? 0} of them fresh`);
   }
   if (status.p50Ms != null) {
     lines.push(
-      `Latency: half under ${Math.round(status.p50Ms)} ms, 95 % under ${Math.round(status.p95Ms ?? 0)} ms`,
+      `Latency: median ${Math.round(status.p50Ms)} ms, 95th percentile ${Math.round(status.p95Ms ?? 0)} ms`,
     );
   }
   if (status.acceptedShare != null) {

@@ -12,7 +12,7 @@ import { mismatch } from "./version";
 import { workspaceNow } from "./workspace_now";
 
 const PASSED = "warmline.passedOver";
-const OWN = "Use the extension's own";
+const OWN = "Use the extension's environment";
 const SETTINGS = "Open settings";
 
 /** Finds and launches the server by VS Code's settings, and says what is wrong with what was found. */
@@ -51,7 +51,7 @@ export function surroundings(
       told = message;
       throw error;
     });
-    if (found) log.info(`the server is ${found.command}, found by the ${found.from}`);
+    if (found) log.info(`server: ${found.command}, found by ${found.from}`);
     return found?.command;
   };
 

@@ -11,8 +11,8 @@ export function mismatch(
   // a server that names no version is not known to be too old
   if (server === undefined || majorMinor(server) === majorMinor(extension)) return undefined;
   return (
-    `${command} is Warmline ${server}; this extension is made for ${majorMinor(extension)}. ` +
-    "Install that version there, or use an environment that the extension makes."
+    `${command} is Warmline ${server}, but this extension needs ${majorMinor(extension)}. ` +
+    "Install that version, or use the extension's own environment."
   );
 }
 

@@ -19,7 +19,7 @@ export function expanded(text: string, home: string): string {
 /** What is wrong with a path that a setting names; undefined where it is whole. */
 export function problemOf(file: string, isWindows: boolean): string | undefined {
   if (isWhole(file, isWindows)) return undefined;
-  return `${file} is a relative path; give an absolute path, or one that starts with ~`;
+  return `${file} is a relative path; use an absolute path or one that starts with ~`;
 }
 
 /** Whether a file lies in one of some folders, by its path or by where its links lead. */

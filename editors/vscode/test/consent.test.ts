@@ -5,18 +5,18 @@ import { CPU_INDEX, isServed, MAKE, NEVER, question, SMALLER } from "../src/envi
 
 test("how much is fetched is said by what will be installed", () => {
   const small = question({ size: "cpu", isMoreThanNeeded: false }, false);
-  assert.match(small.text, /0\.3 GB to fetch/);
-  assert.doesNotMatch(small.text, /3 GB to fetch, and 9 GB/);
+  assert.match(small.text, /downloads about 0\.3 GB/);
+  assert.doesNotMatch(small.text, /downloads about 3 GB/);
   assert.deepEqual(small.buttons, [MAKE, NEVER]);
   const large = question({ size: "cuda", isMoreThanNeeded: false }, false);
-  assert.match(large.text, /about 3 GB to fetch, and 9 GB on the disk/);
+  assert.match(large.text, /downloads about 3 GB and needs 9 GB of disk space/);
   assert.ok(!large.buttons.includes(SMALLER));
 });
 
 test("who needs less is told how to get it", () => {
   const { text, buttons } = question({ size: "cuda", isMoreThanNeeded: true }, false);
   assert.ok(text.includes(CPU_INDEX));
-  assert.match(text, /3 GB to fetch.*0\.3 GB to fetch/);
+  assert.match(text, /downloads about 3 GB.*downloads about 0\.3 GB/);
   assert.ok(buttons.includes(SMALLER));
   assert.ok(readFileSync("package.json", "utf8").includes(`"${CPU_INDEX}": {`));
 });

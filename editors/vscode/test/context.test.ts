@@ -14,7 +14,7 @@ const piece: Piece = {
 test("the nearest piece comes first, each with where it is from and why", () => {
   const items = [{ ...piece, path: "far.py" }, piece];
   const page = describe("app.py", { state: "ready", nTokens: 20, nFresh: 19, items });
-  assert.match(page, /^# What Warmline shows the model in app\.py\n/);
+  assert.match(page, /^# What the model sees in app\.py\n/);
   assert.match(page, /20 tokens, 19 of them fresh/);
   assert.match(
     page,
@@ -30,9 +30,9 @@ test("a fence is longer than any in the text", () => {
 });
 
 test("why there is nothing is said", () => {
-  assert.match(describe("a.py", null), /not served/);
+  assert.match(describe("a.py", null), /does not complete this file/);
   const empty = { nTokens: 1, nFresh: 1, items: [] };
   assert.match(describe("a.py", { state: "off", ...empty }), /warmline\.retrieval/);
-  assert.match(describe("a.py", { state: "looking", ...empty }), /being looked through/);
-  assert.match(describe("a.py", { state: "ready", ...empty }), /Nothing of other files/);
+  assert.match(describe("a.py", { state: "looking", ...empty }), /still searching/);
+  assert.match(describe("a.py", { state: "ready", ...empty }), /Nothing from other files/);
 });

@@ -256,13 +256,13 @@ const says = (text: string) => (fake: FakeMachine) => {
 };
 
 fails("no Python", "no python", /Install Python 3\.11/, () => undefined);
-fails("a Python that does not start", "no python", /python3\.9 is not a Python/, (fake) => {
+fails("a Python that does not start", "no python", /python3\.9 is not a working Python/, (fake) => {
   fake.wishes.python = "/nowhere/python3.9";
 });
 fails("a shim of a version that is not there", "no python", /No Python/, (fake) => {
   fake.program("python3", "echo 'python3: command not found' >&2; exit 127");
 });
-fails("only an old Python", "old python", /Python 3\.9 is here.* 3\.11 or newer/, (fake) => {
+fails("only an old Python", "old python", /3\.11 or newer, but found 3\.9/, (fake) => {
   fake.python("python3", [3, 9]);
 });
 fails("Debian's Python", "no venv", /sudo apt install python3-venv python3\.12-venv/, (fake) => {
@@ -283,7 +283,7 @@ fails("too small a disk", "disk full", /Free some space/, (fake) => {
 fails(
   "a disk that is full at last",
   "disk full",
-  /goes on from where/,
+  /continues where/,
   says("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"),
 );
 fails(
@@ -306,7 +306,7 @@ fails(
 fails(
   "pip's constraints",
   "conflict",
-  /found no torch==2\.13\.0 that its constraints allow.*PIP_CONSTRAINT/,
+  /found no torch==2\.13\.0 that satisfies its constraints.*PIP_CONSTRAINT/,
   says(
     "ERROR: Cannot install torch==2.13.0 because these package versions have conflicting dependencies.\n" +
       "ERROR: ResolutionImpossible: for help visit the documentation",

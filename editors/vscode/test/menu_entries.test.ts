@@ -22,7 +22,7 @@ test("what is on can be turned off, and what is off on", () => {
     assert.ok(on.includes(label), label);
   }
   const off = labels({ isOn: false, isLanguageOff: true, isManual: true, isSnoozed: true });
-  for (const label of ["Turn on", "Turn on for python", "Complete while I type", "End the snooze"])
+  for (const label of ["Turn on", "Turn on for python", "Complete while I type", "End snooze"])
     assert.ok(off.includes(label), label);
 });
 

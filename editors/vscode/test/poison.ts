@@ -11,7 +11,15 @@ const PROGRAMS = [
   "python3.14",
   "git",
 ];
-const OF_OTHERS = ["pip", "torch", "numpy", "warmline_lsp", "warmline_engine", "warmline_kernels"];
+const OF_OTHERS = [
+  "pip",
+  "torch",
+  "numpy",
+  "warmline_lsp",
+  "warmline_engine",
+  "warmline_kernels",
+  "warmline_protocol",
+];
 const HOOKS = ["sitecustomize", "usercustomize", "conftest", "setuptools", "pkg_resources"];
 
 /** A folder whose modules and programs leave a file with their name when they run. */

@@ -50,8 +50,8 @@ test("a setting that names nothing is told by name, whatever else there is", asy
   const places = { ...PLACES, interpreter: () => assert.fail("it was asked for the interpreter") };
   const exists = (file: string): boolean => file === onPath;
   const told = (setting: string): Promise<unknown> => serverCommand({ ...places, setting }, exists);
-  await assert.rejects(told("/no/warmlin"), /warmline\.command is wrong: .*no file \/no\/warmlin$/);
-  await assert.rejects(told("warmlin"), /no warmlin on the PATH$/);
+  await assert.rejects(told("/no/warmlin"), /warmline\.command: .*\/no\/warmlin does not exist$/);
+  await assert.rejects(told("warmlin"), /warmlin is not on the PATH$/);
 });
 
 test("what is passed over is not taken, wherever it was found", async () => {

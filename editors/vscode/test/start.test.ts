@@ -104,7 +104,10 @@ test("a setting names no relative path", async () => {
       isWindows: false,
     };
     const found = serverCommand(places, () => true);
-    await assert.rejects(found, /wrong: .* is a relative path; give an absolute path, or one/);
+    await assert.rejects(
+      found,
+      /Invalid setting .* is a relative path; use an absolute path or one/,
+    );
   }
   for (const setting of ["C:warmline", "\\warmline", "bin\\warmline"]) {
     const places = {
@@ -126,7 +129,7 @@ test("a setting names no relative path", async () => {
     const folder = mkdtempSync(path.join(root, "bad-"));
     const wishes = { folder, wheels: folder, python: "", device: "cpu", sources: SOURCES, ...bad };
     const made = makeEnvironment(wishes, machine(run, process.env), QUIET, STILL);
-    await assert.rejects(made, /warmline\.environment\.\w+ is wrong: .* is a relative path/);
+    await assert.rejects(made, /warmline\.environment\.\w+: .* is a relative path/);
   }
 });
 
@@ -204,10 +207,11 @@ test(
       "import json, os, random, sys\n" +
       "def main(): print(json.dumps([os.getcwd(), sys.path, os.environ['PYTHONSAFEPATH'], sys.argv[1:]]))\n";
     writeWheel(python, wheels, "warmline", "0.1.0", {
-      "warmline_engine/__init__.py": "",
-      "warmline_engine/wire.py": "",
+      "warmline_protocol/__init__.py": "",
+      "warmline_protocol/wire.py": "",
       "warmline_lsp/__init__.py": "",
-      "warmline_lsp/cli.py": server,
+      "warmline_lsp/commands/__init__.py": "",
+      "warmline_lsp/commands/cli.py": server,
       "warmline-0.1.0.dist-info/entry_points.txt":
         "[console_scripts]\nwarmline = warmline_lsp.commands.cli:main\n",
     });

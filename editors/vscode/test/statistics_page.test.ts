@@ -34,10 +34,10 @@ test("counts are told in words, shares in percent and times in milliseconds", ()
     },
   });
   assert.match(page, /^- Shown: 40$/m);
-  assert.match(page, /^- Accepted, of those shown: 25 %$/m);
-  assert.match(page, /^- Still there after 30 seconds, of accepted characters: 88 %$/m);
-  assert.match(page, /^- Accepted characters, of all that were written: not known yet$/m);
-  assert.match(page, /^Half took less than 12 ms, 95 % less than 81 ms\.$/m);
+  assert.match(page, /^- Acceptance rate: 25 %$/m);
+  assert.match(page, /^- Share of accepted characters kept for 30 seconds: 88 %$/m);
+  assert.match(page, /^- Share of new characters that came from completions: not yet known$/m);
+  assert.match(page, /^Median: 12 ms\. 95th percentile: 81 ms\.$/m);
   assert.match(page, /^\| python \| 30 \| 12 ms \| 81 ms \| 99 ms \|$/m);
   assert.ok(page.indexOf("| python") < page.indexOf("| rust"), "the most used comes first");
   assert.doesNotMatch(page, /[a-z]Share|Ms|null/);
@@ -45,6 +45,6 @@ test("counts are told in words, shares in percent and times in milliseconds", ()
 
 test("a server that answered nothing yet says so", () => {
   const page = statisticsPage(NONE);
-  assert.match(page, /There was no answer yet\./);
+  assert.match(page, /No answers yet\./);
   assert.doesNotMatch(page, /null|NaN|\| Language/);
 });

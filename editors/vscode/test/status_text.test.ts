@@ -18,7 +18,7 @@ item("$(loading~spin) Warmline reading settings", { state: "settings" });
 item("$(circle-slash) Warmline file too large", { state: "too large" });
 item("$(circle-slash) Warmline file excluded", { state: "excluded" });
 item("$(circle-slash) Warmline not text", { state: "binary" });
-item("$(circle-slash) Warmline language not known", { state: "language" });
+item("$(circle-slash) Warmline language not supported", { state: "language" });
 item("$(circle-slash) Warmline off", { state: "off" });
 item("$(warning) Warmline error", { state: "error" });
 item("$(circle-slash) Warmline unheard of", { state: "unheard of" });
@@ -35,9 +35,9 @@ test("the tooltip tells what the server says, else the state in words", () => {
 
 test("loading is told with how much is done", () => {
   const loading = { state: "loading", percent: 40 };
-  assert.equal(tooltip(loading, ALONE), "The model is being loaded (40 %)");
+  assert.equal(tooltip(loading, ALONE), "Loading the model (40 %)");
   const fetching = { ...loading, message: "fetching" };
-  assert.equal(tooltip(fetching, ALONE), "The model is being fetched (40 %)");
+  assert.equal(tooltip(fetching, ALONE), "Downloading the model (40 %)");
 });
 
 test("numbers, a snooze and other extensions have lines of their own", () => {
@@ -52,11 +52,11 @@ test("numbers, a snooze and other extensions have lines of their own", () => {
   };
   assert.deepEqual(tooltip(status, { others: ["Tabby"], snoozedUntil: "12:05" }).split("\n"), [
     "Warmline is ready",
-    "Snoozed until 12:05; the menu ends it",
+    "Snoozed until 12:05; end it from the menu",
     "Model: small",
-    "In context: 120 tokens, 7 of them fresh",
-    "Latency: half under 12 ms, 95 % under 81 ms",
+    "Context: 120 tokens, 7 of them fresh",
+    "Latency: median 12 ms, 95th percentile 81 ms",
     "Accepted: 26 %",
-    "Tabby offers inline completions too. The editor shows one at a time, so one may hide the other.",
+    "Tabby offers inline completions too. The editor shows only one at a time, so they can hide each other.",
   ]);
 });

@@ -96,7 +96,7 @@ def _read_json(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]
         return read_json(path, most_bytes, ConfigError)
     except FileNotFoundError:
         raise ConfigError(
-            f"{path.name} is missing in {path.parent}; a model folder has one"
+            f"{path.name} is missing in {path.parent}; a model folder needs it"
         ) from None
 
 
@@ -114,7 +114,7 @@ def _check_header(path: Path) -> None:
     if size < 8 or length > size - 8:
         raise CheckpointError(
             f"{path.name} in {path.parent} is damaged or cut off (its header has {length} bytes, the file {size}); "
-            "fetch it again"
+            "download it again"
         )
     if length > MAX_HEADER_BYTES:
         raise CheckpointError(
@@ -143,7 +143,7 @@ class _Tensors:
                 file = stack.enter_context(safe_open(path, "pt"))
             except (SafetensorError, OSError) as error:
                 raise CheckpointError(
-                    f"{path.name} in {folder} is damaged or cut off ({shown(str(error))}); fetch it again"
+                    f"{path.name} in {folder} is damaged or cut off ({shown(str(error))}); download it again"
                 ) from None
             self._file_of.update(dict.fromkeys(file.keys(), file))
 
@@ -159,10 +159,10 @@ class _Tensors:
             return [single]
         if any(self._folder.glob("*.bin")) or any(self._folder.glob("*.pt")):
             raise CheckpointError(
-                f"{self._folder} holds a pickle checkpoint, which could run code and is never loaded; "
-                "convert it to safetensors or fetch the safetensors version"
+                f"{self._folder} has a pickle checkpoint, which can run code; Warmline never loads it; "
+                "convert it to safetensors or download the safetensors version"
             )
-        raise CheckpointError(f"{self._folder} holds no model.safetensors")
+        raise CheckpointError(f"{self._folder} has no model.safetensors")
 
     def _named(self, names: set[str]) -> list[Path]:
         """The files that an index names. Its names are from outside: they may not lead out of the folder."""
@@ -179,7 +179,7 @@ class _Tensors:
         missing = sorted(name for name in names if not (self._folder / name).exists())
         if missing:
             raise CheckpointError(
-                f"{self._folder} lacks {_listed(missing, ', ')}; fetch them again"
+                f"{self._folder} lacks {_listed(missing, ', ')}; download them again"
             )
         return [self._folder / name for name in sorted(names)]
 
@@ -205,7 +205,7 @@ class _Tensors:
                 problems.append(f"{name} is {dtype}, expected one of {', '.join(STORED_DTYPES)}")
         if problems:
             raise CheckpointError(
-                f"{self._folder}: {len(problems)} tensors are not as config.json says: {_listed(problems, '; ')}"
+                f"{self._folder}: {len(problems)} tensors do not match config.json: {_listed(problems, '; ')}"
             )
 
     def _stored_shapes(self) -> dict[str, tuple[int, ...]]:

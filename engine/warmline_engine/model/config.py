@@ -62,7 +62,7 @@ class ModelConfig:
         family = config.get("model_type")
         if not isinstance(family, str) or family not in FAMILIES:
             raise ConfigError(
-                f"model type {shown(family)} is not served; served are {', '.join(FAMILIES)}"
+                f"model type {shown(family)} is not supported; supported: {', '.join(FAMILIES)}"
             )
         take = _Reader(config)
         n_heads = take.count("num_attention_heads", MAX_HEADS)
@@ -79,7 +79,7 @@ class ModelConfig:
         activation = config.get("hidden_act", "silu")
         if activation not in ("silu", "gelu_pytorch_tanh", "gelu"):
             raise ConfigError(
-                f"activation {shown(activation)} is not served; served are silu and gelu"
+                f"activation {shown(activation)} is not supported; supported: silu, gelu"
             )
         has_bias = take.flag("attention_bias", False)
         starcoder_bias = is_starcoder and take.flag("use_bias", True)

@@ -45,12 +45,12 @@ class Rope:
         kind = parameters.get("rope_type", parameters.get("type", "default"))
         if kind in ("dynamic", "longrope", "su"):
             raise ConfigError(
-                f"rope scaling {shown(kind)} is not served: its frequencies change with the length of the text, "
-                f"so cached keys could not be kept; served are {', '.join(SERVED_TYPES)}"
+                f"rope scaling {shown(kind)} is not supported: its frequencies change with the length of the text, "
+                f"so cached keys would become invalid; supported: {', '.join(SERVED_TYPES)}"
             )
         if kind not in SERVED_TYPES:
             raise ConfigError(
-                f"rope scaling {shown(kind)} is unknown; served are {', '.join(SERVED_TYPES)}"
+                f"rope scaling {shown(kind)} is unknown; supported: {', '.join(SERVED_TYPES)}"
             )
         share = _number(parameters, "partial_rotary_factor")
         size, theta = int(head_size * min(share, 1.0)), _number(parameters, "rope_theta")

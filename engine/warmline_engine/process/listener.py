@@ -43,15 +43,15 @@ def make_listener(
     """
     where = parse_address(address)
     if where.is_tls:
-        raise RemoteError("expected host:port; TLS is what --cert turns on")
+        raise RemoteError("expected host:port; use --cert to turn on TLS")
     if key is not None and certificate is None:
-        raise RemoteError("--key without --cert")
+        raise RemoteError("--key needs --cert")
     numbers = _resolved(where)
     if certificate is None and (beyond := beyond_loopback(numbers)):
         raise RemoteError(
-            f"{beyond[0]} can be reached from other machines, and what is sent to it could be read on the "
-            f"way. Listen on 127.0.0.1:{where.port} and reach it by `ssh -L {where.port}:127.0.0.1:{where.port} "
-            "THIS_MACHINE`, or give a certificate by --cert and --key"
+            f"{beyond[0]} can be reached from other machines, and the connection would not be encrypted. "
+            f"Listen on 127.0.0.1:{where.port} and connect with `ssh -L {where.port}:127.0.0.1:{where.port} "
+            "THIS_MACHINE`, or use --cert and --key"
         )
     tls = _tls(certificate, key)
     path = token_file or token_path()
@@ -65,7 +65,7 @@ def _resolved(address: Address) -> list[str]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise RemoteError(f"{address.host} is no name of this machine") from None
+        raise RemoteError(f"{address.host} is not a name or address of this machine") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -79,7 +79,7 @@ def _bound(numbers: list[str], address: Address) -> tuple[socket.socket, ...]:
         except OSError as error:  # a name may have an address of a family that is off here
             problem = problem or f"{number}: {error.strerror}"
     if not bound:
-        raise RemoteError(f"nothing can listen on {address}: {problem}")
+        raise RemoteError(f"cannot listen on {address}: {problem}")
     return tuple(bound)
 
 
@@ -92,6 +92,6 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except OSError as error:  # of ssl too
         raise RemoteError(
-            f"{certificate}: expected a certificate (PEM) and by --key its key, without a password: {error}"
+            f"{certificate}: expected a certificate (PEM) and its key without a password (--key): {error}"
         ) from None
     return context

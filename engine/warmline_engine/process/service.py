@@ -33,8 +33,8 @@ import attrs
 from warmline_engine.panics import describe
 from warmline_protocol import wire
 from warmline_protocol.broken_pipe import ends_with_reader
+from warmline_protocol.engine_options import EngineOptions, add_arguments
 from warmline_protocol.folders import clean_own_environment
-from warmline_protocol.model_names import typed
 from warmline_protocol.remote_address import TOKEN_VARIABLE, RemoteError, token_path
 
 from .acceptor import Acceptor
@@ -71,7 +71,7 @@ class Service:
         from .worker import Worker
 
         self.worker = Worker(
-            functools.partial(_load, options),
+            functools.partial(_load, EngineOptions.from_arguments(options)),
             options.context_tokens,
             self._broadcast,
             measures_threads=not options.threads,
@@ -160,14 +160,14 @@ class Service:
         """Passes a frame on; whether it went to the worker, which then calls `done`."""
         if self._is_remote and isinstance(frame, wire.Quit | wire.FilesChanged):
             reason = "remote clients may not send FilesChanged or Quit"
-            connection.send(wire.Failure(None, "not_from_afar", reason))
+            connection.send(wire.Failure(None, "forbidden_remotely", reason))
         elif self._is_remote and isinstance(frame, wire.Open):
             # a root would be one of this machine
             own = attrs.evolve(frame, root="", path="", excluded=())
             self.worker.submit(connection, own, done)
             return True
         elif isinstance(frame, wire.Quit):
-            log.info("told to quit")
+            log.info("received Quit")
             self.stop.set()
         elif isinstance(
             frame,
@@ -183,11 +183,11 @@ class Service:
 
     def _check_hello(self, hello: wire.Hello) -> None:
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
-            raise wire.WireError("wrong_token", "the token is not the one of this engine")
+            raise wire.WireError("wrong_token", "wrong token for this engine")
         if hello.version != wire.PROTOCOL_VERSION:
             raise wire.WireError(
                 "wrong_version",
-                f"protocol {hello.version}; this engine speaks {wire.PROTOCOL_VERSION}",
+                f"protocol version {hello.version}; this engine uses {wire.PROTOCOL_VERSION}",
             )
         if len(self._connections) >= MAX_CONNECTIONS:
             raise wire.WireError(
@@ -215,7 +215,7 @@ def _check_peer(writer: asyncio.StreamWriter) -> None:
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     if uid != os.getuid():
-        raise wire.WireError("wrong_user", "the engine serves the user who started it")
+        raise wire.WireError("wrong_user", "this engine only serves the user who started it")
 
 
 async def run(options: argparse.Namespace, listener: Listener | None = None) -> int:
@@ -237,7 +237,7 @@ async def run(options: argparse.Namespace, listener: Listener | None = None) -> 
     ours = _identity(path) if path else None
     log.info("listening%s, pid %d", f" on {listener}" if listener else "", os.getpid())
     if listener is not None:
-        log.info("the token that a server has to know is in %s", listener.token_place)
+        log.info("the token for clients is in %s", listener.token_place)
     try:
         idle = asyncio.ensure_future(service.wait_until_idle())
         stopped = asyncio.ensure_future(service.stop.wait())
@@ -313,9 +313,7 @@ def _write_private(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _load(
-    options: argparse.Namespace, progress: Callable[[str, float], None]
-) -> LoadedModel | Pair:
+def _load(options: EngineOptions, progress: Callable[[str, float], None]) -> LoadedModel | Pair:
     """The model that the options name, or the pair.
 
     Raises: ModelError, with what to do.
@@ -354,70 +352,44 @@ def _load(
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="warmline engine", description="Serves one model.")
+    parser = argparse.ArgumentParser(
+        prog="warmline engine", description="Runs an engine, which serves one model."
+    )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--socket", type=Path, help="Unix socket to listen on")
+    where.add_argument("--socket", type=Path, metavar="PATH", help="listen on this Unix socket")
     where.add_argument(
-        "--port-file", type=Path, help="listen on loopback; write port and token here"
+        "--port-file",
+        type=Path,
+        metavar="FILE",
+        help="listen on a loopback port; write port and token to FILE",
     )
     where.add_argument(
         "--listen", metavar="HOST:PORT",
-        help="serve other machines: on loopback through ssh -L, elsewhere with a certificate",
+        help="serve other machines: through ssh -L on a loopback address, with --cert on any other",
     )  # fmt: skip
     parser.add_argument(
-        "--cert", type=Path, metavar="FILE", help="of --listen: its certificate (PEM), for TLS"
+        "--cert", type=Path, metavar="FILE", help="with --listen: the TLS certificate (PEM)"
     )
     parser.add_argument(
-        "--key", type=Path, metavar="FILE", help="the certificate's key, if it is in another file"
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="with --cert: its private key, if it is not in the same file",
     )
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE",
-        help=f"of --listen: what a server has to know, unless {TOKEN_VARIABLE} says it; made where it is not "
-        f"there ({_token_place()})",
+        help=f"with --listen: the file with the token that clients must send. It is created if it is missing. The "
+        f"environment variable {TOKEN_VARIABLE} takes precedence (default: {_token_place()})",
     )  # fmt: skip
+    add_arguments(parser)
+    # its default depends on --listen
+    parser.set_defaults(idle_exit_minutes=None)
     parser.add_argument(
-        "--model",
-        type=typed,
-        default="base",
-        help="embedded name, Hugging Face id or folder (./x, ~/x, /x)",
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="write a rotated log to FILE (default: standard error)",
     )
-    parser.add_argument(
-        "--small-model", type=typed, default="", help="one of the same family that works with it"
-    )
-    parser.add_argument(
-        "--switching", default="off", choices=("off", "entropy", "deadline"),
-        help="when the small model answers; off: it drafts",
-    )  # fmt: skip
-    parser.add_argument("--switch-above", type=float, default=1.0, metavar="BITS")
-    parser.add_argument(
-        "--switch-goal", default="none", choices=("none", "share", "time"),
-        help="what the threshold is fitted to as the pair serves",
-    )  # fmt: skip
-    parser.add_argument("--switch-share", type=float, default=0.5, help="of tokens, by the model")
-    parser.add_argument("--switch-window", type=int, default=5, metavar="TOKENS")
-    parser.add_argument("--switch-dwell", type=int, default=10, metavar="TOKENS")
-    parser.add_argument("--switch-within-ms", type=float, default=150.0)
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8", "int4")
-    )
-    parser.add_argument(
-        "--low-memory", action="store_true", help="keep weights in one number format only"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        help="0: all cores but one, or fewer to decode",
-    )
-    parser.add_argument("--context-tokens", type=int, default=8192)
-    parser.add_argument("--cache-mebibytes", type=int, default=1024, help="memory for caches")
-    parser.add_argument(
-        "--idle-exit-minutes",
-        type=float,
-        help="end when unused for so long (15; with --listen never)",
-    )
-    parser.add_argument("--log", type=Path, help="rotated log file; standard error without")
     return parser
 
 
@@ -428,7 +400,7 @@ def main() -> None:
     options = parser.parse_args()
     listener = _listener(parser, options)
     if options.idle_exit_minutes is None:
-        options.idle_exit_minutes = math.inf if listener else 15.0
+        options.idle_exit_minutes = math.inf if listener else EngineOptions().idle_exit_minutes
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if options.log:
         # an engine without a log serves as well
@@ -452,14 +424,14 @@ def _token_place() -> str:
     try:
         return str(token_path())
     except RemoteError:
-        return "there is no folder for it"
+        return "no usable folder"
 
 
 def _listener(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Listener | None:
-    """What --listen asks for; a mistake ends the process with a word on it."""
+    """The listener for --listen. An error ends the process with a message."""
     if options.listen is None:
         if options.cert or options.key or options.token_file:
-            parser.error("--cert, --key and --token-file go with --listen")
+            parser.error("--cert, --key and --token-file need --listen")
         return None
     try:
         return make_listener(options.listen, options.cert, options.key, options.token_file)

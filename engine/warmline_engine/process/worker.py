@@ -251,7 +251,7 @@ class Worker(threading.Thread):
                 for one in self._documents.values():
                     one.is_left_out = None
             elif self._model is None:
-                reason = self._failure or "the model is being loaded"
+                reason = self._failure or "the model is still loading"
                 client.send(wire.Failure(request_id, "not_ready", reason, document))
             else:
                 self._take_of_document(client, frame)
@@ -330,7 +330,7 @@ class Worker(threading.Thread):
         n_more = sum(len(edit.text) - (edit.end - edit.start) for edit in frame.edits)
         n_longest = len(document.session.text) + sum(len(edit.text) for edit in frame.edits)
         if n_more > 0 and n_longest > wire.MAX_TEXT:
-            raise DocumentLimit(f"a document has at most {wire.MAX_TEXT} characters")
+            raise DocumentLimit(f"the document is longer than {wire.MAX_TEXT} characters")
         if n_more > 0:
             self._check_room(client, n_more, n_documents=0)
         n_encoded = document.session.n_encoded
@@ -348,10 +348,10 @@ class Worker(threading.Thread):
         """
         own = [d for d in self._documents.values() if d.client is client]
         if len(own) + n_documents > MAX_DOCUMENTS:
-            raise DocumentLimit(f"at most {MAX_DOCUMENTS} documents of a client are served")
+            raise DocumentLimit(f"the client has more than {MAX_DOCUMENTS} documents open")
         if sum(len(d.session.text) for d in own) + n_characters > MAX_CHARACTERS:
             raise DocumentLimit(
-                f"at most {MAX_CHARACTERS} characters of a client's documents are served"
+                f"the client's documents have more than {MAX_CHARACTERS} characters in total"
             )
 
     def _look_around(self, client: Client, name: str, document: Document) -> None:
@@ -442,7 +442,7 @@ class Worker(threading.Thread):
     def _answer(self, waiting: Waiting) -> wire.Completion:
         frame = waiting.frame
         if self._model is None:
-            raise EngineError(self._failure or "the model is being loaded")
+            raise EngineError(self._failure or "the model is still loading")
         document = self._find(waiting.client, frame.document)
         document.touched = time.monotonic()
         if self._inbox.is_cancelled(waiting) or document.version != frame.version:

@@ -33,12 +33,12 @@ def opened(
     Raises: RetrievalError, when it is no folder.
     """
     if not folder.is_dir():
-        raise RetrievalError(f"{folder} is not a folder; give the folder of a project")
+        raise RetrievalError(f"{folder} is not a folder; expected the folder of a workspace")
     root = folder.resolve()
     try:
         path = index_path(root)
     except OSError as error:
-        raise RetrievalError(f"the cache folder cannot be made: {error}") from None
+        raise RetrievalError(f"cannot create the cache folder: {error}") from None
     return Index(path, say, encoder), Rules(root, excluded)
 
 
@@ -59,8 +59,8 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         metavar="MODEL",
         type=typed,
-        help="make vectors with this model, a folder or an id such as UniXcoder's, instead of the one that ships; "
-        "needs transformers",
+        help="compute embeddings with this model (a folder or a Hugging Face id) instead of the included one; "
+        "needs the package transformers",
     )
 
 
@@ -91,28 +91,33 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
         prog="warmline index",
-        description="Reads the source files of a workspace that are new or changed; what .gitignore leaves out, "
-        "secrets, generated and huge files stay unread.",
+        description="Indexes the new and changed source files of a workspace. Skips files in .gitignore, "
+        "secrets, generated files and very large files.",
     )
     parser.add_argument(
-        "path", metavar="PATH", type=Path, nargs="?", default=Path(), help="the workspace (here)"
+        "path",
+        metavar="PATH",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        help="the workspace folder (default: the current one)",
     )
     parser.add_argument(
         "--exclude",
         metavar="GLOB",
         action="append",
-        help="files to leave unread, instead of secrets",
+        help="skip these files instead of secrets; may be repeated",
     )
     parser.add_argument(
         "--words-only",
         action="store_true",
-        help="leave vectors to the first search: completions do not use them",
+        help="do not compute embeddings now; only searches use them, and the first one computes them",
     )
     # of the engine, which has the index open and had it checked when it was opened
     parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     add_encoder(parser)
-    parser.add_argument("--json", action="store_true", help="what was done as one object")
+    parser.add_argument("--json", action="store_true", help="print a JSON object with counts")
     options = parser.parse_args(arguments)
     if options.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -27,23 +27,33 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 1 also where nothing was found, as grep's."""
     parser = argparse.ArgumentParser(
         prog="warmline search",
-        description="Searches a workspace for names and words; reads first what changed since the last time.",
+        description="Searches a workspace for code by names, words and meaning. Indexes changed files first.",
     )
-    parser.add_argument("words", metavar="WORDS", nargs="+", help="names, parts of names, words")
-    parser.add_argument("--path", type=Path, default=Path(), help="the workspace (here)")
-    parser.add_argument("--limit", type=int, default=10, metavar="N", help=f"1 to {MOST} (10)")
+    parser.add_argument(
+        "words", metavar="WORDS", nargs="+", help="names, parts of names, or words to search for"
+    )
+    parser.add_argument(
+        "--path", type=Path, default=Path(), help="the workspace folder (default: the current one)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=10,
+        metavar="N",
+        help=f"maximum number of results, 1 to {MOST} (default: 10)",
+    )
     parser.add_argument(
         "--exclude",
         metavar="GLOB",
         action="append",
-        help="files to leave out, instead of secrets; may be given several times",
+        help="skip these files instead of secrets; may be repeated",
     )
     add_encoder(parser)
-    parser.add_argument("--json", action="store_true", help="one list of objects")
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
     options = parser.parse_args(arguments)
     try:
         if not 1 <= options.limit <= MOST:
-            raise RetrievalError(f"--limit takes 1 to {MOST}, got {options.limit}")
+            raise RetrievalError(f"--limit: expected 1 to {MOST}, got {options.limit}")
         excluded = tuple(options.exclude or SECRETS)
         index, rules = opened(options.path, excluded, encoder_of(options.encoder))
         build(index, rules, shown)

@@ -110,7 +110,7 @@ def load(
     if config.n_vocabulary < tokenizer.n_vocabulary:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.n_vocabulary} tokens and the model "
-            f"{config.n_vocabulary}; they do not belong together"
+            f"{config.n_vocabulary}; they do not match"
         )
     barred = torch.zeros(config.n_vocabulary, dtype=torch.bool, device=on)
     barred[tokenizer.n_vocabulary :] = True  # padding of the embedding

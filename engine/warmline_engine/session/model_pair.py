@@ -65,8 +65,8 @@ def paired(
     """
     if not base.tokenizer.spells_like(small.tokenizer):
         raise ModelError(
-            f"{small.card.name} and {base.card.name} have different tokenizers; a small model must be of the "
-            "same family as the model it works with, or be left out"
+            f"{small.card.name} and {base.card.name} have different tokenizers; the small model must be of the "
+            "same family as the model; change or clear warmline.smallModel"
         )
     budget, sizes = base.arena.budget_bytes, [m.arena.shape.n_bytes for m in (base, small)]
     base, small = (

@@ -69,7 +69,7 @@ class Tokenizer:
             description = read_json(path, MAX_TOKENIZER_BYTES, TokenizerError)
         except FileNotFoundError:
             raise TokenizerError(
-                f"{folder} has no tokenizer.json; save the tokenizer in its fast form"
+                f"{folder} has no tokenizer.json; save the tokenizer in the fast format"
             ) from None
         if not isinstance(description.get("model"), dict):
             raise TokenizerError(f"{path} is not a tokenizer: it has no model")

@@ -41,19 +41,17 @@ def check(description: dict[str, Any]) -> None:
         is_token = isinstance(token, dict) and isinstance(token.get("content"), str)
         token_id = token.get("id") if is_token else None
         if type(token_id) is not int or not 0 <= token_id < MAX_TOKEN_ID:
-            raise TokenizerError(f"tokenizer.json: {shown(token)} is no added token")
+            raise TokenizerError(f"tokenizer.json: {shown(token)} is not an added token")
     model = description.get("model")
     if not isinstance(model, dict):
         raise TokenizerError("tokenizer.json has no model")
     if model.get("dropout"):
-        raise TokenizerError(
-            "tokenizer.json: dropout makes other tokens each time; it must be null"
-        )
+        raise TokenizerError("tokenizer.json: dropout makes tokenization random; it must be null")
     vocabulary = model.get("vocab")
     if isinstance(vocabulary, dict):
         for token_id in vocabulary.values():
             if type(token_id) is not int or not 0 <= token_id < MAX_TOKEN_ID:
-                raise TokenizerError(f"tokenizer.json: {shown(token_id)} is no token id")
+                raise TokenizerError(f"tokenizer.json: {shown(token_id)} is not a token id")
     for part, inner in (
         ("normalizer", "normalizers"),
         ("pre_tokenizer", "pretokenizers"),
@@ -119,7 +117,7 @@ def _behind_class(pattern: str, at: int) -> int:
 def _steps(step: object, part: str, inner: str, depth: int) -> list[dict[str, Any]]:
     """The steps of a sequence, or the one there is."""
     if not isinstance(step, dict) or not isinstance(step.get("type"), str) or depth == 0:
-        raise TokenizerError(f"tokenizer.json: {part} is not of the expected form")
+        raise TokenizerError(f"tokenizer.json: {part} does not have the expected form")
     inside = step.get(inner)
     if inside is None:
         return [step]
@@ -130,7 +128,9 @@ def _steps(step: object, part: str, inner: str, depth: int) -> list[dict[str, An
 
 def _check_step(step: dict[str, Any], part: str) -> None:
     if part == "normalizer" and step["type"] not in NORMALIZERS:
-        raise TokenizerError(f"tokenizer.json: the normalizer {shown(step['type'])} is not served")
+        raise TokenizerError(
+            f"tokenizer.json: the normalizer {shown(step['type'])} is not supported"
+        )
     for name in ("content", "prepend", "replacement"):
         text = step.get(name, "")
         if not isinstance(text, str) or len(text) > MAX_REPLACEMENT:

@@ -36,50 +36,68 @@ from warmline_protocol.model_names import typed
 PASSED_ON = {
     "engine": (
         "warmline_engine.process.service",
-        "the engine process; started by the server by itself, or by you for other machines: --listen",
+        "run an engine; needed only to serve other machines (--listen)",
     ),
-    "models": ("warmline_engine.model.hub.library", "list, show, pull, path"),
-    "index": ("warmline_engine.retrieval.index_command", "read what is new in a workspace"),
-    "search": ("warmline_engine.retrieval.search_command", "find code in a workspace by words"),
+    "models": ("warmline_engine.model.hub.library", "list, show and download models"),
+    "index": (
+        "warmline_engine.retrieval.index_command",
+        "index the new and changed files of a workspace",
+    ),
+    "search": ("warmline_engine.retrieval.search_command", "search a workspace for code"),
 }
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="warmline",
-        description="Inline code completion that keeps the open file in the model's cache. All of it is local.",
+        description="Inline code completion that edits the model's cache as you edit. Everything runs locally.",
     )
     parser.add_argument("--version", action="version", version=f"warmline {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     lsp = commands.add_parser(
         "lsp",
-        help="the language server, on standard input and output",
-        description="Speaks LSP 3.18 to an editor, and starts the engine where none is running yet.",
+        help="run the language server on standard input and output",
+        description="Runs the language server (LSP 3.18). It starts the engine if none is running.",
     )
-    lsp.add_argument("--tcp", metavar="PORT", type=int, help="listen on this loopback port instead")
-    lsp.add_argument("--verbose", action="store_true", help="log more; still none of your text")
+    lsp.add_argument(
+        "--tcp",
+        metavar="PORT",
+        type=int,
+        help="listen on this loopback port instead of standard input",
+    )
+    lsp.add_argument("--verbose", action="store_true", help="log more (but none of your text)")
 
     complete = commands.add_parser(
         "complete",
-        help="complete once, at a place in a file",
-        description="Prints what would be offered at a place. With --json also tokens and times; see docs/command-line.md.",
+        help="print one completion",
+        description="Prints the completion at a position of a file. --json adds details; see docs/command-line.md.",
     )
-    complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column count from 1")
+    complete.add_argument(
+        "place", metavar="FILE:LINE:COL", help="the position; line and column start at 1"
+    )
     complete.add_argument(
         "--model",
         type=typed,
         default="base",
-        help="embedded name, Hugging Face id, or a folder: ./x, ~/x, /x",
+        help="an embedded model, a Hugging Face id, or a folder (./x, ~/x, /x)",
     )
     complete.add_argument(
-        "--max-tokens", type=int, default=96, metavar="N", help="longest completion, 4 to 512 (96)"
+        "--max-tokens",
+        type=int,
+        default=96,
+        metavar="N",
+        help="maximum length of the completion in tokens, 4 to 512 (default: 96)",
     )
     complete.add_argument(
-        "--show-context", action="store_true", help="tell what of other files the model was shown"
+        "--show-context",
+        action="store_true",
+        help="also print the code from other files that the model saw",
     )
     complete.add_argument(
-        "--json", action="store_true", help="text, stop, tokens and times as one object"
+        "--json",
+        action="store_true",
+        help="print a JSON object with text, stop reason, tokens and times",
     )
 
     for name, (_, purpose) in PASSED_ON.items():
@@ -87,14 +105,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     cache = commands.add_parser(
         "cache",
-        help="what Warmline keeps on disk",
-        description="Logs, and what is kept between runs. Downloaded models lie in Hugging Face's own folder.",
+        help="show or clear the files that Warmline keeps on disk",
+        description="Shows or clears logs, indexes and caches. Downloaded models are in Hugging Face's own folder.",
     )
     cache.add_argument(
-        "action", choices=("show", "clear"), help="list the files and their sizes, or remove them"
+        "action", choices=("show", "clear"), help="show: list files and sizes; clear: remove them"
     )
 
-    commands.add_parser("doctor", help="what is here, what is missing, what to do")
+    commands.add_parser("doctor", help="check the installation and say how to fix it")
     return parser
 
 
@@ -195,7 +213,7 @@ def _shown(folder: Path, files: dict[Path, int]) -> Iterator[str]:
         yield f"  {_size(size):>9}  {model.relative_to(folder)}{os.sep}  (model {owner_of(model) or UNKNOWN})"
 
 
-UNKNOWN = "unknown: kept by an older version"
+UNKNOWN = "unknown: written by an older version"
 
 
 def _files_in(folder: Path) -> dict[Path, int]:
@@ -212,10 +230,10 @@ def _doctor() -> int:
     print(f"warmline {_version()}, Python {sys.version.split()[0]} at {sys.executable}")
     missing: list[str] = []
     for name, purpose, remedy in (
-        ("torch", "the engine computes with it", "pip install torch"),
-        ("tokenizers", "text to tokens", "pip install tokenizers"),
-        ("safetensors", "reads weights", "pip install safetensors"),
-        ("tree_sitter_python", "cuts completions at statements", "pip install tree-sitter-python"),
+        ("torch", "runs the models", "pip install torch"),
+        ("tokenizers", "converts text to tokens", "pip install tokenizers"),
+        ("safetensors", "reads model weights", "pip install safetensors"),
+        ("tree_sitter_python", "parses Python", "pip install tree-sitter-python"),
     ):
         if importlib.util.find_spec(name) is None:
             missing.append(remedy)
@@ -227,21 +245,21 @@ def _doctor() -> int:
     if names:
         print(f"  ok      embedded models: {', '.join(names)}")
     else:
-        missing.append("install Warmline anew: its models are gone")
+        missing.append("reinstall Warmline: its models are missing")
         print("  MISSING embedded models")
     kernels = for_this_machine()
     print(
         f"  ok      CPU kernels: {kernels.stem}"
         if kernels
-        else "  ok      CPU kernels: none for this machine; torch's own are used, which are slower"
+        else "  ok      CPU kernels: none for this machine; using torch's slower ones"
     )
     checked = verified.read()
     missing_kernels = ", ".join(checked.missing) if checked else ""
-    unchecked = f"; unverified, so off: {missing_kernels}" if missing_kernels else ""
+    unchecked = f"; off, because unverified: {missing_kernels}" if missing_kernels else ""
     print(
         f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}{unchecked}"
         if checked
-        else "  ok      GPU kernels: unverified, so off; make gpu-check checks them"
+        else "  ok      GPU kernels: off, because unverified; run make gpu-check"
     )
     print("folders:")
     sockets = None
@@ -253,7 +271,7 @@ def _doctor() -> int:
     ):
         try:
             folder = find()
-            size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "not there"
+            size = _size(sum(_files_in(folder).values())) if folder.is_dir() else "missing"
             print(f"  {title}: {folder}, {size}")
         except (OSError, ServerError) as error:
             missing.append(f"{title}: {error}")
@@ -261,12 +279,14 @@ def _doctor() -> int:
         else:
             sockets = folder if title == "sockets" else None
     for path in sorted(sockets.glob("*.sock")) if sockets else ():
-        state = "running" if _is_answered(path) else "gone; its socket is removed by the next one"
+        state = (
+            "running" if _is_answered(path) else "not running; the next engine removes its socket"
+        )
         log = log_path(path)
-        print(f"engine {path.stem}: {state}; {f'log {log}' if log else 'without a log'}")
+        print(f"engine {path.stem}: {state}; {f'log {log}' if log else 'no log'}")
     for remedy in missing:
         print(f"to do: {remedy}")
-    print("something is missing" if missing else "all is well")
+    print("problems found" if missing else "everything is fine")
     return 1 if missing else 0
 
 

@@ -31,7 +31,7 @@ async def complete(options: argparse.Namespace) -> int:
     """
     path, line, column = _parse_place(options.place)
     if not 4 <= options.max_tokens <= 512:
-        raise ServerError(f"--max-tokens takes 4 to 512, got {options.max_tokens}")
+        raise ServerError(f"--max-tokens: expected 4 to 512, got {options.max_tokens}")
     language = "python" if path.suffix in (".py", ".pyi", ".pyw") else "plaintext"
     document = Document.open(path.as_uri(), language, 1, _read_text(path), "utf-32")
     n_lines = len(document.line_starts)
@@ -50,7 +50,7 @@ async def complete(options: argparse.Namespace) -> int:
     settings = Settings(model=options.model)
     root = project_of(path)
     if settings.is_excluded(document.uri, str(root or "")):
-        raise ServerError(f"{path.name} is excluded: it may hold secrets")
+        raise ServerError(f"{path.name} is excluded because it may contain secrets")
     opening = wire.Open(document.uri, document.language, 1, document.text, offset)
     if root is not None:
         below = path.relative_to(root).as_posix()
@@ -72,7 +72,7 @@ async def complete(options: argparse.Namespace) -> int:
     finally:
         await engine.stop()
     if answer is None:
-        raise ServerError("the engine gave no answer; see its log with warmline doctor")
+        raise ServerError("the engine did not answer; `warmline doctor` shows where its log is")
     raw = answer.items[0].text if answer.items else ""
     offered = trim(document.language, document.text, offset, raw, settings.max_lines)
     if options.json:
@@ -104,13 +104,13 @@ async def _settled_context(engine: EngineClient, uri: str) -> wire.Context:
     while True:
         context = await engine.ask_context(uri)
         if context is None:
-            raise ServerError("the engine gave no answer; see its log with warmline doctor")
+            raise ServerError("the engine did not answer; `warmline doctor` shows where its log is")
         waited = time.monotonic() - begin
         if context.state != "looking" or waited > CONTEXT_WITHIN_S:
             return context
         if waited > 1 and not is_told:
             is_told = True
-            print("warmline: looking through the workspace ...", file=sys.stderr)
+            print("warmline: searching the workspace ...", file=sys.stderr)
         await asyncio.sleep(0.05)
 
 
@@ -135,8 +135,8 @@ def _read_text(path: Path) -> str:
     try:
         return read_regular(path, MAX_BYTES).decode("utf-8")
     except FileNotFoundError:
-        raise ServerError(f"{path} is not there") from None
+        raise ServerError(f"{path} does not exist") from None
     except TooLarge:
-        raise ServerError(f"{path} has more than {MAX_BYTES} bytes") from None
+        raise ServerError(f"{path} is larger than {MAX_BYTES} bytes") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ServerError(f"{path} cannot be read as UTF-8 text: {error}") from None
+        raise ServerError(f"cannot read {path} as UTF-8 text: {error}") from None

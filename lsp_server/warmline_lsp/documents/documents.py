@@ -110,7 +110,7 @@ class Document:
         first = whole[-1] if whole else 0
         changes = changes[first:]
         if not whole and self.is_out_of_sync:
-            raise DocumentError("a change of a text that is not known")
+            raise DocumentError("change of an unknown text")
         if self.is_too_large and not whole:
             return document, []
         if whole and _is_long(changes[0].text):

@@ -125,7 +125,7 @@ class EngineClient:
         self._suspected: set[str] = set()  # the next engine opens them one at a time
         self._failing = Failing()
         self._versions: dict[str, int] = {}  # of documents that the engine has
-        self._is_behind = False  # the engine does not read what it is sent
+        self._is_behind = False  # the engine does not read its messages
         self._missed_closes: set[str] = set()
         self._missed_roots: set[str] = set()
         self._wants_replay = False
@@ -262,7 +262,7 @@ class EngineClient:
             log.warning("%s is not sent: %s", type(frame).__name__, error)
             return False
         if writer.transport.get_write_buffer_size() > MAX_QUEUED_BYTES:
-            log.warning("the engine does not read what it is sent")
+            log.warning("the engine does not read its messages")
             self._is_behind = True
             self._owe()
             self._in_background(self._catch_up(writer))
@@ -427,19 +427,19 @@ class EngineClient:
                 self._take(await wire.read(Frame(streams[0], self._limits.frame_s)))
                 watch.heard(self._is_loading or self._is_behind or self._work.is_due())
         except TimeoutError:
-            log.error("the engine stopped within a frame")
-            self._tell(EngineState("starting", "the engine stopped within a frame"))
+            log.error("the engine stopped in the middle of a message")
+            self._tell(EngineState("starting", "the engine stopped in the middle of a message"))
         except (asyncio.IncompleteReadError, ConnectionError):
-            what = self._hung or "is gone"
+            what = self._hung or "stopped"
             log.warning("the engine %s", what)
             if self.is_remote:  # or the network; no document is to blame
-                self._tell(EngineState("starting", f"the remote engine {what}; it is tried again"))
+                self._tell(EngineState("starting", f"the remote engine {what}; reconnecting"))
                 return
-            self._tell(EngineState("starting", f"the engine {what} and is started again"))
+            self._tell(EngineState("starting", f"the engine {what}; restarting it"))
             self._blame()
         except wire.WireError as error:
-            log.error("the engine sent what cannot be read: %s", error)
-            self._tell(EngineState("starting", "the engine sent what cannot be read"))
+            log.error("the engine sent an invalid message: %s", error)
+            self._tell(EngineState("starting", "the engine sent an invalid message"))
         finally:
             watching.cancel()
             _close(streams)
@@ -487,9 +487,7 @@ class EngineClient:
             self._suspected.discard(document)
             if n_crashes >= N_CRASHES_OF_DOCUMENT and document not in self.left_out:
                 self.left_out.add(document)
-                log.error(
-                    "%s is left out: the engine died twice while working on it", _name(document)
-                )
+                log.error("%s is excluded: the engine crashed twice on it", _name(document))
         self._suspected |= unsure - self.left_out
 
     def _disconnect(self) -> None:
@@ -595,7 +593,7 @@ class EngineClient:
         elif frame.code in ("out_of_sync", "unknown_document"):
             self._send_again(frame)
         elif frame.code != "not_ready":
-            log.warning("the engine says %s: %s", frame.code, frame.message)
+            log.warning("the engine reports %s: %s", frame.code, frame.message)
 
     def _send_again(self, frame: wire.Failure) -> None:
         """Sends a document anew, after a pause if the engine has failed on it before."""
@@ -609,12 +607,12 @@ class EngineClient:
         self._forget(document)
         if document in self._failing.left_out():
             log.error(
-                "%s is left out until it changes: the engine fails on it: %s",
+                "%s is excluded until it changes: the engine fails on it: %s",
                 _name(document), frame.message,
             )  # fmt: skip
             self._on_state(self.state)
         else:
-            log.warning("a document is sent anew: %s", frame.message)
+            log.warning("sending a document again: %s", frame.message)
         self._in_background(self._resume(document, pause))
 
     async def _resume(self, document: str, pause: float) -> None:

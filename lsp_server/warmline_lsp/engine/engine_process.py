@@ -21,6 +21,7 @@ from pathlib import Path
 from warmline_lsp.errors import EngineError, EngineHung, EngineRefused
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import processes, wire
+from warmline_protocol.engine_options import EngineOptions
 from warmline_protocol.folders import cache_folder, clean_environment
 from warmline_protocol.remote_address import TOKEN_VARIABLE
 
@@ -42,22 +43,14 @@ Command = Callable[[Settings, Path], list[str]]
 
 
 def engine_command(settings: Settings, path: Path) -> list[str]:
-    """How the engine is started for `path`, a socket; on Windows a file for port and token."""
+    """The command that starts an engine for `path`: a socket, or on Windows a file for port and token."""
     where = "--port-file" if sys.platform == "win32" else "--socket"
     log = log_path(path)
     return [
         *processes.python("-m", "warmline_engine.process.service", where, str(path)),
-        "--model", settings.model, "--device", settings.device, "--dtype", settings.dtype,
-        "--threads", str(settings.threads), "--context-tokens", str(settings.context_tokens),
-        "--cache-mebibytes", str(settings.cache_mebibytes),
-        "--idle-exit-minutes", str(settings.idle_exit_minutes), *(["--log", str(log)] if log else []),
-        "--small-model", settings.small_model, "--switching", settings.switching,
-        "--switch-above", str(settings.switch_above), "--switch-window", str(settings.switch_window),
-        "--switch-goal", settings.switch_goal, "--switch-share", str(settings.switch_share),
-        "--switch-dwell", str(settings.switch_dwell),
-        "--switch-within-ms", str(settings.switch_within_ms),
-        *(["--low-memory"] if settings.low_memory else []),
-    ]  # fmt: skip
+        *EngineOptions.of(settings).to_arguments(),
+        *(["--log", str(log)] if log else []),
+    ]
 
 
 def log_path(path: Path) -> Path | None:
@@ -115,17 +108,19 @@ async def greet(streams: Streams, token: str, client: str) -> wire.Welcome:
         async with asyncio.timeout(WELCOMED_WITHIN_S):
             answer = await wire.read(reader)
     except TimeoutError:
-        raise EngineHung("the engine did not say welcome in time") from None
+        raise EngineHung("the engine did not answer in time") from None
     except (wire.WireError, asyncio.IncompleteReadError, ConnectionError) as error:
-        raise EngineError(f"the engine did not say welcome: {type(error).__name__}") from None
+        raise EngineError(f"unexpected answer from the engine: {type(error).__name__}") from None
     except OSError as error:  # so many wait to be accepted that the connection was never made
-        raise EngineHung(f"the engine accepts no connection: {error.strerror}") from None
+        raise EngineHung(f"the engine does not accept connections: {error.strerror}") from None
     if isinstance(answer, wire.Failure):
-        raise EngineRefused(answer.code, f"the engine refused us: {answer.message}")
+        raise EngineRefused(answer.code, f"the engine refused the connection: {answer.message}")
     if not isinstance(answer, wire.Welcome):
-        raise EngineError(f"the engine did not say welcome: {type(answer).__name__}")
+        raise EngineError(f"unexpected answer from the engine: {type(answer).__name__}")
     if answer.version != wire.PROTOCOL_VERSION:
-        message = f"the engine speaks protocol {answer.version}, we speak {wire.PROTOCOL_VERSION}"
+        message = (
+            f"the engine uses protocol version {answer.version}, the server {wire.PROTOCOL_VERSION}"
+        )
         raise EngineRefused("wrong_version", message)
     return answer
 
@@ -158,7 +153,7 @@ async def replace_hung(streams: Streams, path: Path, claimed: int | None = None)
         # another engine may have been started at this path since
         is_met_here = await _is_met(path, streams)
         if not await kill_peer(streams[1], path, claimed):
-            log.warning("the engine that does not answer is left behind")
+            log.warning("could not end an engine that does not answer")
         if is_met_here:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -220,9 +215,9 @@ async def _locked(path: Path) -> AsyncGenerator[None]:
             with held:
                 yield
             return
-        log.warning("%s is held by a process that does not finish", lock.lock_file)
+        log.warning("%s is locked by a process that does not finish", lock.lock_file)
     raise EngineError(
-        "other windows are starting the engine and do not finish; close them, or end their processes"
+        "other windows have been starting the engine for too long; close them or end their processes"
     )
 
 
@@ -252,14 +247,14 @@ async def _start_alone(path: Path, command: list[str]) -> Streams:
 
 def _why_ended(code: int, path: Path) -> str:
     if code == detached.CANNOT_START:
-        return f"the engine cannot be started: {sys.executable} does not run; install Warmline anew"
+        return f"cannot start the engine: {sys.executable} does not run; reinstall Warmline"
     log = log_path(path)
     hint = (
         f"see its log {log}"
         if log is not None and log.exists()
-        else "it left no log; `warmline doctor` says what is missing"
+        else "it wrote no log; run `warmline doctor`"
     )
-    return f"the engine ended at once with code {code}; {hint}"
+    return f"the engine exited right after its start with code {code}; {hint}"
 
 
 def _clear(path: Path) -> None:
@@ -273,7 +268,7 @@ def _clear(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        message = f"{path} is in the engine's place: {error.strerror}; remove it"
+        message = f"{path} blocks the engine's socket: {error.strerror}; remove it"
         raise EngineError(message) from None
 
 
@@ -286,7 +281,7 @@ def _started(command: list[str]) -> Generator[subprocess.Popen[bytes]]:
         process = detached.start(command, environment)
     except (OSError, ValueError) as error:  # no memory, too many processes, or no Python
         reason = getattr(error, "strerror", None) or error
-        raise EngineError(f"the engine cannot be started: {reason}") from None
+        raise EngineError(f"cannot start the engine: {reason}") from None
     try:
         yield process
     finally:

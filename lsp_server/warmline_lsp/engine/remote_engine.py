@@ -32,7 +32,7 @@ CONNECTED_WITHIN_S = 10.0
 PROBED_AFTER_S, PROBED_EVERY_S, N_PROBES = 10, 5, 3
 
 _REMEDIES = {
-    "wrong_token": f"give the token of its machine, by {TOKEN_VARIABLE}, the file {{path}}, or in VS Code by "
+    "wrong_token": f"set the token of that engine in {TOKEN_VARIABLE}, in the file {{path}}, or in VS Code with "
     "`Warmline: Set the token of the remote engine`",
     "wrong_version": "install the same version of Warmline on both machines",
 }
@@ -50,7 +50,7 @@ async def reach_remote(settings: Settings, client: str) -> Streams:
         raise EngineError(f"the remote engine: {error}") from None
     if not token:
         remedy = _REMEDIES["wrong_token"].format(path=path)
-        raise EngineError(f"the remote engine {address} wants a token: {remedy}")
+        raise EngineError(f"the remote engine {address} needs a token: {remedy}")
     try:
         async with asyncio.timeout(CONNECTED_WITHIN_S):
             streams = await _connected(address, settings.remote_engine_ca)
@@ -65,7 +65,7 @@ async def reach_remote(settings: Settings, client: str) -> Streams:
     except EngineError as error:
         streams[1].close()
         raise EngineError(
-            f"{address}: {error}; is it an engine, and does it {'' if address.is_tls else 'not '}speak TLS?"
+            f"{address}: {error}; check that it is an engine {'with' if address.is_tls else 'without'} TLS"
         ) from None
     except BaseException:  # a cancel: nobody else knows of this connection
         streams[1].close()
@@ -90,7 +90,7 @@ async def _connected(address: Address, ca: str) -> Streams:
         tls, name = _tls(ca), address.host
     elif beyond := beyond_loopback(numbers):
         raise EngineError(
-            f"the remote engine {address} is refused: what is sent to {beyond[0]} could be read on the way. Run "
+            f"the remote engine {address} is refused, because the connection to {beyond[0]} is not encrypted. Run "
             f"`ssh -N -L {address.port}:127.0.0.1:{address.port} {address.host}` and set warmline.remoteEngine to "
             f"127.0.0.1:{address.port}, or start the engine with --cert and set it to tls://{address}"
         )
@@ -120,7 +120,7 @@ async def _resolved(address: Address) -> list[str]:
             address.host, address.port, type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError):
-        raise EngineError(f"the remote engine {address}: its name is not known") from None
+        raise EngineError(f"the remote engine {address}: unknown host name") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -130,7 +130,7 @@ def _tls(ca: str) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(expanded(ca)) if ca else None)
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"warmline.remoteEngineCa: expected a file of certificates (PEM) at {ca}: {error}"
+            f"warmline.remoteEngineCa: cannot read certificates (PEM) from {ca}: {error}"
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
@@ -155,11 +155,10 @@ def _probe(writer: asyncio.StreamWriter) -> None:
 def _why(problem: OSError | None) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return (
-            f"shows a certificate that is not trusted: {problem.verify_message}; name the file of its CA in "
-            "warmline.remoteEngineCa"
+            f"has an untrusted certificate: {problem.verify_message}; set warmline.remoteEngineCa"
         )
     if isinstance(problem, ssl.SSLError):
         return f"does not speak TLS as expected: {problem.reason}"
     if isinstance(problem, ConnectionRefusedError):
-        return "cannot be reached: nobody listens there; does the engine run, and the tunnel?"
+        return "refuses connections; check that the engine and the tunnel are running"
     return f"cannot be reached: {problem.strerror if problem else 'no address'}"

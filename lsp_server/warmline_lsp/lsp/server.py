@@ -87,13 +87,11 @@ class WarmlineServer(StreamServer):
             self.lose_change(uri)
             return
         self.close(uri)
-        self.scopes.notify_once(
-            "a document could not be read; it is not served until it is opened again"
-        )
+        self.scopes.notify_once("a document could not be read; open it again to get completions")
 
     def _tell_problem(self, problem: str) -> None:
         # the problem may have a name that the client made, as that of a language
-        log.warning("a setting is not valid, or not known yet; the editor's log has more")
+        log.warning("a setting is invalid or not yet known; see the editor's log")
         self.window_log_message(
             types.LogMessageParams(types.MessageType.Warning, f"Warmline: {problem}")
         )
@@ -294,11 +292,13 @@ class WarmlineServer(StreamServer):
             return
         before = self.documents.get(uri)
         if before is None:
-            raise DocumentError("a change of a document that is not open")
+            raise DocumentError("change of a document that is not open")
         version = params.text_document.version
         if version <= before.client_version and ("", "versions") not in self._notified:
             self._notified.add(("", "versions"))
-            self._tell_problem("the editor repeats versions of a document; its changes are applied")
+            self._tell_problem(
+                "the editor repeats document versions; Warmline applies the changes anyway"
+            )
         try:
             document, edits = before.changed(version, params.content_changes)
         except DocumentError as error:
@@ -318,8 +318,8 @@ class WarmlineServer(StreamServer):
             name = before.uri.rpartition("/")[2]
             log.warning("out of sync with the client: %s", problem)
             message = (
-                f"Warmline: the editor sent a change that does not fit {name}. "
-                "There are no completions in it until it is closed and opened again."
+                f"Warmline: {name} is out of sync with the editor. "
+                "Close it and open it again to get completions."
             )
             self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
         self._take(before, before.out_of_sync(version), [])

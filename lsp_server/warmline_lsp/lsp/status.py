@@ -31,23 +31,23 @@ REPLY_WITHIN_S = 5.0  # of a client that is asked for a progress bar
 # of each reason the state that the client is told and the words for the user
 REFUSALS = {
     "off": ("off", "Completions are off"),
-    "off for the file": ("off", "Off for this file, by warmline.disabledGlobs"),
-    "off for the language": ("off", "Off for this language, by warmline.languages"),
+    "off for the file": ("off", "Completions are off for this file (warmline.disabledGlobs)"),
+    "off for the language": ("off", "Completions are off for this language (warmline.languages)"),
     "excluded": (
         "excluded",
-        "This file is excluded by warmline.excludedGlobs; the engine gets none of its text",
+        "The engine does not see this file (warmline.excludedGlobs)",
     ),
     "too large": ("too large", "This file is too large"),
     "out of sync": (
         "out of sync",
-        "The editor sent a change that does not fit this file; close it and open it again",
+        "This file is out of sync with the editor; close it and open it again",
     ),
     "binary": ("binary", "This file is not text"),
     "language": (
         "language",
-        "The model does not know this language; warmline.languages can turn it on",
+        "The model does not support this language; to try it anyway, add it to warmline.languages",
     ),
-    "settings": ("settings", "Waiting for the settings of this file"),
+    "settings": ("settings", "Reading the settings of this file"),
 }
 
 
@@ -137,10 +137,13 @@ class Reporter:
             state = "error"
         elif self._uri in server.engine.left_out:
             name = self._uri.rpartition("/")[2]
-            state, message = "excluded", f"The engine stopped twice on {name}; it is left out"
+            state, message = (
+                "excluded",
+                f"The engine crashed twice on {name}; the file is excluded until you open it again",
+            )
         elif self._uri in server.engine.failing:
             name = self._uri.rpartition("/")[2]
-            message = f"The engine fails on {name}; it is left out until it changes"
+            message = f"The engine fails on {name}; the file is excluded until you change it"
             state = "excluded"
         counts = self._counts.get(self._uri)
         statistics, model = server.statistics, server.engine.model
@@ -184,7 +187,7 @@ class Reporter:
             async with asyncio.timeout(REPLY_WITHIN_S):
                 await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
         except (TimeoutError, JsonRpcException):
-            log.warning("the client shows no progress")
+            log.warning("the client does not show progress")
             return None
         begin = types.WorkDoneProgressBegin("Warmline", message=message, percentage=0)
         progress.begin(token, begin)

@@ -1,4 +1,4 @@
-"""Whether a value that a client sent is one that a setting may have. What is said of it never has the value."""
+"""Checks the values that a client sent. Problems never contain a value."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from typing import Any, cast
 from unicodedata import category
 
 from warmline_protocol.model_names import is_id, is_plain_name, is_whole
+from warmline_protocol.setting import Setting
 
 from .languages import EVERY, KNOWN
-from .setting import Setting
 
-MAX_PROBLEMS = 10  # of one kind that are spelt out
+# per kind
+MAX_PROBLEMS = 10
 _MAX_SHOWN, _MAX_COMPARED = 40, 60  # characters of a name
 _MAX_TEXT = 4096  # characters of a value: longer than any path
 
 
 def checked(setting: Setting, value: object) -> tuple[Any, list[str]]:
-    """The value to use, None for the default, and what is wrong with the one given."""
+    """The value to use (None: the default) and the problems of the given one."""
     default = setting.default
     if isinstance(default, dict):
         return _languages(value)
-    if isinstance(default, list):
-        return _globs(cast(list[str], default), value)
+    if isinstance(default, tuple):
+        return _globs(cast(tuple[str, ...], default), value)
     problem = _problem(setting, value)
     if problem:
-        return None, [f"{problem}; {default!r} is used"]
+        return None, [f"{problem}; using the default, {default!r}"]
     if isinstance(value, float) and setting.is_whole:
         return int(value), []
     return value, []
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint at the valid name that is most like another; empty where none is."""
+    """A hint at the most similar valid name; empty if no name is similar."""
     near = get_close_matches(name[:_MAX_COMPARED], names, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def shown(name: str) -> str:
-    """A name that the client made, fit for a line of its log."""
+    """A name from the client, shortened and quoted for the log."""
     return repr(name if len(name) <= _MAX_SHOWN else name[:_MAX_SHOWN] + "…")
 
 
@@ -56,7 +57,7 @@ def _problem(setting: Setting, value: object) -> str:
         is_valid = value in setting.choices
         return "" if is_valid else f"expected {_choices(setting)}{nearest(value, setting.choices)}"
     if not _is_text(value):
-        return "expected a text without control characters, not too long"
+        return "expected text without control characters that is not too long"
     return _path_problem(setting, value)
 
 
@@ -68,8 +69,8 @@ def _path_problem(setting: Setting, value: str) -> str:
     if is_id(value) or is_plain_name(value):
         return ""
     return (
-        "expected the name of an embedded model, an id like 'owner/name', or a folder by an absolute path or one that "
-        "starts with ~"
+        "expected the name of an embedded model, an id like 'owner/name', or a folder (an absolute path or one that "
+        "starts with ~)"
     )
 
 
@@ -80,49 +81,49 @@ def _number_problem(setting: Setting, value: object) -> str:
         return "expected a finite number"
     if setting.is_whole and value != int(value):
         return "expected a whole number"
-    least = -math.inf if setting.least is None else setting.least
-    most = math.inf if setting.most is None else setting.most
-    return "" if least <= value <= most else f"expected {least} to {most}"
+    minimum = -math.inf if setting.minimum is None else setting.minimum
+    maximum = math.inf if setting.maximum is None else setting.maximum
+    return "" if minimum <= value <= maximum else f"expected {minimum} to {maximum}"
 
 
 def _languages(value: object) -> tuple[dict[str, bool] | None, list[str]]:
     if not isinstance(value, dict):
         return None, [
-            f"expected language ids with true or false, got {_kind(value)}; it is left out"
+            f"expected language ids with true or false, got {_kind(value)}; using the default"
         ]
     given = cast(dict[str, object], value)
     good = {name: v for name, v in given.items() if isinstance(v, bool)}
     wrong = [name for name in given if name not in good]
     unknown = [name for name in good if name != EVERY and name not in KNOWN]
     problems = [
-        f"expected language ids with true or false; {shown(name)} is left out" for name in wrong
+        f"expected language ids with true or false; ignoring {shown(name)}" for name in wrong
     ]
     problems += [
-        f"{shown(name)} is no language id that Warmline knows{nearest(name, KNOWN)}"
+        f"{shown(name)} is not a known language id{nearest(name, KNOWN)}"
         for name in unknown[:MAX_PROBLEMS]
     ]
     return good, problems[:MAX_PROBLEMS]
 
 
-def _globs(default: list[str], value: object) -> tuple[tuple[str, ...] | None, list[str]]:
+def _globs(default: tuple[str, ...], value: object) -> tuple[tuple[str, ...] | None, list[str]]:
     if not isinstance(value, list):
-        return None, [f"expected a list of globs, got {_kind(value)}; the default is used"]
+        return None, [f"expected a list of globs, got {_kind(value)}; using the default"]
     given = cast(list[object], value)
     good = tuple(glob for glob in given if isinstance(glob, str) and _is_text(glob))
     if len(good) == len(given):
         return good, []
-    # the default too: what was meant may be what must not be seen
-    problem = "expected a list of globs; other entries are left out, and the default is added"
+    # add the default: a wrong entry may have been meant to protect a file
+    problem = "expected a list of globs; ignoring other entries and adding the default"
     return tuple(dict.fromkeys((*good, *default))), [problem]
 
 
 def _is_text(value: str) -> bool:
-    """Whether a text can be encoded and be part of a path: no control characters, no lone surrogates."""
+    """Whether text can be encoded and be part of a path: no control characters, no lone surrogates."""
     return len(value) <= _MAX_TEXT and all(category(c) not in ("Cc", "Cs") for c in value)
 
 
 def _choices(setting: Setting) -> str:
-    return " or ".join(map(repr, setting.choices)) or "a text"
+    return " or ".join(map(repr, setting.choices)) or "text"
 
 
 def _kind(value: object) -> str:
@@ -130,7 +131,7 @@ def _kind(value: object) -> str:
         bool: "true or false",
         int: "a number",
         float: "a number",
-        str: "a text",
+        str: "text",
         list: "a list",
     }
     return kinds.get(type(value), "an object")

@@ -1,155 +1,128 @@
-"""Settings: what the client sent (options, any of them missing or wrong) made into settings (none missing).
+"""The settings, and how they are resolved from a client's options, any of which may be missing or wrong.
 
-SETTINGS is the one table of them; package.json and README are compared with it by a test.
+`Settings` is the one definition of all settings; package.json and docs/settings.md are generated from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from warmline_protocol.engine_options import EngineOptions
 from warmline_protocol.exclusion import SECRETS, is_excluded
 from warmline_protocol.exclusion import problems as problems_of_globs
+from warmline_protocol.setting import setting, settings_of
 
 from .checks import MAX_PROBLEMS, checked, nearest, shown
 from .options import ShapeError, named
-from .setting import Setting
-
-SETTINGS = (
-    Setting("enable", True, "Offer completions."),
-    Setting("languages", {}, 
-            "Turn languages on or off by id: `{\"python\": false}`; `*` is each without an entry of its own. `true` "
-            "also serves one the model's card lacks. A model without a card serves programming languages only.",
-            is_of_folder=True),
-    Setting("disabledGlobs", [],
-            "Files in which completions are off; what they say may still help in other files. Matched as "
-            "`excludedGlobs` are.", is_of_folder=True),
-    Setting("mode", "automatic", "Complete while you type, or only when you ask.", ("automatic", "onRequest")),
-    Setting("model", "base",
-            "An embedded model (`base`; `small` for a slow machine), a Hugging Face id, or a folder with safetensors: "
-            "an absolute path, or one that starts with `~`.", restarts=True, is_restricted=True, is_model=True),
-    Setting("smallModel", "", "A smaller model of the same family that works with the model, named as `model` is; "
-            "empty: none.", restarts=True, is_restricted=True, is_model=True),
-    Setting("switching", "off",
-            "When the small model answers: `off` never, it drafts; `entropy` while it is certain; `deadline` where the "
-            "model would be late.", ("off", "entropy", "deadline"), restarts=True),
-    Setting("switchAbove", 1.0, "`entropy`: the mean uncertainty, in bits, above which the model takes over.",
-            least=0, most=20, restarts=True, is_whole=False),
-    Setting("switchGoal", "none", "`entropy`: what `switchAbove` is fitted to as you type: a `share` of tokens by the "
-            "model, or the `time` of an answer; `none`: it stays.", ("none", "share", "time"), restarts=True),
-    Setting("switchShare", 0.5, "`entropy`: the share of tokens that the model chooses, with `switchGoal` `share`.",
-            least=0, most=1, restarts=True, is_whole=False),
-    Setting("switchWindow", 5, "`entropy`: tokens that the mean is over.", least=1, most=100, restarts=True),
-    Setting("switchDwell", 10, "`entropy`: tokens between two switches at least.", least=1, most=100, restarts=True),
-    Setting("switchWithinMs", 150, "`deadline`: milliseconds that an answer of the model may take; it comes later in "
-            "place of the small one's where they differ. `entropy`: the goal of `switchGoal` `time`.",
-            least=10, most=10000, restarts=True),
-    Setting("device", "auto", "Where the model runs.", ("auto", "cpu", "cuda"), restarts=True,
-            is_restricted=True),
-    Setting("dtype", "auto", "Number format of the weights. On a CPU `int8` and `int4` are for decoding, which they "
-            "make faster; reading keeps bf16.", ("auto", "float32", "bfloat16", "int8", "int4"), restarts=True),
-    Setting("lowMemory", False, "Keep weights in one number format only: less memory, slower answers of large models.",
-            restarts=True),
-    Setting(
-        "threads", 0, "CPU threads of the engine; 0 leaves one core free and uses as many others as are fastest.",
-        least=0, most=256, restarts=True,
-    ),
-    Setting("contextTokens", 8192, "Most tokens of a file in the cache.", least=256, most=131072, restarts=True),
-    Setting("cacheMebibytes", 1024, "Memory for the caches of all open files.", least=64, most=262144, restarts=True),
-    Setting("idleExitMinutes", 15, 
-            "The engine ends when no window has used it for so long.", least=0.05, most=1440, restarts=True,
-            is_whole=False),
-    Setting("remoteEngine", "",
-            "An engine on another machine, which then gets the text of your files: `tls://host:port`, or "
-            "`127.0.0.1:port` where `ssh -L` leads there. It has a model, device and caches of its own, and "
-            "`retrieval` does nothing: it sees no files of the workspace but the open ones. Empty: an engine on this "
-            "machine.", restarts=True, is_of_machine=True),
-    Setting("remoteEngineCa", "", "`tls://`: a file (PEM) with the one CA to trust, by an absolute path or one that "
-            "starts with `~`. Empty: those of the system.", restarts=True, is_of_machine=True, is_path=True),
-    Setting("retrieval", True,
-            "Look through the other files of the workspace for what the cursor needs, and show it to the model."),
-    Setting("maxTokens", 96, "Longest completion, in tokens.", least=4, most=512),
-    Setting("maxLines", 12, "Longest completion, in lines.", least=1, most=100),
-    Setting("multiLine", True, "Complete blocks, not only the rest of a line."),
-    Setting("alternatives", 1, "How many completions to make when you ask for them.", least=1, most=5),
-    Setting("alternativesBy", "branching", "Alternatives leave the first where it is least certain, or are drawn at "
-            "random: from the likeliest tokens (`sampling`), or as surprising as `mirostat` keeps them.",
-            ("branching", "sampling", "mirostat")),
-    Setting("contrast", "off", "Where the model is uncertain, take off what it would say without the other files of "
-            "the workspace: as a `difference` of probabilities, or as a `ratio`.", ("off", "difference", "ratio")),
-    Setting("showUnsure", False, "Show completions that the model itself takes to be unlikely."),
-    Setting("debounceMs", 40, "Wait for a pause in typing this long at most, in milliseconds.", least=0, most=2000),
-    Setting("deadlineMs", 2500, "Answer with what there is after so many milliseconds.", least=50, most=60000),
-    Setting("insideComments", True, "Complete inside comments."),
-    Setting("insideStrings", True, "Complete inside strings."),
-    Setting("excludedGlobs", list(SECRETS), 
-            "Files whose text the engine never gets, as gitignore's patterns: below an excluded folder all are. Your "
-            "list takes the place of the default; a workspace's is added to it.",
-            is_restricted=True, is_of_folder=True),
-)  # fmt: skip
-# what clients keep beside the server's settings, and send along
-OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-_NAMES = frozenset((*_BY_NAME, *OF_CLIENTS))
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings in force. Field names are those of the editor, in snake case."""
+class Settings(EngineOptions):
+    """Settings in force: those of the engine, and those defined here."""
 
-    enable: bool = True
-    languages: dict[str, bool] = field(default_factory=dict[str, bool])
-    disabled_globs: tuple[str, ...] = ()
-    mode: str = "automatic"
-    model: str = "base"
-    small_model: str = ""
-    switching: str = "off"
-    switch_above: float = 1.0
-    switch_goal: str = "none"
-    switch_share: float = 0.5
-    switch_window: int = 5
-    switch_dwell: int = 10
-    switch_within_ms: int = 150
-    device: str = "auto"
-    dtype: str = "auto"
-    low_memory: bool = False
-    threads: int = 0
-    context_tokens: int = 8192
-    cache_mebibytes: int = 1024
-    idle_exit_minutes: float = 15
-    remote_engine: str = ""
-    remote_engine_ca: str = ""
-    retrieval: bool = True
-    max_tokens: int = 96
-    max_lines: int = 12
-    multi_line: bool = True
-    alternatives: int = 1
-    alternatives_by: str = "branching"
-    contrast: str = "off"
-    show_unsure: bool = False
-    debounce_ms: int = 40
-    deadline_ms: int = 2500
-    inside_comments: bool = True
-    inside_strings: bool = True
-    excluded_globs: tuple[str, ...] = SECRETS
+    remote_engine: str = setting(
+        "",
+        "An engine on another machine: `tls://host:port`, or `127.0.0.1:port` at the end of an `ssh -L` tunnel. It "
+        "gets the text of your files. It uses its own model, device and caches, and sees only open files, so "
+        "`retrieval` has no effect. Empty: an engine on this machine.",
+        restarts=True, is_of_machine=True,
+    )  # fmt: skip
+    remote_engine_ca: str = setting(
+        "",
+        "For `tls://`: a PEM file with the only certificate authority to trust (an absolute path, or one that starts "
+        "with `~`). Empty: those of the system.",
+        restarts=True, is_of_machine=True, is_path=True,
+    )  # fmt: skip
+    enable: bool = setting(True, "Offer completions.")
+    # each instance gets a new dictionary
+    languages: dict[str, bool] = setting(  # noqa: RUF009
+        {},
+        "Turn languages on or off by id, for example `{\"python\": false}`. `*` stands for every language without an "
+        "entry. `true` also serves languages that the model's card does not list. By default a model without a card "
+        "serves programming languages only.",
+        is_of_folder=True,
+    )  # fmt: skip
+    disabled_globs: tuple[str, ...] = setting(
+        (),
+        "Files without completions. Their text can still help in other files. Same syntax as `excludedGlobs`.",
+        is_of_folder=True,
+    )  # fmt: skip
+    excluded_globs: tuple[str, ...] = setting(
+        SECRETS,
+        "Files whose text the engine never gets, as glob patterns like those of `.gitignore`. An excluded folder "
+        "excludes all files below it. Your list replaces the default; a workspace's list is added to yours.",
+        is_restricted=True, is_of_folder=True,
+    )  # fmt: skip
+    mode: str = setting(
+        "automatic",
+        "`automatic`: complete while you type. `onRequest`: complete only when you ask.",
+        ("automatic", "onRequest"),
+    )  # fmt: skip
+    retrieval: bool = setting(
+        True, "Search the other files of the workspace for relevant code and show it to the model."
+    )
+    max_tokens: int = setting(
+        96, "Maximum length of a completion, in tokens.", minimum=4, maximum=512
+    )
+    max_lines: int = setting(
+        12, "Maximum length of a completion, in lines.", minimum=1, maximum=100
+    )
+    multi_line: bool = setting(True, "Complete whole blocks, not only the rest of the line.")
+    alternatives: int = setting(
+        1, "The number of completions to compute when you ask for them.", minimum=1, maximum=5
+    )
+    alternatives_by: str = setting(
+        "branching",
+        "How alternatives are found. `branching`: they depart from the first completion where the model was least "
+        "certain. `sampling`: they are sampled from the most likely tokens. `mirostat`: they are sampled at a constant "
+        "level of surprise.",
+        ("branching", "sampling", "mirostat"),
+    )  # fmt: skip
+    contrast: str = setting(
+        "off",
+        "When the model is uncertain, favour tokens that the other files of the workspace make more likely. Compare "
+        "the predictions with and without these files by the `difference` or by the `ratio` of probabilities.",
+        ("off", "difference", "ratio"),
+    )  # fmt: skip
+    show_unsure: bool = setting(False, "Also show completions that the model considers unlikely.")
+    debounce_ms: int = setting(
+        40,
+        "Maximum time to wait for a pause in typing, in milliseconds.",
+        minimum=0, maximum=2000,
+    )  # fmt: skip
+    deadline_ms: int = setting(
+        2500,
+        "Maximum time for a completion, in milliseconds. Then the part that is ready is shown.",
+        minimum=50, maximum=60000,
+    )  # fmt: skip
+    inside_comments: bool = setting(True, "Complete inside comments.")
+    inside_strings: bool = setting(True, "Complete inside strings.")
 
     def engine_options(self) -> tuple[object, ...]:
-        """What two windows must agree on to share an engine."""
-        return tuple(getattr(self, _snake(s.name)) for s in SETTINGS if s.restarts)
+        """The values in which two windows must agree to share an engine."""
+        return tuple(getattr(self, s.field_name) for s in SETTINGS if s.restarts)
 
     def is_excluded(self, uri: str, root: str = "") -> bool:
-        """Whether a document's text must stay out of the engine; `root` is its workspace's folder, if it has one."""
+        """Whether the engine must not get a document's text; `root` is the workspace folder, or empty."""
         return is_excluded(_path(uri), self.excluded_globs, _rooted(root))
 
     def is_disabled(self, uri: str, root: str = "") -> bool:
-        """Whether nothing is completed in a document, though its text is no secret."""
+        """Whether a document gets no completions. The engine may still see its text."""
         return is_excluded(_path(uri), self.disabled_globs, _rooted(root))
 
 
+SETTINGS = settings_of(Settings)
+# settings of the clients themselves, which they send along
+OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
+_BY_NAME = {one.name: one for one in SETTINGS}
+_NAMES = frozenset((*_BY_NAME, *OF_CLIENTS))
+
+
 def is_for_us(options: object) -> bool:
-    """Whether options say anything of ours; other programs' settings may come instead. Those of a wrong shape do."""
+    """Whether options are meant for Warmline, not for other programs. Options of a wrong shape count as such."""
     try:
         return named(options, _NAMES) is not None
     except ShapeError:
@@ -157,9 +130,9 @@ def is_for_us(options: object) -> bool:
 
 
 def resolve(options: object) -> tuple[Settings, list[str]]:
-    """Settings out of options in any of the shapes of `options.py`, and what was wrong with them.
+    """Settings from options in any of the shapes of `options.py`, and the problems found.
 
-    A wrong value counts as its default. Problems name settings, never values.
+    The default replaces a wrong value. Problems name settings, never values.
     """
     try:
         given = named(options, _NAMES) or {}
@@ -171,16 +144,16 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
     for name, value in given.items():
         if name.partition(".")[0] in OF_CLIENTS:
             continue
-        setting = _BY_NAME.get(name)
-        if setting is None:
+        one = _BY_NAME.get(name)
+        if one is None:
             unknown.append(name)
         elif value is not None:
-            taken, wrong = checked(setting, value)
+            taken, wrong = checked(one, value)
             problems += [f"setting {name!r}: {problem}" for problem in wrong]
             if taken is not None:
-                known[_snake(name)] = taken
+                known[one.field_name] = taken
             if taken is not None and name.endswith("Globs"):
-                problems += [f"setting {name!r}: {one}" for one in problems_of_globs(taken)]
+                problems += [f"setting {name!r}: {problem}" for problem in problems_of_globs(taken)]
     return Settings(**known), [*_unknown(unknown), *problems]
 
 
@@ -198,10 +171,3 @@ def _rooted(root: str) -> str:
 
 def _path(uri: str) -> str:
     return unquote(urlsplit(uri).path) or uri
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-
-
-assert {_snake(name) for name in _BY_NAME} == {f.name for f in fields(Settings)}

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "gpt2"}, "served are llama, qwen2"),
+        ({"model_type": "gpt2"}, "supported: llama, qwen2"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "change with the length"),
         (
             {"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}},
@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = {
         ({"hidden_size": "big"}, "positive whole number"),
         ({"num_hidden_layers": 0}, "positive whole number"),
         ({"num_key_value_heads": 3}, "evenly"),
-        ({"hidden_act": "relu"}, "not served"),
+        ({"hidden_act": "relu"}, "not supported"),
     ],
 )
 def test_a_config_that_is_not_served(change: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_all_wrong_tensors_are_listed(tmp_path: Path) -> None:
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
     random_checkpoint.write(SMALL, tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="never loaded"):
+    with pytest.raises(CheckpointError, match="never loads"):
         checkpoint.load(tmp_path)
 
 

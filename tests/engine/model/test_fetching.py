@@ -185,7 +185,7 @@ def test_a_file_that_was_changed_is_refused(
         weights.write_bytes(bytes(content if is_same_size else content[:-8]))
         refused = run(tmp_path, hub.address, "-c", LOCATE)
     assert refused.returncode == 1
-    assert "is not the file that was fetched" in refused.stderr
+    assert "differs from the downloaded file" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_a_packed_model_is_the_rounded_one(scheme: Scheme, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"quant_method": "gptq", "bits": 4}, "'gptq' is not served"),
-        ("int4", "'int4' is not served"),
+        ({"quant_method": "gptq", "bits": 4}, "'gptq' is not supported"),
+        ("int4", "'int4' is not supported"),
         ({"quant_method": "warmline", "bits": 3, "group_size": 16}, "4 or 8, got 3"),
         ({"quant_method": "warmline", "bits": 4}, "even number, got None"),
         ({"quant_method": "warmline", "bits": 4, "group_size": 15}, "even number, got 15"),

@@ -7,19 +7,19 @@ function M.check()
   local warmline = require("warmline")
   health.start("Warmline")
   if vim.fn.has("nvim-0.10") == 0 then
-    health.error("Neovim 0.10 or newer is needed: ghost text is drawn by inline virtual text")
+    health.error("Warmline needs Neovim 0.10 or newer, which has inline virtual text")
     return
   end
   health.ok("Neovim " .. tostring(vim.version()))
   health.info(
-    warmline.options.native and "completions are shown by vim.lsp.inline_completion"
-      or "completions are shown by Warmline's own ghost text"
+    warmline.options.native and "vim.lsp.inline_completion shows completions"
+      or "Warmline's own ghost text shows completions"
   )
   local command, problem = process.resolved(warmline.options.command)
   if not command then
     health.error(problem, {
-      "pip install warmline, in an environment whose bin folder is on the PATH",
-      'or name it: require("warmline").setup({ command = { "/path/to/warmline", "lsp" } })',
+      "run: pip install warmline, in an environment whose bin folder is on the PATH",
+      'or set its path: require("warmline").setup({ command = { "/path/to/warmline", "lsp" } })',
     })
     return
   end
@@ -28,18 +28,18 @@ function M.check()
   if version.code == 0 then
     health.ok(vim.trim(version.stdout) .. " at " .. program)
   else
-    health.error(program .. " does not run: " .. vim.trim(version.stderr or ""), { "run: warmline doctor" })
+    health.error(program .. " failed: " .. vim.trim(version.stderr or ""), { "run: warmline doctor" })
   end
   local client = vim.lsp.get_clients({ name = "warmline" })[1]
   if not client then
-    health.warn("no server runs", { 'open a file after require("warmline").setup()' })
+    health.warn("the server is not running", { 'open a file after require("warmline").setup()' })
     return
   end
   local status = warmline.last_status
   if status and status.state == "error" then
     health.error(status.message or "the engine failed", { ":Warmline restart" })
   else
-    health.ok("the server runs" .. (status and (": " .. status.state) or ""))
+    health.ok("the server is running" .. (status and (": " .. status.state) or ""))
   end
 end
 

@@ -151,7 +151,7 @@ function M.comment()
     return
   end
   if not vim.bo.modifiable then
-    vim.notify("Warmline: this text may not be changed", vim.log.levels.WARN)
+    vim.notify("Warmline: this buffer is read-only", vim.log.levels.WARN)
     return
   end
   local group = vim.api.nvim_create_augroup("warmline_comment", { clear = true })
@@ -172,7 +172,7 @@ end
 
 function M.restart()
   M._ask("warmline/restart", function()
-    vim.notify("Warmline: the engine is started again")
+    vim.notify("Warmline: the engine is restarting")
   end)
 end
 
@@ -216,7 +216,7 @@ function M._ask_comment()
   require("warmline.ghost").note()
   M._ask("warmline/commentFirst", function(text)
     if text == "" then
-      vim.notify("Warmline: nothing to say here")
+      vim.notify("Warmline: no comment to suggest here")
     end
   end, place and { uri = place.textDocument.uri, position = place.position })
 end
@@ -224,7 +224,7 @@ end
 function M._ask(method, take, params)
   local client = M.client() or vim.lsp.get_clients({ name = "warmline" })[1]
   if not client then
-    vim.notify("Warmline: no server runs; open a file, or see :checkhealth warmline", vim.log.levels.WARN)
+    vim.notify("Warmline: the server is not running; open a file, or run :checkhealth warmline", vim.log.levels.WARN)
     return
   end
   compat.request(client, method, params or vim.empty_dict(), function(problem, answer)

@@ -41,11 +41,11 @@ function M.resolved(command)
   end)
   if not M.is_whole(program) then
     if name == "" or name:find("[/\\:]") or vim.startswith(name, "~") then
-      return nil, "command: " .. name .. " is a relative path; give an absolute path, or one that starts with ~"
+      return nil, "command: " .. name .. " is a relative path; use an absolute path or one that starts with ~"
     end
     program = M._on_path(name)
     if not program then
-      return nil, "the command " .. name .. " is not found"
+      return nil, "the command " .. name .. " was not found"
     end
   end
   return vim.list_extend({ program }, command, 2)

@@ -2,26 +2,26 @@
 local M = {}
 
 local function share(value)
-  return value and ("%.0f %%"):format(100 * value) or "not known yet"
+  return value and ("%.0f %%"):format(100 * value) or "not yet known"
 end
 
 local function latency(counts)
   if not counts.p50Ms then
-    return "There was no answer yet."
+    return "No answers yet."
   end
-  return ("Half took less than %.0f ms, 95 %% less than %.0f ms."):format(counts.p50Ms, counts.p95Ms)
+  return ("Response time: median %.0f ms, 95th percentile %.0f ms."):format(counts.p50Ms, counts.p95Ms)
 end
 
 --- A page for the user, who has no use for the names on the wire.
 function M.page(counts)
   return table.concat({
-    "Warmline since its server started; these counts stay on this machine",
+    "Warmline, since its server started. These numbers never leave this machine.",
     "Shown: " .. counts.shown,
-    "Accepted whole: " .. counts.accepted,
+    "Accepted in full: " .. counts.accepted,
     "Accepted in part: " .. counts.partlyAccepted,
-    "Accepted, of those shown: " .. share(counts.acceptedShare),
-    "Accepted characters, of all that were written: " .. share(counts.completedShare),
-    "Still there after 30 seconds, of accepted characters: " .. share(counts.keptShare),
+    "Acceptance rate: " .. share(counts.acceptedShare),
+    "Share of new characters that came from completions: " .. share(counts.completedShare),
+    "Share of accepted characters kept for 30 seconds: " .. share(counts.keptShare),
     latency(counts),
   }, "\n")
 end

@@ -6,16 +6,16 @@ export interface Ahead {
   isMoreThanNeeded: boolean;
 }
 
-export const MAKE = "Make it";
-export const SMALLER = "Make it smaller";
+export const MAKE = "Install";
+export const SMALLER = "Use a smaller download";
 export const NEVER = "Don't ask again";
 
 /** The setting that makes it smaller. */
 export const CPU_INDEX = "warmline.environment.cpuIndex";
 
 const SIZES: Record<Build, string> = {
-  cpu: "about 0.3 GB to fetch, and 2 GB on the disk",
-  cuda: "about 3 GB to fetch, and 9 GB on the disk",
+  cpu: "downloads about 0.3 GB and needs 2 GB of disk space",
+  cuda: "downloads about 3 GB and needs 9 GB of disk space",
 };
 
 export interface Question {
@@ -26,19 +26,19 @@ export interface Question {
 /** What the user is asked before much is fetched; `isUpdate`: there is an environment, and its torch is too old. */
 export function question({ size, isMoreThanNeeded }: Ahead, isUpdate: boolean): Question {
   const what = isUpdate
-    ? "This version of Warmline needs another version of torch. Install it in the extension's environment?"
-    : "Warmline needs a Python environment of its own. Make one in the extension's storage?";
+    ? "This version of Warmline needs another version of torch. Install it into the extension's environment?"
+    : "Warmline needs a Python environment. Create one in the extension's storage?";
   const cost = isMoreThanNeeded
-    ? `pip's usual torch on Linux is the one for GPUs: ${SIZES.cuda}. This machine has no such GPU; ` +
-      `with the address of an index of the CPU build in ${CPU_INDEX} it is ${SIZES.cpu}.`
-    : `It takes some minutes: ${SIZES[size]}.`;
+    ? `On Linux, pip's default build of torch is for GPUs: it ${SIZES.cuda}. This machine has no such GPU. ` +
+      `The CPU build ${SIZES.cpu}; to use it, set ${CPU_INDEX} to an index that has it.`
+    : `This takes a few minutes: it ${SIZES[size]}.`;
   const buttons = isMoreThanNeeded ? [MAKE, SMALLER, NEVER] : [MAKE, NEVER];
   return { text: `${what} ${cost}`, buttons };
 }
 
 /** What the user is asked once the setting is shown. */
 export const ONCE_SET: Question = {
-  text: `Set ${CPU_INDEX} to the address of an index with the CPU build of torch, then make the environment.`,
+  text: `Set ${CPU_INDEX} to the URL of an index with the CPU build of torch. Then choose Install.`,
   buttons: [MAKE, NEVER],
 };
 

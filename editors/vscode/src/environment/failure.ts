@@ -41,8 +41,8 @@ export class Failure extends Error {
 
 export const CANCELLED = new Failure(
   "cancelled",
-  "Making the environment was cancelled",
-  "What is done is kept, and another try goes on from there.",
+  "The installation was cancelled",
+  "The next attempt continues where this one stopped.",
 );
 
 const PIP_SETTINGS: Action = {
@@ -82,7 +82,7 @@ const SIGNS: readonly Sign[] = [
       new Failure(
         "certificate",
         "The certificate of the package index is not trusted",
-        "Where a proxy has a certificate of its own, name its file in PIP_CERT, or add --cert FILE to " +
+        "If your proxy has its own certificate, set PIP_CERT to its file, or add --cert FILE to " +
           "warmline.environment.pipArguments.",
         [PIP_SETTINGS],
       ),
@@ -90,9 +90,12 @@ const SIGNS: readonly Sign[] = [
   {
     pattern: /ProxyError|Cannot connect to proxy|Tunnel connection failed|\b407\b.*Proxy/,
     failure: () =>
-      new Failure("proxy", "The proxy did not let pip through", "Correct the setting http.proxy.", [
-        PROXY_SETTINGS,
-      ]),
+      new Failure(
+        "proxy",
+        "The proxy refused pip's connection",
+        "Correct the setting http.proxy.",
+        [PROXY_SETTINGS],
+      ),
   },
   {
     pattern:
@@ -101,7 +104,7 @@ const SIGNS: readonly Sign[] = [
       new Failure(
         "no network",
         "The package index cannot be reached",
-        "Check the connection; behind a proxy set http.proxy. Without a network set " +
+        "Check the connection. Behind a proxy, set http.proxy. Without a network, set " +
           "warmline.environment.wheelFolder to a folder of wheels.",
         [PIP_SETTINGS],
       ),
@@ -114,14 +117,14 @@ const SIGNS: readonly Sign[] = [
         return new Failure(
           "not in the folder",
           `${wanted} is not in ${where.wheelFolder} for Python ${where.pythonVersion}`,
-          `Fill the folder on a machine like this one: pip download --dest FOLDER ${TORCH} warmline-*.whl`,
+          `Fill the folder on a machine with the same system: pip download --dest FOLDER ${TORCH} warmline-*.whl`,
           [PIP_SETTINGS],
         );
       }
       return new Failure(
         "no build",
         `The package index has no build of ${wanted} for Python ${where.pythonVersion} on this machine`,
-        "Name another Python (3.11 to 3.13 suit best) in warmline.environment.python.",
+        "Set warmline.environment.python to another Python; 3.11 to 3.13 work best.",
         [PIP_SETTINGS],
       );
     },
@@ -132,8 +135,8 @@ const SIGNS: readonly Sign[] = [
     failure: (found, { wheelFolder }) =>
       new Failure(
         "conflict",
-        `pip found no ${found[1] ?? "package"} ${wheelFolder === "" ? "" : `in ${wheelFolder} `}that its constraints allow`,
-        "Have a look at PIP_CONSTRAINT and at pip's configuration, which name other versions, and at the log.",
+        `pip found no ${found[1] ?? "package"} ${wheelFolder === "" ? "" : `in ${wheelFolder} `}that satisfies its constraints`,
+        "Check the versions in PIP_CONSTRAINT and in pip's configuration. The log has details.",
         [PIP_SETTINGS],
       ),
   },
@@ -146,7 +149,7 @@ const SIGNS: readonly Sign[] = [
     failure: () =>
       new Failure(
         "denied",
-        "Files of the environment cannot be written",
+        "Cannot write files of the environment",
         "Close other windows that use Warmline, then try again.",
       ),
   },
@@ -162,21 +165,21 @@ export function failureOf(outcome: Outcome, where: Where): Failure {
   if (outcome.end === "killed" || outcome.code === 137) {
     return new Failure(
       "killed",
-      "Another program ended the installation",
-      "It may be that memory ran out: close other programs, then try again; it goes on from where it was.",
+      "The installation was killed",
+      "The machine may be out of memory. Close other programs, then try again; the installation continues where it stopped.",
     );
   }
   const errors = outcome.output.split("\n").filter((line) => line.startsWith("ERROR"));
   const last = errors.at(-1) ?? outcome.output.trimEnd().split("\n").at(-1) ?? "";
   const said = last === "" ? `exit status ${String(outcome.code)}` : last;
-  return new Failure("unknown", `The installation failed: ${said}`, "The log has all of it.");
+  return new Failure("unknown", `The installation failed: ${said}`, "See the log for details.");
 }
 
 export function diskFull(): Failure {
   return new Failure(
     "disk full",
-    "There is not enough room on the disk",
-    "Free some space, then try again; it goes on from where it was.",
+    "Not enough disk space",
+    "Free some space, then try again; the installation continues where it stopped.",
   );
 }
 
@@ -184,15 +187,15 @@ export function noVenv(pythonVersion: string, isDebian: boolean): Failure {
   if (!isDebian) {
     return new Failure(
       "no venv",
-      `Python ${pythonVersion} lacks the module venv or ensurepip`,
-      "Install them, or name another Python in warmline.environment.python.",
+      `Python ${pythonVersion} has no venv or ensurepip module`,
+      "Install them, or set warmline.environment.python to another Python.",
       [PIP_SETTINGS],
     );
   }
   const command = `sudo apt install python3-venv python${pythonVersion}-venv`;
   return new Failure(
     "no venv",
-    `Python ${pythonVersion} lacks the module venv, which Debian packs apart`,
+    `Python ${pythonVersion} has no venv module; Debian has it in a separate package`,
     `Run \`${command}\`, then try again.`,
     [{ does: "copy", title: "Copy the command", text: command }],
   );
@@ -207,18 +210,18 @@ const GET_PYTHON: Action = {
 export function oldPython(versions: readonly string[]): Failure {
   return new Failure(
     "old python",
-    `Python ${versions.join(", ")} is here; Warmline needs 3.11 or newer, 64 bit`,
-    "Install a newer one, or name it in warmline.environment.python.",
+    `Warmline needs 64-bit Python 3.11 or newer, but found ${versions.join(", ")}`,
+    "Install a newer Python, or set warmline.environment.python.",
     [GET_PYTHON, PIP_SETTINGS],
   );
 }
 
 export function noPython(setting: string): Failure {
-  const what = setting === "" ? "No Python was found" : `${setting} is not a Python that runs`;
+  const what = setting === "" ? "No Python was found" : `${setting} is not a working Python`;
   return new Failure(
     "no python",
     what,
-    "Install Python 3.11 or newer, or name it in warmline.environment.python.",
+    "Install Python 3.11 or newer, or set warmline.environment.python.",
     [GET_PYTHON, PIP_SETTINGS],
   );
 }
@@ -226,5 +229,5 @@ export function noPython(setting: string): Failure {
 /** A setting names a path that would begin in the current folder. */
 export function relativePath(setting: string, problem: string): Failure {
   const open: Action = { does: "settings", title: "Open settings", query: setting };
-  return new Failure("relative path", `The setting ${setting} is wrong: ${problem}`, "", [open]);
+  return new Failure("relative path", `Invalid setting ${setting}: ${problem}`, "", [open]);
 }

@@ -96,5 +96,5 @@ function asFailure(error: unknown, signal: AbortSignal): Failure {
   if (signal.aborted) return CANCELLED;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "ENOSPC") return diskFull();
-  return new Failure("unknown", String(error), "The log has all of it.");
+  return new Failure("unknown", String(error), "See the log for details.");
 }

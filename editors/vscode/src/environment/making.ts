@@ -30,7 +30,8 @@ import { TORCH } from "./torch";
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
 // an environment cannot be moved, hence the next one has another place
 export const VENVS = [NOTHING.venv, "venv2"];
-const CHECK = "import torch, warmline_protocol.wire, warmline_lsp.commands.cli; print(torch.zeros(2).sum())";
+const CHECK =
+  "import torch, warmline_protocol.wire, warmline_lsp.commands.cli; print(torch.zeros(2).sum())";
 const CHECK_MS = 60_000;
 
 /**
@@ -137,15 +138,15 @@ export class Making {
 
   /** That it computes on this machine, not only that pip was content. */
   private async check(): Promise<void> {
-    this.report.step("trying it", 0.95);
+    this.report.step("testing the installation", 0.95);
     const outcome = await this.python(["-c", CHECK]);
     if (outcome.end === "cancelled") throw CANCELLED;
     if (outcome.code === 0) return;
     const last = outcome.output.trim().split("\n").at(-1) ?? "";
     throw new Failure(
       "broken",
-      `What was installed does not run: ${last}`,
-      "Make the environment anew from the menu; if it fails again, the log has all of it.",
+      `The installed server does not run: ${last}`,
+      "Reinstall the environment from the menu. If that fails too, see the log.",
     );
   }
 
@@ -221,8 +222,8 @@ export async function findWheel(folder: string): Promise<{ file: string; digest:
   if (name === undefined) {
     throw new Failure(
       "no wheel",
-      "This build of the extension carries no wheel of Warmline",
-      "Install the command warmline yourself, or build the extension with `make vscode`.",
+      "This build of the extension contains no Warmline wheel",
+      "Install the warmline command yourself, or build the extension with `make vscode`.",
     );
   }
   const file = path.join(folder, name);

@@ -36,7 +36,7 @@ def fetch(model: str, tell: Tell | None = None) -> Path:
     # a part of it was deleted
     _download(model, tell, pin.commit)
     if not pin.check(is_thorough=True):
-        raise SourceError(f"{model} is not complete at Hugging Face in revision {pin.commit}")
+        raise SourceError(f"{model} is incomplete on Hugging Face in revision {pin.commit}")
     return pin.folder
 
 
@@ -80,7 +80,7 @@ def _download(model: str, tell: Tell | None, revision: str | None) -> Path:
         raise SourceError(f"{model!r} is not a Hugging Face id: {error}") from None
     except Exception as error:  # whatever its transport raises comes through, and that changes
         raise SourceError(
-            f"{model} is not in the local cache and could not be fetched ({type(error).__name__}: "
+            f"{model} is not in the local cache and could not be downloaded ({type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}); check the connection and the id, or give a folder"
         ) from error
 

@@ -132,18 +132,18 @@ def pull(model: str, is_agreed: bool) -> Path:
         newest = _newest(model)
         if newest == said.revision and (pin := pins.read(model)) and pin.check(is_thorough=True):
             return pin.folder
-        print(f"there is a newer revision, {newest}", file=sys.stderr)
+        print(f"a newer revision is available: {newest}", file=sys.stderr)
     elif model not in KNOWN:
         said = _asked(said)
     print(said.describe(), file=sys.stderr)
     if not is_agreed:
         if not sys.stdin.isatty():
             raise SourceError(
-                f"nothing was fetched; to agree, say: warmline models pull --yes {model}"
+                f"nothing was downloaded; to agree to the licence, run: warmline models pull --yes {model}"
             )
-        print("Fetch it? [y/N] ", end="", file=sys.stderr, flush=True)
+        print("Download it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise SourceError("nothing was fetched")
+            raise SourceError("nothing was downloaded")
     return fetch_newest(model) if said.revision else locate(model)
 
 
@@ -171,7 +171,7 @@ def _info(model: str, otherwise: str) -> Any:
     except Exception as error:  # whatever its transport raises comes through, and that changes
         first = (str(error).splitlines() or [""])[0]
         raise SourceError(
-            f"Hugging Face cannot be asked about {model} ({type(error).__name__}: {first}); {otherwise}"
+            f"cannot get information about {model} from Hugging Face ({type(error).__name__}: {first}); {otherwise}"
         ) from None
 
 
@@ -182,7 +182,9 @@ def _asked(said: Entry) -> Entry:
         file.size or 0 for file in told.siblings or [] if file.rfilename.endswith(".safetensors")
     ]
     if not sizes:
-        raise SourceError(f"{said.model} has no safetensors; other weights are never loaded")
+        raise SourceError(
+            f"{said.model} has no safetensors files; Warmline never loads other weights"
+        )
     licence = str((told.card_data or {}).get("license") or said.licence)
     return Entry(said.model, licence, "", sum(sizes), None, None)
 
@@ -208,23 +210,27 @@ def _size(n_bytes: int | None) -> str:
 @ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(prog="warmline models", description="models to complete with")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser(
-        "list", help="models that are here, and known ones that can be fetched"
+    parser = argparse.ArgumentParser(
+        prog="warmline models", description="Lists, shows and downloads models."
     )
-    listing.add_argument("--json", action="store_true", help="one list of objects")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list downloaded models and known models to download")
+    listing.add_argument("--json", action="store_true", help="print a JSON list")
     for action, text in (
-        ("show", "licence, size and memory of a model"),
-        ("pull", "fetch a model, after showing its licence and asking"),
+        ("show", "show the licence, size and memory use of a model"),
+        ("pull", "download a model after you agree to its licence"),
         ("path", "the folder of a model that is here"),
     ):
         one = actions.add_parser(action, help=text)
         one.add_argument(
-            "model", type=typed, help="embedded name, Hugging Face id, or a folder: ./x, ~/x, /x"
+            "model",
+            type=typed,
+            help="an embedded model, a Hugging Face id, or a folder (./x, ~/x, /x)",
         )
         if action == "pull":
-            one.add_argument("--yes", action="store_true", help="agree to the licence, do not ask")
+            one.add_argument(
+                "--yes", action="store_true", help="agree to the licence without being asked"
+            )
     options = parser.parse_args(arguments)
     try:
         if options.action == "list" and options.json:
@@ -240,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
             folder = entry(options.model).folder
             if folder is None:
                 raise SourceError(
-                    f"{options.model} is not here; warmline models pull {options.model} fetches it"
+                    f"{options.model} is not downloaded; run: warmline models pull {options.model}"
                 )
             print(folder)
     except EngineError as error:

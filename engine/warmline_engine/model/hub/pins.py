@@ -68,8 +68,8 @@ class Pin:
             is_read = is_thorough or not is_same_time
             if size != mark.size or (is_read and FileMark.of(path).sha256 != mark.sha256):
                 raise SourceError(
-                    f"{path} is not the file that was fetched; delete {self.folder.parent.parent} and fetch the model "
-                    "again by `warmline models pull`"
+                    f"{path} differs from the downloaded file; delete {self.folder.parent.parent} and download the "
+                    "model again with `warmline models pull`"
                 )
         return True
 

@@ -47,8 +47,8 @@ class Scheme:
         if not isinstance(said, dict) or said.get("quant_method") != METHOD:
             method = said.get("quant_method") if isinstance(said, dict) else said
             raise ConfigError(
-                f"config.json: quantization {shown(method)} is not served; served are plain weights and "
-                f"{METHOD!r}; fetch the model's bf16 version"
+                f"config.json: quantization {shown(method)} is not supported; supported: plain weights and "
+                f"{METHOD!r}; use the model's bf16 version"
             )
         bits, group_size = said.get("bits"), said.get("group_size")
         if bits not in (4, 8) or isinstance(bits, bool):

@@ -174,7 +174,7 @@ class Database:
                 for suffix in ("-wal", "-shm", ".seal"):  # of a file that is gone
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             elif not self.path.is_file():
-                raise RetrievalError(f"{self.path} is no file; remove it")
+                raise RetrievalError(f"{self.path} is not a file; remove it")
             elif not self._is_as_sealed():
                 raise DamagedRowError
             # a new file and one that agrees with its seal are whole, an unsealed one until it is checked is not
@@ -214,14 +214,16 @@ class Database:
             raise RetrievalError(f"{self.path} is damaged and cannot be removed: {error}") from None
         self.n_begun += 1
         if self.n_begun == 1:
-            self._tell(f"the index {self.path} was damaged; it is built anew")
+            self._tell(f"the index {self.path} was damaged; rebuilding it")
 
     def _translated(self, error: sqlite3.Error) -> RetrievalError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return IndexBusy(f"{self.path}: another process is writing it; try again later")
+            return IndexBusy(f"{self.path}: another process is writing to it; try again later")
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return IndexFull(f"{self.path}: no room for the index, free some space ({error})")
+            return IndexFull(
+                f"{self.path}: not enough disk space for the index; free some space ({error})"
+            )
         return RetrievalError(f"{self.path} cannot be used: {error}")
 
 

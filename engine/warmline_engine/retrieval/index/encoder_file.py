@@ -29,7 +29,7 @@ def load(folder: Path = EMBEDDED / DEFAULT) -> WordEncoder | None:
     made_for, weights, projection = read(folder / ENCODER)
     fingerprint = checkpoint.fingerprint(folder)
     if made_for != fingerprint:
-        log.warning("%s was made for other weights; fit it anew", folder / ENCODER)
+        log.warning("%s was made for other weights; fit it again", folder / ENCODER)
         return None
     embedded = embedding(folder)
     if embedded.shape != (len(weights), len(projection)):

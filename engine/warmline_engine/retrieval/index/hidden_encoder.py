@@ -36,7 +36,7 @@ class HiddenEncoder:
             from transformers import AutoModel, AutoTokenizer
         except ImportError:
             raise CheckpointError(
-                "an encoder of your own needs transformers: pip install transformers"
+                "--encoder needs the package transformers; run: pip install transformers"
             ) from None
         said: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
@@ -46,14 +46,14 @@ class HiddenEncoder:
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{folder} is no encoder that can be read ({str(error).splitlines()[0]}); it needs config.json, "
-                "a tokenizer and safetensors, and no code of its own"
+                f"{folder} is not a readable encoder ({str(error).splitlines()[0]}); it needs config.json, "
+                "a tokenizer and safetensors, without custom code"
             ) from None
         self._model.eval()
         start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
         if start is None or end is None:
             raise CheckpointError(
-                f"{folder} is no encoder: its tokenizer marks no beginning or end"
+                f"{folder} is not an encoder: its tokenizer adds no start or end token"
             )
         mode = self._tokenizer.get_vocab().get(MODE)
         self._before = [start] if mode is None else [start, mode, end]
