@@ -21,7 +21,7 @@ from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.choose import is_fast, kernels_for
-from warmline_kernels.native.decoder import Step
+from warmline_kernels.decoder import Step
 from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from warmline_engine.errors import ModelError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
 
 def read(path: Path) -> float:

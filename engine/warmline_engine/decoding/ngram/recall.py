@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from warmline_engine.errors import ModelError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
 from .suffix_match import LONGEST, Around
 
