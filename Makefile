@@ -60,16 +60,16 @@ train: .venv/.runs ## go on training MODEL from its newest checkpoint; with MINU
 		$(if $(MINUTES),whole --minutes $(MINUTES) --out $(TRAINING_WORK)/$(MODEL)/model,trunk) --work $(TRAINING_WORK)
 
 report: .venv/.runs ## fit recall and confidence for MODEL, the encoder for small, judge it on held-out files and write its card
-	$(BIN)/python -m warmline_lab.train.fit_recall $(MODEL)
-	$(BIN)/python -m warmline_lab.train.fit_confidence $(MODEL)
-	$(if $(filter small,$(MODEL)),$(BIN)/python -m warmline_lab.train.fit_encoder small)
+	$(BIN)/python -m warmline_lab.fit.fit_recall $(MODEL)
+	$(BIN)/python -m warmline_lab.fit.fit_confidence $(MODEL)
+	$(if $(filter small,$(MODEL)),$(BIN)/python -m warmline_lab.fit.fit_encoder small)
 	$(BIN)/python -m warmline_lab.report.report $(MODEL)
 
 clean:
 	rm -rf .venv
 
 eval-data: .venv/.runs ## fetch the releases that the evaluation measures on
-	$(BIN)/python -m warmline_lab.evaluation.releases
+	$(BIN)/python -m warmline_lab.data.releases
 
 # 250 requests are some 10 minutes of two cores; what decides a default wants 5000
 LIMIT ?= 250

@@ -16,8 +16,8 @@ from benchmarks import edits
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
+from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.evaluation import plan
-from warmline_lab.evaluation.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.replay.controlled import Case
 from warmline_lab.replay.controlled_run import TargetTask
 from warmline_lab.replay.edits import inverse

@@ -20,7 +20,7 @@ from benchmarks import edits
 from warmline_engine.cache.chunk_cache import ChunkRows, KeptChunks
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
-from warmline_lab.evaluation.releases import FOLDER, PINS, pairs, read_pins
+from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.replay.scoring import CHUNK, read_all, score
 from warmline_lab.retrieval.workspace import served
 from warmline_lab.tables.confidence_intervals import ratio_interval

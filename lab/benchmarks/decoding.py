@@ -30,11 +30,11 @@ from warmline_engine.session import completion
 from warmline_engine.session.loaded_model import load
 from warmline_engine.session.model_pair import PairedSession, paired
 from warmline_engine.session.session import Answer, Ask, Partner, Session
+from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.evaluation import plan
-from warmline_lab.evaluation.releases import FOLDER, PINS, pairs, read_pins
+from warmline_lab.metrics.measures import edit_similarity, is_exact
 from warmline_lab.retrieval.workspace import WorkspaceTask
 from warmline_lab.tables import pictures
-from warmline_lab.tables.measures import edit_similarity, is_exact
 
 RULES = [
     SwitchRule(above, window, dwell)

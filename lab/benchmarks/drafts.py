@@ -24,7 +24,6 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks import edits
-from warmline_engine.cache.prefix import n_in_common
 from warmline_engine.decoding.greedy import Decoded, decode, likeliest
 from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
 from warmline_engine.decoding.speculative.draft_costs import Payoff
@@ -32,8 +31,9 @@ from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft, 
 from warmline_engine.session import completion, loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Answer, Ask, Session
+from warmline_engine.text.prefix import n_in_common
+from warmline_lab.data.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.evaluation.plan import edits_tasks
-from warmline_lab.evaluation.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.replay.trace_run import TraceTask
 from warmline_lab.replay.traces import Ask as Asked
 from warmline_lab.replay.traces import Jump

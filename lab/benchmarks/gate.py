@@ -27,7 +27,7 @@ from warmline_engine.retrieval.index.index import Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window, choose_stretch
-from warmline_lab.evaluation.releases import FOLDER, PINS, FilePair, pairs, read_pins
+from warmline_lab.data.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.replay.scoring import CHUNK, read_all, score
 from warmline_lab.retrieval import cross_file
 from warmline_lab.retrieval.workspace import N_CONTEXT, NEAR, found_for, indexed, served

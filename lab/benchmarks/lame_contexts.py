@@ -25,7 +25,7 @@ from benchmarks import edits
 from warmline_engine.decoding.contrast import RULES, contrasted, is_uncertain
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_lab.evaluation.releases import FOLDER, PINS, pairs, read_pins
+from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.replay.forks import forked
 from warmline_lab.replay.scoring import opened_at, read_all, refresh_all, score
 

@@ -20,7 +20,7 @@ from warmline_engine.session import loaded_model
 from warmline_engine.session.completion import N_SEARCHED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Ask, Session
-from warmline_lab.evaluation.releases import FOLDER, PINS, pairs, read_pins
+from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.tables.confidence_intervals import mcnemar
 
 BEFORE, BEHIND = 3000, 1500  # characters around a place

@@ -22,10 +22,10 @@ from tokenizers import Tokenizer
 from warmline_engine.model import checkpoint
 from warmline_lab.data import tokenizer as making
 from warmline_lab.data.corpus import check_hashes, write_hashes
-from warmline_lab.metrics.heldout_loss import bits_per_byte
 from warmline_lab.metrics.ngram import ORDER, NGram
 from warmline_lab.train import checkpoints, transfer
 from warmline_lab.train.decoder import Decoder, Shape
+from warmline_lab.train.heldout_loss import bits_per_byte
 from warmline_lab.train.optimizer import Optimizer
 from warmline_lab.train.train import Run, Texts
 

@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from warmline_kernels.decoder import Decoder, LayerParts, Product, Shape, Step
 from warmline_kernels.native import build
 from warmline_kernels.native.blocks import (
     BLOCK,
@@ -25,7 +26,6 @@ from warmline_kernels.native.blocks import (
     blocks_of_8_bits,
     rescore,
 )
-from warmline_kernels.native.decoder import Decoder, LayerParts, Product, Shape, Step
 from warmline_kernels.native.library import Library, library, load
 from warmline_kernels.native.processors import NEEDED, best, processor_flags
 from warmline_kernels.reference import turn

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from warmline_engine.process import doctor
 from warmline_kernels import verified
+from warmline_lsp.commands import cli
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import socket_paths
+from warmline_protocol import processes
 from warmline_protocol.folders import cache_folder, chunks_folder, index_path, note_owner
 
 pytestmark = pytest.mark.usefixtures("runtime")
@@ -68,19 +71,55 @@ def test_the_doctor_names_folders_and_engines(capsys: pytest.CaptureFixture[str]
     assert "engine abc: not running" in out
 
 
-def test_the_doctor_tells_on_which_gpu_the_kernels_were_checked(
+def test_the_doctor_shows_the_engines_own_report(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    out = capsys.readouterr().out
+    assert "embedded models: " in out
+    assert "CPU kernels: " in out
+    assert "GPU kernels: " in out
+    report = cli.engine_report()
+    assert f"models in the package: {report['models_folder']}, " in out
+    assert ", ".join(report["models"]) in out
+
+
+def test_the_doctor_names_the_gpu_on_which_the_kernels_were_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cli, "engine_report", doctor.report)
     checked = "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc"
-    for missing, told in (set[str](), ""), ({"normed"}, "; off, because unverified: normed"):
+    for missing, unchecked in (set[str](), ""), ({"normed"}, "; off, because unverified: normed"):
         kernels = frozenset(verified.MODULES) - missing
         found = verified.Verified("a GPU", "0123abc", "2026-01-02", kernels)
         monkeypatch.setattr(verified, "read", lambda found=found: found)
         main(["doctor"])
-        assert f"{checked}{told}\n" in capsys.readouterr().out
+        assert f"{checked}{unchecked}\n" in capsys.readouterr().out
     monkeypatch.setattr(verified, "read", lambda: None)
     main(["doctor"])
     assert "GPU kernels: off, because unverified" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-c", "raise SystemExit(3)"], ["-c", "print('no JSON')"], ["-c", ""]]
+)
+def test_the_doctor_goes_on_where_the_engine_does_not_start(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = processes.python(*arguments)
+    monkeypatch.setattr(processes, "python", lambda *_: broken)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "MISSING the engine: " in out
+    assert f"{cache_folder()}, " in out
+    assert "to do: reinstall Warmline: its engine does not start" in out
+
+
+def test_the_engines_report_loads_neither_torch_nor_tree_sitter() -> None:
+    code = (
+        "import sys, warmline_engine.process.doctor as d; d.report(); "
+        "print(sorted({'torch', 'tree_sitter', 'tokenizers'} & set(sys.modules)))"
+    )
+    found = processes.run(processes.python("-c", code), capture_output=True, check=True)
+    assert found.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["lsp", "complete", "cache", "doctor"])

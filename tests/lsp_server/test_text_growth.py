@@ -14,7 +14,7 @@ from warmline_lsp.documents import documents
 from warmline_lsp.documents.difference import difference
 from warmline_lsp.documents.documents import Document, clean, units
 from warmline_lsp.documents.uris import same_uri
-from warmline_lsp.lsp.server import _is_binary
+from warmline_lsp.lsp.eligibility import is_binary
 
 Change = types.TextDocumentContentChangeEvent
 
@@ -118,6 +118,6 @@ def test_trimming(name: str) -> None:
 def test_small_things() -> None:
     assert_grows_slowly(clean, lambda n: "é\ud800" * n)
     assert_grows_slowly(lambda text: units(text, "utf-16"), lambda n: "é𝒳" * n)
-    assert_grows_slowly(_is_binary, lambda n: "\0a" * n)
+    assert_grows_slowly(is_binary, lambda n: "\0a" * n)
     assert_grows_slowly(same_uri, lambda n: "file:///" + "%20" * n)
     assert_grows_slowly(same_uri, lambda n: "a+" * n)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from warmline_engine.model.memory import ask_for_large_pages
+from warmline_kernels.memory import ask_for_large_pages
 
 from .slots import RowMoves
 

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
+from warmline_engine.text.prefix import n_in_common
 from warmline_kernels.choose import is_fast, kernels_for
-from warmline_kernels.native.decoder import Step
+from warmline_kernels.decoder import Step
 from warmline_kernels.view import EVERY_SPAN, View, cos_sin
 
 from .arena import Arena, Rows
 from .chunk_cache import KeptChunks
 from .cuda_graphs import Pass, passes_for
-from .prefix import n_in_common
 from .slots import Ints, SlotTable
 from .unbound_tail import SecondRow
 

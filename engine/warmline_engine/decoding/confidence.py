@@ -1,7 +1,7 @@
 """How likely a completion must be to be shown unasked: fitted on held-out text, beside the weights.
 
 The product of the probabilities of all tokens is the model's own bet that it is right to the last one. Held-out
-line ends and lines say at which bet one in ten still is (`lab/training/fit_confidence.py`).
+line ends and lines say at which bet one in ten still is (`lab/warmline_lab/fit/fit_confidence.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from warmline_engine.errors import ModelError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
 
 def read(path: Path) -> float:

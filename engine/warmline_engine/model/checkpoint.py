@@ -15,15 +15,23 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from warmline_engine.errors import CheckpointError, ConfigError
+from warmline_engine.model.hub.reading import (
+    MAX_CONFIG_BYTES,
+    MAX_INDEX_BYTES,
+    read_bytes,
+    read_json,
+    regular_size,
+    shown,
+)
+from warmline_kernels.memory import give_back
 
 from .config import ModelConfig
 from .hub.sources import weight_files
-from .memory import give_back
+from .layers import Layer, Norm
 from .quant.compact import Compact, Rescored, compact
 from .quant.linear import Linear, compact_rows
 from .quant.quantization import CODES, SCALES, Packed, Scheme
-from .reading import MAX_CONFIG_BYTES, MAX_INDEX_BYTES, read_bytes, read_json, regular_size, shown
-from .transformer import Layer, Norm, Transformer
+from .transformer import Transformer
 
 MAX_SHARDS = 1000
 MAX_HEADER_BYTES = 1 << 24  # of one safetensors file: the list of its tensors

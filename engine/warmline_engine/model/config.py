@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from warmline_engine.errors import ConfigError
+from warmline_engine.model.hub.reading import shown
 
-from .reading import shown
 from .rope import Rope
 
 # far above any model that is served

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
+from warmline_kernels.decoder import MAX_MASKS, Decoder, LayerParts, Product, Shape
 from warmline_kernels.native.blocks import Blocks
-from warmline_kernels.native.decoder import MAX_MASKS, Decoder, LayerParts, Product, Shape
 
 from .config import ModelConfig
+from .layers import Layer, Norm
 from .quant.linear import Linear
-
-if TYPE_CHECKING:
-    from .transformer import Layer, Norm
 
 
 def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> Decoder | None:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from warmline_engine.errors import ConfigError
-
-from .reading import shown
+from warmline_engine.model.hub.reading import shown
 
 SERVED_TYPES = ("default", "linear", "llama3", "yarn")
 

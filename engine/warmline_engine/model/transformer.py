@@ -7,7 +7,7 @@ where it wants. Queries and keys are handed over unrotated: a position is no bus
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -15,34 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from warmline_kernels.choose import kernels_for
-from warmline_kernels.native.decoder import MAX_ROWS, Decoder, Step
+from warmline_kernels.decoder import MAX_ROWS, Decoder, Step
 
 from .config import ModelConfig
 from .fused_layers import decoder_for
+from .layers import Layer, Norm
 from .quant.linear import Linear
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """attend(layer, queries [T, Hq, D], keys [T, Hk, D], values [T, Hk, D]) -> [T, Hq, D]"""
-
-
-@dataclass(frozen=True)
-class Norm:
-    weight: Tensor  # [width]
-    bias: Tensor | None
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer's weights; projections that read the same input are one matrix."""
-
-    norm_in: Norm
-    qkv: Linear  # [(Hq + 2 Hk) · D, width]
-    query_norm: Norm | None  # over a head
-    key_norm: Norm | None
-    out: Linear  # [width, Hq · D]
-    norm_mlp: Norm
-    up: Linear  # gate and up, [2 · mlp width, width]; up alone where the family has no gate
-    down: Linear  # [width, mlp width]
 
 
 class Transformer:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from warmline_engine.errors import TokenizerError
-from warmline_engine.model.reading import MAX_TOKENIZER_BYTES, read_json, shown
+from warmline_engine.model.hub.reading import MAX_TOKENIZER_BYTES, read_json, shown
 from warmline_engine.panics import is_panic
 
 from .tokenizer_check import check

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from warmline_engine.errors import TokenizerError
-from warmline_engine.model.reading import shown
+from warmline_engine.model.hub.reading import shown
 
 MAX_TOKEN_ID = 1 << 22
 MAX_STEPS = 16  # of a normalizer, pre-tokenizer or decoder

@@ -1,1 +1,1 @@
-"""Corpus, licences, samples, tokenizer."""
+"""Corpus, licences, samples, tokenizer, releases."""

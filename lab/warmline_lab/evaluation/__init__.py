@@ -1,1 +1,1 @@
-"""The evaluation's commands and data."""
+"""The evaluation's command and plan."""

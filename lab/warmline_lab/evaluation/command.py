@@ -18,6 +18,7 @@ from warmline_engine.errors import EngineError
 from warmline_engine.model.hub.sources import locate
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
+from warmline_lab.data.releases import FOLDER, PINS, DataError, pairs, read_pins
 from warmline_lab.replay.records import Record
 from warmline_lab.retrieval import datasets
 from warmline_lab.tables import pictures, tables
@@ -28,7 +29,6 @@ from warmline_protocol.model_names import typed
 
 from . import plan
 from .plan import Task
-from .releases import FOLDER, PINS, DataError, pairs, read_pins
 
 CACHE_MEBIBYTES = 1 << 15  # forks count twice; what is not used is not taken
 

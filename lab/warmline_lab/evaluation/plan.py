@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from warmline_engine.session.loaded_model import LoadedModel
+from warmline_lab.data.releases import FilePair
 from warmline_lab.replay import accepts, controlled_run, trace_run
 from warmline_lab.replay.controlled import Target, bound_cases, choose_target
 from warmline_lab.replay.records import Record
@@ -17,7 +18,6 @@ from warmline_lab.replay.traces import stretches
 from warmline_lab.retrieval import cross_file, workspace
 
 from . import holes
-from .releases import FilePair
 
 BUCKETS = (1000, 2000, 4000, 7500)  # tokens of context; the last leaves room in 8k
 BUCKET_SHARES = (0.4, 0.35, 0.15, 0.1)

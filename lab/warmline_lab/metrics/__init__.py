@@ -1,1 +1,1 @@
-"""Losses."""
+"""How good completions are: measures, held-out holes, an n-gram model to compare with."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warmline_engine.session.window import choose_stretch
-from warmline_lab.tables.measures import longest_common_subsequence
+from warmline_lab.metrics.measures import longest_common_subsequence
 
 from .edits import Replacement, apply, inverse, line_number, lines_of
 from .traces import is_code

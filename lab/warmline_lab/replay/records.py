@@ -7,7 +7,7 @@ from typing import Any
 
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
-from warmline_lab.tables import measures
+from warmline_lab.metrics import measures
 
 from .scoring import Scored, offer
 

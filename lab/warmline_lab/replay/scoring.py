@@ -12,7 +12,7 @@ from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.session.completion import Completion
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
-from warmline_lab.tables import measures
+from warmline_lab.metrics import measures
 
 CHUNK = 512  # tokens in one pass, as a session reads
 

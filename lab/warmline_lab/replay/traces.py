@@ -227,7 +227,7 @@ def is_code(content: str) -> bool:
 
 
 def _alike(a: str, b: str) -> bool:
-    from warmline_lab.tables.measures import longest_common_subsequence
+    from warmline_lab.metrics.measures import longest_common_subsequence
 
     if not a.strip() or not b.strip() or a[-1:] != b[-1:]:
         return False

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmline_engine.session.loaded_model import LoadedModel
+from warmline_lab.metrics.judge import BUCKETS, CONTEXT_TOKENS, NEAR, Filled
 
-from .judge import BUCKETS, CONTEXT_TOKENS, NEAR, Filled
 from .memorization import N_GENERATED, N_PROMPT, N_REPEATED
 
 TITLES = {"rest": "rest of a line", "line": "whole line", "block": "block of 2 to 5 lines"}

@@ -24,13 +24,7 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from warmline_engine.model.hub.sources import EMBEDDED, read_card, weight_files
 from warmline_engine.session.loaded_model import load
 from warmline_lab.data.samples import Documents
-from warmline_lab.metrics.ngram import NGram
-from warmline_lab.train import checkpoints
-from warmline_protocol import processes
-
-from . import curve, golden, memorization
-from .card import Card, Measured, card_text, card_toml
-from .judge import (
+from warmline_lab.metrics.judge import (
     KINDS,
     LAYOUTS,
     Judge,
@@ -42,6 +36,12 @@ from .judge import (
     read_heldout,
     read_lines,
 )
+from warmline_lab.metrics.ngram import NGram
+from warmline_lab.train import checkpoints
+from warmline_protocol import processes
+
+from . import curve, golden, memorization
+from .card import Card, Measured, card_text, card_toml
 
 
 @dataclass(frozen=True)

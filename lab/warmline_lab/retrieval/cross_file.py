@@ -17,12 +17,12 @@ import numpy as np
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
 from warmline_engine.text.fim import Layout
+from warmline_lab.metrics import measures
 from warmline_lab.replay.edits import lines_of
 from warmline_lab.replay.forks import forked
 from warmline_lab.replay.records import Judge, Record, Request
 from warmline_lab.replay.scoring import Scored, offer, read_all, score
 from warmline_lab.replay.traces import is_code
-from warmline_lab.tables import measures
 
 SETTINGS = ("first use", "random use", "in-file")
 N_SNIPPETS = 5

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from warmline_lab.evaluation.releases import DataError
+from warmline_lab.data.releases import DataError
 
 from .cross_file import CrossTask, Snippet
 

@@ -29,7 +29,7 @@ from warmline_engine.retrieval.index.words import words
 from warmline_engine.retrieval.index_command import encode
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import N_BLOCKS, ranked
-from warmline_lab.evaluation.releases import FOLDER, PINS, DataError, read_pins, sources
+from warmline_lab.data.releases import FOLDER, PINS, DataError, read_pins, sources
 from warmline_lab.replay.edits import lines_of
 from warmline_lab.replay.traces import is_code
 from warmline_protocol import processes

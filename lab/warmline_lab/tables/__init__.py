@@ -1,1 +1,1 @@
-"""Measures, intervals, tables, plots."""
+"""Results, intervals, tables, plots."""

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from warmline_engine.model.hub.sources import weight_files
-from warmline_lab.evaluation.releases import DataError
+from warmline_lab.data.releases import DataError
 from warmline_lab.replay.records import Record
 
 

@@ -26,7 +26,7 @@ from warmline_engine.decoding.greedy import likeliest
 from warmline_engine.model import checkpoint
 from warmline_engine.model.quant.quantization import Scheme
 from warmline_engine.model.thread_count import shortest_s
-from warmline_lab.metrics.heldout_loss import bits_per_byte
+from warmline_lab.train.heldout_loss import bits_per_byte
 
 from . import checkpoints
 from .decoder import Decoder, Shape

@@ -35,7 +35,7 @@ from warmline_engine.model.hub.sources import EMBEDDED, locate
 from warmline_engine.model.quant.quantization import Scheme, rounded
 from warmline_lab.data import corpus
 from warmline_lab.data.samples import IGNORED, Documents, Samples, SamplesAhead
-from warmline_lab.metrics.heldout_loss import bits_per_byte
+from warmline_lab.train.heldout_loss import bits_per_byte
 from warmline_protocol.model_names import typed
 
 from . import checkpoints

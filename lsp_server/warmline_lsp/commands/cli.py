@@ -7,17 +7,17 @@ import asyncio
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import warmline_engine
-from warmline_kernels import verified
-from warmline_kernels.native.processors import for_this_machine
 from warmline_lsp.engine import socket_paths
 from warmline_lsp.engine.engine_process import log_path
 from warmline_lsp.errors import ServerError
@@ -45,6 +45,9 @@ PASSED_ON = {
     ),
     "search": ("warmline_engine.retrieval.search_command", "search a workspace for code"),
 }
+
+
+REPORT_WITHIN_S = 60.0  # of the engine, for the doctor; a slow disk is read for the first time
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -240,31 +243,18 @@ def _doctor() -> int:
             print(f"  MISSING {name}: {purpose}")
         else:
             print(f"  ok      {name}: {purpose}")
-    models = _embedded_models()
-    names = sorted(path.parent.name for path in models.glob("*/model.safetensors"))
-    if names:
-        print(f"  ok      embedded models: {', '.join(names)}")
+    try:
+        engine = engine_report()
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        engine = None
+        missing.append("reinstall Warmline: its engine does not start")
+        print(f"  MISSING the engine: {error}")
     else:
-        missing.append("reinstall Warmline: its models are missing")
-        print("  MISSING embedded models")
-    kernels = for_this_machine()
-    print(
-        f"  ok      CPU kernels: {kernels.stem}"
-        if kernels
-        else "  ok      CPU kernels: none for this machine; using torch's slower ones"
-    )
-    checked = verified.read()
-    missing_kernels = ", ".join(checked.missing) if checked else ""
-    unchecked = f"; off, because unverified: {missing_kernels}" if missing_kernels else ""
-    print(
-        f"  ok      GPU kernels: checked on {checked.device}, {checked.date}, commit {checked.commit}{unchecked}"
-        if checked
-        else "  ok      GPU kernels: off, because unverified; run make gpu-check"
-    )
+        missing += _print_engine(engine)
     print("folders:")
     sockets = None
     for title, find in (
-        ("models in the package", lambda: models),
+        *([("models in the package", lambda: Path(engine["models_folder"]))] if engine else []),
         ("downloaded models", _downloads),
         ("cache and logs", cache_folder),
         ("sockets", socket_paths.runtime_folder),
@@ -290,16 +280,49 @@ def _doctor() -> int:
     return 1 if missing else 0
 
 
+def engine_report() -> dict[str, Any]:
+    """What the engine reports about itself, in a process of its own: see `warmline_engine.process.doctor`.
+
+    Raises: OSError, ValueError, subprocess.SubprocessError.
+    """
+    command = processes.python("-m", "warmline_engine.process.doctor")
+    found = processes.run(command, capture_output=True, timeout=REPORT_WITHIN_S, check=True)
+    report: dict[str, Any] = json.loads(found.stdout)
+    return report
+
+
+def _print_engine(report: dict[str, Any]) -> list[str]:
+    """Prints a report of the engine; what is to be done."""
+    missing: list[str] = []
+    if report["models"]:
+        print(f"  ok      embedded models: {', '.join(report['models'])}")
+    else:
+        missing.append("reinstall Warmline: its models are missing")
+        print("  MISSING embedded models")
+    kernels = report["cpu_kernels"]
+    print(
+        f"  ok      CPU kernels: {kernels}"
+        if kernels
+        else "  ok      CPU kernels: none for this machine; using torch's slower ones"
+    )
+    gpu = report["gpu"]
+    if gpu:
+        off = (
+            f"; off, because unverified: {', '.join(gpu['unchecked'])}" if gpu["unchecked"] else ""
+        )
+        where = f"{gpu['device']}, {gpu['date']}, commit {gpu['commit']}"
+        print(f"  ok      GPU kernels: checked on {where}{off}")
+    else:
+        print("  ok      GPU kernels: off, because unverified; run make gpu-check")
+    return missing
+
+
 def _downloads() -> Path:
     named, home = os.environ.get("HF_HOME"), home_folder()
     if named:
         return Path(named).expanduser() / "hub"
     cache = base_folder("XDG_CACHE_HOME") or (home or Path("/nonexistent")) / ".cache"
     return cache / "huggingface/hub"
-
-
-def _embedded_models() -> Path:
-    return Path(str(warmline_engine.__file__)).parent / "models"
 
 
 def _is_answered(path: Path) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from warmline_lsp.documents.workspace import WATCHED
 
-if TYPE_CHECKING:
-    from .server import WarmlineServer
+from .transport import StreamServer
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +20,7 @@ _SELECTOR = [types.TextDocumentFilterScheme(scheme) for scheme in SCHEMES]
 class Registrations:
     """Registers completions only while there is an engine to answer them."""
 
-    def __init__(self, server: WarmlineServer) -> None:
+    def __init__(self, server: StreamServer) -> None:
         self._server = server
         self._is_registered = False
 

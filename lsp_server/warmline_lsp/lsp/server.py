@@ -20,12 +20,12 @@ from warmline_lsp.documents.workspace import InWorkspace, locate
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
 from warmline_lsp.engine.engine_process import Command, engine_command
 from warmline_lsp.errors import DocumentError
-from warmline_lsp.settings.languages import CODE, choice
 from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
 from .arguments import uri_in
+from .eligibility import Refusal, refusal
 from .protocol import Protocol, described
 from .registration import SCHEMES, Registrations
 from .status import Reporter
@@ -106,7 +106,7 @@ class WarmlineServer(StreamServer):
 
     def notify(self, name: str, params: dict[str, Any]) -> None:
         """Sends `warmline/NAME` to a client that asked for it."""
-        if name in self.announced and self.protocol.writer is not None:
+        if name in self.announced and self.is_connected:
             self.protocol.notify(f"warmline/{name}", params)
 
     def _tell_better(self, uri: str, offset: int) -> None:
@@ -130,6 +130,10 @@ class WarmlineServer(StreamServer):
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("in the background: %s", described(error))
+
+    @property
+    def is_connected(self) -> bool:
+        return self.protocol.writer is not None
 
     @property
     def encoding(self) -> Encoding:
@@ -218,34 +222,13 @@ class WarmlineServer(StreamServer):
         """Asks for all settings anew."""
         await self.scopes.pull([None, *self.documents])
 
-    def refusal(self, document: Document) -> str | None:
-        """Why the engine gets nothing of a document, by the names of `status.REFUSALS`; None where it does."""
+    def refusal(self, document: Document) -> Refusal | None:
+        """Why the engine gets nothing of a document; None where it does."""
+        place, model = self._in_workspace(document.uri), self.engine.model
         settings = self.scopes.of(document.uri)
-        if settings is None:
-            return "settings"
-        if not settings.enable:
-            return "off"
-        place = self._in_workspace(document.uri)
-        root = place.root if place else ""
-        if settings.is_excluded(document.uri, root):
-            return "excluded"
-        if settings.is_disabled(document.uri, root):
-            return "off for the file"
-        chosen = choice(settings.languages, document.language)
-        if chosen is False:
-            return "off for the language"
-        if document.is_out_of_sync:
-            return "out of sync"
-        if document.is_too_large:
-            return "too large"
-        if _is_binary(document.text):
-            return "binary"
-        return None if chosen or self._knows(document.language) else "language"
-
-    def _knows(self, language: str) -> bool:
-        """By the model's card; of one without a card programming languages are expected."""
-        model = self.engine.model
-        return model is None or language in (model.languages or CODE)
+        return refusal(
+            document, settings, place.root if place else "", model.languages if model else None
+        )
 
     # ---- documents
 
@@ -399,9 +382,3 @@ class WarmlineServer(StreamServer):
 def is_ours(uri: str) -> bool:
     """Whether documents of this URI are served; others belong to notebooks, diffs, outputs and the like."""
     return scheme_of(uri) in SCHEMES and clean(uri) == uri
-
-
-def _is_binary(text: str) -> bool:
-    head = text[:8000]
-    n_odd = head.count("\0") + head.count("\ufffd")
-    return len(head) < 20 * n_odd

@@ -9,52 +9,62 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from warmline_lsp.completion.usage_statistics import Statistics
+from warmline_lsp.documents.documents import Document
+from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.folders import cache_folder
 
-if TYPE_CHECKING:
-    from warmline_lsp.engine.engine_client import EngineState
+from .eligibility import Refusal
 
-    from .server import WarmlineServer
+if TYPE_CHECKING:
+    from pygls.progress import Progress
 
 log = logging.getLogger(__name__)
 
 REPLY_WITHIN_S = 5.0  # of a client that is asked for a progress bar
 
-# of each reason the state that the client is told and the words for the user
-REFUSALS = {
-    "off": ("off", "Completions are off"),
-    "off for the file": ("off", "Completions are off for this file (warmline.disabledGlobs)"),
-    "off for the language": ("off", "Completions are off for this language (warmline.languages)"),
-    "excluded": (
-        "excluded",
-        "The engine does not see this file (warmline.excludedGlobs)",
-    ),
-    "too large": ("too large", "This file is too large"),
-    "out of sync": (
-        "out of sync",
-        "This file is out of sync with the editor; close it and open it again",
-    ),
-    "binary": ("binary", "This file is not text"),
-    "language": (
-        "language",
-        "The model does not support this language; to try it anyway, add it to warmline.languages",
-    ),
-    "settings": ("settings", "Reading the settings of this file"),
-}
+
+class Reported(Protocol):
+    """What the status is made of, and how it is sent: a server."""
+
+    documents: dict[str, Document]
+    engine: EngineClient
+    scopes: Scopes
+    statistics: Statistics
+    announced: frozenset[str]
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def client_capabilities(self) -> types.ClientCapabilities: ...
+
+    @property
+    def work_done_progress(self) -> Progress: ...
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    def refusal(self, document: Document) -> Refusal | None: ...
+
+    def notify(self, name: str, params: dict[str, Any]) -> None: ...
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None: ...
 
 
 class Reporter:
     """Sends `warmline/status` when something changed, and progress while a model loads."""
 
-    def __init__(self, server: WarmlineServer) -> None:
+    def __init__(self, server: Reported) -> None:
         self._server = server
         self._uri = ""
         self._is_told = False  # whether the client tells where the user is
@@ -118,7 +128,7 @@ class Reporter:
         if "status" not in self._server.announced:
             return
         status = self._status()
-        if status != self._last and self._server.protocol.writer is not None:
+        if status != self._last and self._server.is_connected:
             self._last = status
             self._server.notify("status", status)
 
@@ -128,11 +138,10 @@ class Reporter:
         state, message = engine.state, engine.message
         refused = server.refusal(document) if document else None
         if document is None and not server.scopes.window.enable:
-            refused = "off"
-        told = REFUSALS[refused] if refused else None
+            refused = Refusal.OFF
         # that it is off is what the user wants; all else is of no interest beside a failure
-        if told and (told[0] == "off" or state != "failed"):
-            state, message = told
+        if refused and (refused.state == "off" or state != "failed"):
+            state, message = refused.state, refused.message
         elif state == "failed":
             state = "error"
         elif self._uri in server.engine.left_out:

@@ -15,7 +15,7 @@ from warmline_engine.decoding import confidence
 from warmline_engine.decoding.greedy import Decoded, Limits, decode
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.errors import ModelError
-from warmline_lab.train.fit_confidence import fit
+from warmline_lab.fit.fit_confidence import fit
 
 TEXTS = ("a", "b", "\n", " ", "<end>")
 END = 4

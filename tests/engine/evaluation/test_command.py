@@ -15,8 +15,9 @@ import pytest
 
 from warmline_engine.model.hub.sources import EMBEDDED, read_card
 from warmline_engine.session.window import N_REPAIRED
-from warmline_lab.evaluation import plan, releases
-from warmline_lab.evaluation.releases import DataError, FilePair
+from warmline_lab.data import releases
+from warmline_lab.data.releases import DataError, FilePair
+from warmline_lab.evaluation import plan
 from warmline_lab.replay.records import Record
 from warmline_lab.retrieval import datasets
 from warmline_lab.tables import pictures, tables

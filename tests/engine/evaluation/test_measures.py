@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lab.tables import measures
+from warmline_lab.metrics import measures
 from warmline_lab.tables.confidence_intervals import mcnemar, ratio_interval
 
 

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import ctypes
 from pathlib import Path
-from warmline_engine.model.memory import give_back
+from warmline_kernels.memory import give_back
 
 def resident():
     line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("RssAnon"))

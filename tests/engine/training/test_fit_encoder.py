@@ -11,7 +11,7 @@ from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.retrieval.index.encoder import Bags
 from warmline_engine.text.tokenizer import Tokenizer
 from warmline_lab.data.neighbours import Neighbours
-from warmline_lab.train.fit_encoder import (
+from warmline_lab.fit.fit_encoder import (
     Pair,
     fit,
     from_calls,

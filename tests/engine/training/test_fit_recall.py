@@ -6,7 +6,8 @@ import numpy as np
 
 from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
 from warmline_engine.decoding.ngram.suffix_match import LONGEST
-from warmline_lab.train.fit_recall import Seen, fit, is_for_fitting, nats_a_token
+from warmline_lab.data.samples import is_for_fitting
+from warmline_lab.fit.fit_recall import Seen, fit, nats_a_token
 
 
 def made(share: float, n: int) -> Seen:

@@ -20,10 +20,11 @@ from warmline_engine.model import random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
 from warmline_lab.data import tokenizer
+from warmline_lab.metrics import judge
+from warmline_lab.metrics.judge import Filled, Heldout, Hole, Judge
 from warmline_lab.metrics.ngram import ORDER, NGram
-from warmline_lab.report import curve, golden, judge, memorization, report
+from warmline_lab.report import curve, golden, memorization, report
 from warmline_lab.report.card import Card, Measured, card_text, card_toml, storage_text
-from warmline_lab.report.judge import Filled, Heldout, Hole, Judge
 
 FILES = [
     Heldout(f"x: {k}", inspect.getsource(m))

@@ -2,7 +2,7 @@
 
 A small model has hardly learnt to look names up in its own context; the context says what followed
 before. How far that is believed depends on how many tokens agree and on how sure the model is; the
-shares are fitted on held-out text (`lab/training/fit_recall.py`) and lie beside the weights. A model
+shares are fitted on held-out text (`lab/warmline_lab/fit/fit_recall.py`) and lie beside the weights. A model
 without them is served as it is.
 
 Source: a cache language model (Kuhn & De Mori 1990) over n-grams of any length, with the shares of a linear
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from warmline_engine.errors import ModelError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
 from .suffix_match import LONGEST, Around
 

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from warmline_engine.cache.prefix import n_in_common
-from warmline_engine.cache.slots import Ints
+from warmline_engine.text.prefix import n_in_common
 
 from .draft_costs import Payoff
 from .drafts import NOTHING_DRAFTED, Drafter
 
+Ints = NDArray[np.int64]
 NOTHING_PENDING: Ints = np.empty(0, np.int64)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warmline_engine.errors import EngineError, SourceError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 from warmline_protocol.broken_pipe import ends_with_reader
 from warmline_protocol.model_names import is_id, typed
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from warmline_engine.errors import SourceError
-from warmline_engine.model.reading import MAX_CONFIG_BYTES, read_json, regular_size
+from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json, regular_size
 
 NAME = "warmline.json"
 INDEX = "model.safetensors.index.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warmline_engine.errors import SourceError
-from warmline_engine.model.reading import read_bytes
+from warmline_engine.model.hub.reading import read_bytes
 from warmline_protocol.model_names import expanded, is_id
 
 from .fetching import Tell, fetch

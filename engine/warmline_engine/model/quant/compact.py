@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from warmline_engine.model.memory import LargePages
+from warmline_kernels.memory import LargePages
 from warmline_kernels.native import blocks
 from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from warmline_engine.errors import ConfigError
-from warmline_engine.model.reading import shown
+from warmline_engine.model.hub.reading import shown
 
 MAX_GROUP = 1 << 16
 METHOD = "warmline"

@@ -1,4 +1,4 @@
-"""Fits how likely a completion must be to be shown unasked: `... -m warmline_lab.train.fit_confidence small`.
+"""Fits how likely a completion must be to be shown unasked: `... -m warmline_lab.fit.fit_confidence small`.
 
 Fills holes in the half of the held-out files that recall was fitted on, and writes confidence.json beside the
 weights. Fit recall first.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from warmline_engine.decoding import confidence
 from warmline_engine.model.hub.sources import locate
-from warmline_lab.report.judge import choose_holes, fill_one, read_heldout
+from warmline_lab.metrics.judge import choose_holes, fill_one, read_heldout
 from warmline_protocol import processes
 from warmline_protocol.model_names import typed
 

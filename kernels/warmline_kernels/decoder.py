@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from warmline_kernels.native.blocks import Blocks, Matrix
+from warmline_kernels.native.library import Library
 from warmline_kernels.view import View
-
-from .blocks import Blocks, Matrix
-from .library import Library
 
 # rows of a pass: what bounds the memory for intermediate values, 20 MB for the shape of a 0.5B model
 MAX_ROWS = 1024

@@ -1,4 +1,4 @@
-"""Fits how far a model's recall is believed: `python -m warmline_lab.train.fit_recall small`.
+"""Fits how far a model's recall is believed: `python -m warmline_lab.fit.fit_recall small`.
 
 Half of the held-out files are used here, the report judges on the other half. Writes recall.json
 beside the weights.
@@ -21,7 +21,7 @@ from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.hub.sources import locate
 from warmline_engine.session.loaded_model import LoadedModel, load
 from warmline_engine.text.tokenized_text import TokenizedText
-from warmline_lab.data.samples import cut_middle
+from warmline_lab.data.samples import cut_middle, is_for_fitting
 from warmline_protocol.model_names import typed
 
 N_ROUNDS = 30
@@ -40,11 +40,6 @@ class Seen:
     certainties: NDArray[np.int64]
     expected: NDArray[np.float64]
     recalled: NDArray[np.float64]
-
-
-def is_for_fitting(path: str) -> bool:
-    """Whether a held-out file is used for fitting; the others are for judging."""
-    return sum(path.encode()) % 2 == 0
 
 
 def collect(model: LoadedModel, texts: list[str], n_middles: int, seed: int = 31) -> Seen:

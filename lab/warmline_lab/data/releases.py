@@ -1,6 +1,6 @@
 """The packages that are measured on: pinned releases, fetched when they are wanted.
 
-`python -m warmline_lab.evaluation.releases` fetches them: `make eval-data`.
+`python -m warmline_lab.data.releases` fetches them: `make eval-data`.
 """
 
 from __future__ import annotations

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
 from warmline_engine.session.session import CHUNK, Ask, Session
-from warmline_lab.data.samples import cut_middle
+from warmline_lab.data.samples import cut_middle, is_for_fitting
+from warmline_lab.metrics.measures import edit_similarity, is_exact
 from warmline_lab.metrics.ngram import ORDER, NGram
-from warmline_lab.tables.measures import edit_similarity, is_exact
-from warmline_lab.train.fit_recall import is_for_fitting
 
 LAYOUTS = ("left-to-right", "psm", "spm")
 KINDS = ("rest", "line", "block")

@@ -1,0 +1,1 @@
+"""What is fitted to a trained model: confidence, recall, encoder."""
