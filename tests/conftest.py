@@ -7,6 +7,9 @@ import os
 import torch
 from hypothesis import settings
 
+# fixtures that tests of several folders use
+pytest_plugins = ["tests.support.models"]
+
 # nothing may be fetched; and Triton reads how it is to run when it is first imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not torch.cuda.is_available():

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from tests.engine.model.fake_hub import serving
+
+from tests.support.fake_hub import serving
 
 sys.path.insert(0, str(Path(__file__).parent))
 from started import browsing, keep_picture, started
