@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
