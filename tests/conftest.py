@@ -21,5 +21,5 @@ torch.set_num_threads(1)
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-# they need a browser and code-server: make test-vscode
+# they need a browser and code-server: make e2e
 collect_ignore_glob = [] if "WARMLINE_WORKBENCH" in os.environ else ["workbench/*"]

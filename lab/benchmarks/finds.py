@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from index import copy
 
+from benchmarks.index import copy
 from warmline_engine.retrieval.rank import Found
 from warmline_engine.retrieval.workspace_indexer import DocumentKey, Librarian, Place
 
