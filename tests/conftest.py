@@ -7,6 +7,9 @@ import os
 import torch
 from hypothesis import settings
 
+# fixtures that tests of several folders use
+pytest_plugins = ["tests.support.models"]
+
 # nothing may be fetched; and Triton reads how it is to run when it is first imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not torch.cuda.is_available():
@@ -18,5 +21,5 @@ torch.set_num_threads(1)
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-# they need a browser and code-server: make test-vscode
+# they need a browser and code-server: make e2e
 collect_ignore_glob = [] if "WARMLINE_WORKBENCH" in os.environ else ["workbench/*"]

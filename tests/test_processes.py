@@ -161,7 +161,9 @@ def test_the_folder_we_began_in_is_no_entry_of_pythonpath(tmp_path: Path) -> Non
     code = (
         "from warmline_protocol import processes; print(processes.environment().get('PYTHONPATH'))"
     )
-    sources = os.pathsep.join(str(ROOT / name) for name in ("engine", "lsp_server", "kernels"))
+    sources = os.pathsep.join(
+        str(ROOT / name) for name in ("protocol", "engine", "lsp_server", "kernels")
+    )
     for named in (str(tmp_path), f"{tmp_path}/", f"{tmp_path}/../{tmp_path.name}"):
         path = os.pathsep.join([sources, named])
         found = subprocess.run(

@@ -1,4 +1,4 @@
-"""How many tokens behind an edit to encode with it: `make bench-behind`.
+"""How many tokens behind an edit to encode with it: `make bench NAME=behind_edits`.
 
 Controlled edits of the evaluation. Nats are those of the whole true line, summed, more than a cold read's.
 """

@@ -1,4 +1,4 @@
-"""Whether bound chunks are worth more work: `make bench-bound`.
+"""Whether bound chunks are worth more work: `make bench NAME=bound_chunks`.
 
 At lines of held-out packages the true line is scored with finds bound as they are; with keys of theirs divided by a
 temperature, which is half of what APE does (Yang et al. 2025); and with the last tokens of the file encoded again so

@@ -1,4 +1,4 @@
-"""What drafts save on real edits, and that they change nothing: `make bench-drafts`.
+"""What drafts save on real edits, and that they change nothing: `make bench NAME=drafts`.
 
 Sessions from one release of a package to the next are typed into three engines at once: one without drafts, one
 that drafts from the file, one that drafts from removed text and two other files of the package too. Wherever a
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16, int8 or int4")
     parser.add_argument("--prompts", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval-data fetched")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval fetched")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     model = loaded_model.load(options.model, "cpu", options.dtype, 4096)

@@ -1,4 +1,4 @@
-"""What an edit costs, measured: `make bench-edits`.
+"""What an edit costs, measured: `make bench NAME=edits`.
 
 Each kind of edit is made at random places of a text that is in the cache. Counted are the tokens run
 through the model and the time from the edit to the logits of the first token; beside them, in the same

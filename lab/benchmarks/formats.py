@@ -1,4 +1,4 @@
-"""What weights in fewer bits cost in quality: `make bench-formats`.
+"""What weights in fewer bits cost in quality: `make bench NAME=formats`.
 
 Nats a token and bits a byte of held-out text, read in pieces, each format's own products used for all rows; the
 difference from float32 with a 95 % interval over files, which all formats share. "With head" is how

@@ -1,4 +1,4 @@
-"""Whether something should decide at each pause what of other files is read: `make bench-gate`.
+"""Whether something should decide at each pause what of other files is read: `make bench NAME=gate`.
 
 At lines of held-out packages the true line is scored with nothing of other files, with what was found some lines above
 (it is bound already), with what is found now, and with that 64 tokens before the cursor. A gate chooses from what costs

@@ -1,6 +1,6 @@
 """A checkpoint of Qwen2's family as a GGUF file: enough to time llama.cpp with.
 
-`python -m benchmarks.gguf_writer CHECKPOINT OUT`; `make llama-server` installs the package gguf.
+`python -m benchmarks.gguf_writer CHECKPOINT OUT`; `make .work/llama/bin/llama-server` installs the package gguf.
 """
 
 from __future__ import annotations

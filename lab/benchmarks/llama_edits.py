@@ -1,4 +1,4 @@
-"""From an edit to the first token, beside llama.cpp's server: `make bench-llama`.
+"""From an edit to the first token, beside llama.cpp's server: `make bench NAME=llama_edits`.
 
 The same edits of the same text are made in a session of ours, and asked of `llama-server` at `/infill` with
 `--cache-reuse`, prefix first as it comes and suffix first (`--spm-infill`). Before the clock runs both have read the
@@ -126,7 +126,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     weights = options.model / options.gguf
-    for path, made_by in ((options.server, "make llama-server"), (weights, "make bench-llama")):
+    for path, made_by in (
+        (options.server, "make .work/llama/bin/llama-server"),
+        (weights, "make bench NAME=llama_edits"),
+    ):
         if not path.exists():
             raise SystemExit(f"{path} is missing: `{made_by}` makes it")
     model = loaded_model.load(str(options.model), "cpu", options.dtype, cache_mebibytes=4096)

@@ -1,4 +1,4 @@
-"""What one pass of a model costs by its number of rows and the format of the weights: `make bench-passes`.
+"""What one pass of a model costs by its number of rows and the format of the weights: `make bench NAME=passes`.
 
 By turns in one process, behind the same context, each format serving all numbers of rows. `few_rows` is up to how
 many rows a loaded model takes it.

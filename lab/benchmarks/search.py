@@ -1,4 +1,4 @@
-"""What searching for the likeliest line gains and costs beside the greedy one: `make bench-search`.
+"""What searching for the likeliest line gains and costs beside the greedy one: `make bench NAME=search`.
 
 At random places of the evaluation's packages, which no shipped model was trained on: whole lines, and the rest of
 lines from a random character on. The same session answers both ways, by turns.
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--places", type=int, default=1000, help="of both kinds together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval-data fetched")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval fetched")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     model = loaded_model.load(options.model, "cpu", "float32", 4096)

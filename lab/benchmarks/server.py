@@ -1,4 +1,4 @@
-"""How fast the server starts and answers: `make bench-server`.
+"""How fast the server starts and answers: `make bench NAME=server`.
 
 Spawn until `initialize` is answered, beside a bare pygls server in the same run, in turns; a request that the
 server answers itself, sent right behind a `didChange` and a completion while the engine is busy; and completions

@@ -1,4 +1,4 @@
-"""How fast a large model reads and decodes on this CPU, beside others, and a line of the embedded model: `make bench`.
+"""How fast a large model reads and decodes on this CPU, beside others, and a line of the embedded model.
 
 Weights are random, of the shape of Qwen2.5-Coder-0.5B: speed does not depend on them. All take turns, for some rounds,
 since other machines share this one's memory: each one's best counts, and a ratio is the median of those within a

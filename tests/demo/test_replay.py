@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from demo import replay
 from demo.replay import Hunk, Suggestion
 from demo.tally import Tally
-from hypothesis import given
-from hypothesis import strategies as st
 
 SESSION = Path(__file__).resolve().parents[2] / "demo/session"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from demo.replay import Hunk
-from demo.view import CURSOR, DIM, N_ABOVE, N_BELOW, RESET, around, describe
 from hypothesis import given
 from hypothesis import strategies as st
+
+from demo.replay import Hunk
+from demo.view import CURSOR, DIM, N_ABOVE, N_BELOW, RESET, around, describe
 
 TEXT = st.text(st.sampled_from("ab \t\n\r\x1b é"), max_size=200)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
-from .conftest import Opener, editor, engine_pid, insertion
+from tests.support.editor import Opener, editor, engine_pid, insertion
 
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"

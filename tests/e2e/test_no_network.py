@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import editor, home_in, insertion
+from tests.support.editor import editor, home_in, insertion
 
 URI = "file:///project/greet.py"
 GUARD = Path(__file__).parent / "no_network"

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
+from tests.support.editor import WITHIN_S, Client, engine_pid
+from tests.support.poison import OURS, Poisoned
 from warmline_lsp.commands.cli import PASSED_ON
-
-from .conftest import WITHIN_S, Client, engine_pid
-from .poison import OURS, Poisoned
 
 ID = "Qwen/Qwen2.5-Coder-0.5B"
 ROOT = Path(__file__).resolve().parent.parent.parent

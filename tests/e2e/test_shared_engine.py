@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Opener, begun, editor, engine_pid
+from tests.support.editor import Opener, begun, editor, engine_pid
 
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"

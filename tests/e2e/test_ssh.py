@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.editor import WITHIN_S, editor
+from tests.support.remote_engine import TOKEN, engines_of, has_ghost_text, remote, said
 from warmline_protocol.remote_address import TOKEN_VARIABLE
-
-from .conftest import WITHIN_S, editor
-from .test_remote import TOKEN, engines_of, has_ghost_text, remote, said
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 RUN = Path("/run/sshd")  # which sshd wants where root starts it

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.sessions import TEXT, ask, finish
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.hypotheses import N_EARLY
 from warmline_engine.decoding.sampling import SamplingRule
@@ -15,8 +16,6 @@ from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.completion import ENDED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
-
-from .test_session import TEXT, ask, finish
 
 LINE_STARTS = [k + 1 for k, c in enumerate(TEXT) if c == "\n"]
 # where nothing is healed, so that the context is the session's own tokens

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.sessions import TEXT, ask, finish
 from warmline_engine.cache.sequence import MAX_BOUND
 from warmline_engine.decoding.contrast import RULES, contrasted
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED
@@ -14,8 +15,6 @@ from warmline_engine.session import completion, loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import N_BOUND_TOKENS, Session
 from warmline_engine.text.fim import find_layout
-
-from .test_session import TEXT, ask, finish
 
 PIECES = ["def first(a, b): ...\n", "class Second:\n    value = 3\n"]
 

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.engine_peer import TEXT, WITHIN_S, Peer, close_peers, greeted, listening
 from warmline_engine.process.acceptor import (
     FAILURES_PER_S,
     FREE_FAILURES,
@@ -33,9 +34,6 @@ from warmline_engine.process.connection import (
 )
 from warmline_engine.process.work_queue import MAX_TEXTS_IN_A_ROW, Inbox, Text, Waiting
 from warmline_protocol import wire
-
-from .peer import TEXT, WITHIN_S, Peer, close_peers
-from .test_remote import greeted, listening
 
 __all__ = ["close_peers"]
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from tests.support.sessions import TEXT, ask, finish
 from warmline_engine.decoding.block_opening import WORDS
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.hypotheses import Begun
@@ -20,8 +21,6 @@ from warmline_engine.session.session import Session
 from warmline_engine.syntax import tree
 from warmline_engine.syntax.syntax_context import SyntaxAt
 from warmline_protocol.wire import STOP_REASONS
-
-from .test_session import TEXT, ask, finish
 
 Encode = Callable[[str], list[int]]
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)

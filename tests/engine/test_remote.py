@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.engine_peer import (
+    TEXT,
+    TOKEN,
+    WITHIN_S,
+    close_peers,
+    command,
+    connected,
+    greeted,
+    listening,
+    port_in,
+)
 from warmline_engine.process.listener import make_listener
 from warmline_protocol import wire
 from warmline_protocol.remote_address import (
@@ -30,11 +39,7 @@ from warmline_protocol.remote_address import (
     parse_address,
 )
 
-from .peer import TEXT, WITHIN_S, Peer, close_peers
-
 __all__ = ["close_peers"]
-
-TOKEN = "a token of this test alone"
 
 
 @pytest.mark.parametrize(
@@ -169,53 +174,6 @@ def test_the_command_says_what_to_do() -> None:
     )  # fmt: skip
     assert found.returncode == 2
     assert "ssh -L" in found.stderr
-
-
-def command(model: Path) -> list[str]:
-    """An engine that serves other machines, on a loopback port."""
-    return [
-        sys.executable, "-m", "warmline_engine.process.service", "--listen", "127.0.0.1:0", "--model", str(model),
-        "--threads", "1",
-    ]  # fmt: skip
-
-
-def port_in(line: bytes) -> int:
-    """Where it listens, out of its log."""
-    found = re.search(rb"listening on 127\.0\.0\.1:(\d+)", line)
-    assert found is not None, line
-    return int(found[1])
-
-
-@asynccontextmanager
-async def listening(model: Path) -> AsyncIterator[int]:
-    """The port of an engine; it must be alive at the end."""
-    process = await asyncio.create_subprocess_exec(
-        *command(model), stderr=asyncio.subprocess.PIPE, env={**os.environ, TOKEN_VARIABLE: TOKEN}
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while b"listening on" not in (line := await process.stderr.readline()):
-                assert line, "the engine ended"
-        yield port_in(line)
-        assert process.returncode is None, "the engine died"
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with asyncio.timeout(WITHIN_S):
-            await process.communicate()
-
-
-async def connected(port: int, first: wire.Frame) -> Peer:
-    peer = Peer(*await asyncio.open_connection("127.0.0.1", port))
-    peer.send(first)
-    return peer
-
-
-async def greeted(port: int) -> Peer:
-    peer = await connected(port, wire.Hello(wire.PROTOCOL_VERSION, TOKEN))
-    await peer.until(wire.ModelReady)
-    return peer
 
 
 async def refused(port: int, first: wire.Frame) -> str:

@@ -18,9 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.engine_peer import TEXT, WITHIN_S, Peer, close_peers
 from warmline_protocol import wire
-
-from .peer import TEXT, WITHIN_S, Peer, close_peers
 
 __all__ = ["close_peers"]
 

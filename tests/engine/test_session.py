@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-import textwrap
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sessions import TEXT, ask, finish
 from warmline_engine.errors import OutOfSync
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import Session
 from warmline_engine.session.window import MAX_HEALED, N_REPAIRED
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.text.tokenizer import Encoded, Tokenizer
-
-TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
-
-
-def ask(offset: int, **changes: Any) -> Ask:
-    asked: dict[str, Any] = {
-        "offset": offset,
-        "assumed": "",
-        "max_tokens": 12,
-        "multi_line": True,
-        "n_alternatives": 1,
-        "deadline_ms": None,
-        "is_cancelled": lambda: False,
-    }
-    return Ask(**(asked | changes))
-
-
-def finish(session: Session) -> None:
-    while session.encode_some(128) or session.repair_some(128) or session.refresh_some(128):
-        session.check()
 
 
 def cold_answer(model: LoadedModel, session: Session) -> torch.Tensor:

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from .fake_engine import runtime
+from tests.support.fake_engine import runtime
 
 __all__ = ["runtime"]

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_engine import URI, WITHIN_S, Window, fake_engine, window
 from warmline_protocol import wire
-
-from .fake_engine import URI, WITHIN_S, Window, fake_engine, window
 
 TEXT = "def greet(name):\n    \n"
 OWN = ("status", "encoded", "better")

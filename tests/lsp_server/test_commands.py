@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_engine import URI, FakeEngine, Window, fake_engine, window
 from warmline_protocol import wire
-
-from .fake_engine import URI, FakeEngine, Window, fake_engine, window
 
 OTHER = "file:///project/other.py"
 PLACE = {"line": 1, "character": 4}

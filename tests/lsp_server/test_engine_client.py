@@ -8,72 +8,26 @@ import struct
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 from filelock import FileLock, Timeout
 
+from tests.support.engine_client import A, B, Client, dies_of
+from tests.support.fake_engine import (
+    READY,
+    WITHIN_S,
+    fake_engine,
+    fake_remote_engine,
+)
 from warmline_lsp.engine import socket_paths
-from warmline_lsp.engine.engine_client import N_CRASHES, EngineClient, EngineState
+from warmline_lsp.engine.engine_client import N_CRASHES
 from warmline_lsp.engine.engine_process import reach
 from warmline_lsp.errors import EngineError
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
 
-from .fake_engine import READY, WITHIN_S, FakeEngine, Waiting, fake_engine, fake_remote_engine
-
 pytestmark = pytest.mark.usefixtures("runtime")
-A, B = "file:///a.py", "file:///b%20b.py"
-
-
-class Client(Waiting):
-    """An engine client, what it told, and the pauses it would have made."""
-
-    def __init__(self, *documents: str, settings: Settings | None = None) -> None:
-        super().__init__()
-        self.documents = list(documents)
-        self.states: list[EngineState] = []
-        self.pauses: list[float] = []
-        self.engine = EngineClient(
-            settings or Settings(),
-            self.openings,
-            self.note,
-            command=lambda *_: ["false"],
-            sleep=self.pause,
-        )
-
-    def openings(self) -> list[wire.Open]:
-        return [wire.Open(name, "python", 1, "x = 1\n") for name in self.documents]
-
-    def note(self, state: EngineState) -> None:
-        self.states.append(state)
-        self.changed.set()
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-
-    async def __aenter__(self) -> Self:
-        self.engine.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.engine.stop()
-
-    async def until_state(self, state: str) -> None:
-        await self.until(lambda: self.engine.state.state == state)
-
-
-def dies_of(engine: FakeEngine, *names: str) -> Any:
-    """A reaction: the engine dies when it is given one of the documents."""
-
-    def react(frame: wire.Frame, writer: asyncio.StreamWriter) -> None:
-        if isinstance(frame, wire.Open) and frame.document in names:
-            writer.close()
-        else:
-            engine.usual(frame, writer)
-
-    return react
 
 
 async def test_documents_are_opened_one_at_a_time() -> None:

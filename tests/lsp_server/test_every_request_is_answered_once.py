@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.fake_engine import FakeEngine, Window, fake_engine, window
 from warmline_protocol import wire
-
-from .fake_engine import FakeEngine, Window, fake_engine, window
 
 URIS = ("file:///a.py", "file:///b.py")
 TEXT = "def f(x):\n    \n"

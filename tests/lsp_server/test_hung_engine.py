@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.engine_client import A, B, Client
+from tests.support.fake_engine import READY, FakeEngine, fake_engine, fake_remote_engine
 from warmline_lsp.engine import engine_client, engine_process, socket_paths
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.liveness import Limits
@@ -25,9 +27,6 @@ from warmline_lsp.engine.peer_process import kill_peer, peer_pid
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
-
-from .fake_engine import READY, FakeEngine, fake_engine, fake_remote_engine
-from .test_engine_client import A, B, Client
 
 pytestmark = [
     pytest.mark.usefixtures("runtime"),

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from tests.support.fake_engine import URI, Window, fake_engine, window
 from warmline_protocol import wire
-
-from .fake_engine import URI, Window, fake_engine, window
 
 MARK = "marker_of_this_test"
 TEXT = "def greet(name):\n    \n"

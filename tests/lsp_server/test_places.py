@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_engine import Window
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import detached, engine_process, socket_paths
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
@@ -37,8 +38,6 @@ from warmline_protocol.remote_address import (
     make_token,
     token_path,
 )
-
-from .fake_engine import Window
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these folders are Linux's")
 FOREIGN = 54321  # a user without an account

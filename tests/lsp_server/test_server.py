@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_engine import URI, fake_engine, window
 from warmline_protocol import wire
-
-from .fake_engine import URI, fake_engine, window
 
 TEXT = "def greet(name):\n    \n"
 pytestmark = pytest.mark.usefixtures("runtime")
@@ -216,7 +215,7 @@ async def test_where_nothing_is_completed_no_engine_is_used() -> None:
 
 
 async def test_requests_before_and_after_their_time_are_answered() -> None:
-    from .fake_engine import Window
+    from tests.support.fake_engine import Window
 
     client = Window()
     early = client.ask((0, 0))

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake_engine import URI, FakeEngine, Window, fake_engine, window
 from warmline_lsp.documents import documents
 from warmline_protocol import wire
-
-from .fake_engine import URI, FakeEngine, Window, fake_engine, window
 
 TEXT = "def greet(name):\n    \n"
 pytestmark = pytest.mark.usefixtures("runtime")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .session import BIN, neovim, wait
+from tests.support.neovim import BIN, neovim, wait
 
 TEXT = """import json
 

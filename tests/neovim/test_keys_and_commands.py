@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .session import neovim, wait
+from tests.support.neovim import neovim, wait
 
 SETUP = 'require("warmline").setup({ filetypes = { "none" } })\n'
 # it stands in for text that a server sent

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import CLASS, Started, browsing, keep_picture, started
-from workbench import ACCEPT_LINE, SHOW_NEXT, TRIGGER, Workbench
+from tests.support.workbench.driver import ACCEPT_LINE, SHOW_NEXT, TRIGGER, Workbench
+from tests.support.workbench.started import CLASS, Started, browsing, keep_picture, started
 
 N_ALTERNATIVES = 3
 SHAPES = """def area(width, height):

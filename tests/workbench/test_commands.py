@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import Started, browsing, keep_picture, started
-from traced import engines
-from workbench import Workbench
+from tests.support.workbench.driver import Workbench
+from tests.support.workbench.started import Started, browsing, keep_picture, started
+from tests.support.workbench.traced import engines
 
 COMMENT_FIRST = "Warmline: Write a comment, then the code"
 SHOW_CONTEXT = "Warmline: Show what the model sees"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from small_disk import can_be_made, give_room, with_room
-from started import browsing, keep_picture
-from traced import ROOT, SOURCES, wait_until
-from workbench import STORAGE, CodeServer, Workbench
+from tests.support.workbench.driver import STORAGE, CodeServer, Workbench
+from tests.support.workbench.small_disk import can_be_made, give_room, with_room
+from tests.support.workbench.started import browsing, keep_picture
+from tests.support.workbench.traced import ROOT, SOURCES, wait_until
 
 MADE_WITHIN_S = 600
 LINE = "zebra_area = measure_zebra(width, height)\n"

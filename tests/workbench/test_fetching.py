@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from tests.engine.model.fake_hub import serving
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import browsing, keep_picture, started
-from traced import ROOT, wait_until
-from workbench import Workbench
+from tests.support.fake_hub import serving
+from tests.support.workbench.driver import Workbench
+from tests.support.workbench.started import browsing, keep_picture, started
+from tests.support.workbench.traced import ROOT, wait_until
 
 MODEL = "Qwen/Qwen2.5-Coder-0.5B"
 LINE = "zebra_area = measure_zebra(width, height)\n"

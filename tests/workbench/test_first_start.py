@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import keep_picture
-from traced import ROOT
-from workbench import CodeServer, Workbench, launch
+from tests.support.workbench.driver import CodeServer, Workbench, launch
+from tests.support.workbench.started import keep_picture
+from tests.support.workbench.traced import ROOT
 
 INSTALLED_WITHIN_S = 600
 LINE = "zebra_area = measure_zebra(width, height)\n"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import browsing, keep_picture, started
-from traced import Trace, engines, wait_until
-from workbench import Workbench
+from tests.support.workbench.driver import Workbench
+from tests.support.workbench.started import browsing, keep_picture, started
+from tests.support.workbench.traced import Trace, engines, wait_until
 
 LINE = "zebra_area = measure_zebra(width, height)\n"
 FILES = {"first.py": LINE * 4, "second.py": LINE * 4}

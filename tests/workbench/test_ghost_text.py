@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from benchmarks import edits
-
-sys.path.insert(0, str(Path(__file__).parent))
-from started import CLASS, Started, browsing, keep_picture, started
-from traced import ROOT, Trace, engines, wait_until
-from workbench import CodeServer, Workbench
+from tests.support.workbench.driver import CodeServer, Workbench
+from tests.support.workbench.started import CLASS, Started, browsing, keep_picture, started
+from tests.support.workbench.traced import ROOT, Trace, engines, wait_until
 
 RESULT = ROOT / os.environ.get("WARMLINE_LATENCY", ".work/latency.json")
 N_TIMED = 60  # keystrokes

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import browsing, keep_picture, started
-from traced import ROOT, SOURCES, engines
-from workbench import Workbench
+from tests.support.workbench.driver import Workbench
+from tests.support.workbench.started import browsing, keep_picture, started
+from tests.support.workbench.traced import ROOT, SOURCES, engines
 
 TOKEN = "a token of this test alone"
 LINE = "zebra_area = measure_zebra(width, height)\n"

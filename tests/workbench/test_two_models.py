@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
-from started import CLASS, browsing, keep_picture, started
-from traced import wait_until
-from workbench import Workbench
+from tests.support.workbench.driver import Workbench
+from tests.support.workbench.started import CLASS, browsing, keep_picture, started
+from tests.support.workbench.traced import wait_until
 
 
 def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The packages that are measured on: pinned releases, fetched when they are wanted.
 
-`python -m warmline_lab.data.releases` fetches them: `make eval-data`.
+`python -m warmline_lab.data.releases` fetches them: `make eval`.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def sources(pin: Release, folder: Path) -> dict[str, str]:
     """
     found = sorted((folder / pin.title / pin.name).glob("*.*"))
     if len(found) != 1:
-        raise DataError(f"{pin.title} is not in {folder}; run: make eval-data")
+        raise DataError(f"{pin.title} is not in {folder}; run: make eval")
     if corpus.sha256(found[0]) != pin.sha256:
-        raise DataError(f"{found[0]} is not what was pinned; delete it and run: make eval-data")
+        raise DataError(f"{found[0]} is not what was pinned; delete it and run: make eval")
     files: dict[str, str] = {}
     for name, content in corpus.members(found[0]):
         if not name.endswith(".py"):

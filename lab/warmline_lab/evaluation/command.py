@@ -194,7 +194,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--dataset", metavar="PATH", type=Path,
                         help="RepoBench or CrossCodeEval file, for cross-file")  # fmt: skip
     parser.add_argument("--pins", type=Path, default=PINS, help="pinned releases")
-    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval-data fetched")
+    parser.add_argument("--data", type=Path, default=FOLDER, help="what make eval fetched")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--workers", type=_positive, default=os.cpu_count() or 1,

@@ -1,28 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
+from tests.support.sequences import DEVICE, SHAPE
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-SHAPE: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 96,
-    "vocab_size": 97,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-}
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sequences import (
+    DEVICE,
+    SHAPE,
+    TOLERANCE,
+    apply,
+    assert_equals_cold_read,
+    edits,
+    read_all,
+    token,
+)
 from warmline_engine.cache import cuda_graphs
 from warmline_engine.cache import sequence as sequence_module
 from warmline_engine.cache.arena import BLOCK_SLOTS, Arena, RowShape
@@ -21,9 +31,6 @@ from warmline_engine.cache.cuda_graphs import GraphedPasses
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
-
-from .conftest import DEVICE, SHAPE
-from .test_sequence import TOLERANCE, apply, assert_equals_cold_read, edits, read_all, token
 
 PROMPT = [k % 97 for k in range(40)]
 

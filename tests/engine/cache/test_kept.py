@@ -11,13 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.chunk_cache import ChunkRows, KeptChunks
 from warmline_engine.cache.chunk_files import SWEPT_TO, ChunkFiles
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.model.transformer import Transformer
-
-from .test_sequence import TOLERANCE
 
 SHAPE = RowShape(2, 2, 4, torch.float32, torch.device("cpu"))
 LARGE = 2**20

@@ -7,13 +7,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, ArenaFull
 from warmline_engine.cache.chunk_cache import KeptChunks
 from warmline_engine.cache.sequence import Sequence
 from warmline_engine.cache.unbound_tail import SecondRow
 from warmline_engine.model.transformer import Transformer
-
-from .test_sequence import TOLERANCE
 
 TOKENS = st.lists(st.integers(0, 90), min_size=1, max_size=12)
 

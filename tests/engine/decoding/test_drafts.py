@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,40 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from warmline_engine.cache.slots import Ints
+from tests.support.toy_models import N_TOKENS, Counted, logits_of
 from warmline_engine.decoding.ngram.suffix_match import Around
 from warmline_engine.decoding.speculative.draft_costs import LONGEST_DRAFT, Payoff
 from warmline_engine.decoding.speculative.drafts import Draft, copying
 from warmline_engine.decoding.speculative.speculation import Speculation
 
-N_TOKENS = 7
 NOTHING_BARRED = torch.zeros(N_TOKENS, dtype=torch.bool)
 RUNS = st.lists(st.integers(0, N_TOKENS - 1), max_size=40)
-
-
-class Counted:
-    """A sequence whose logits name the tokens it carries, so that a wrong context shows."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self.tokens = list(tokens)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def truncate(self, n_tokens: int) -> None:
-        del self.tokens[n_tokens:]
-
-    def extend(self, tokens: Sequence[int], pending: Ints | None = None) -> Tensor:
-        rows: list[Tensor] = [] if pending is None else [logits_of(self.tokens)]
-        for token in tokens:
-            self.tokens.append(token)
-            rows.append(logits_of(self.tokens))
-        return torch.stack(rows)
-
-
-def logits_of(tokens: Sequence[int]) -> Tensor:
-    seed = hash(tuple(tokens)) % 2**31
-    return torch.randn(N_TOKENS, generator=torch.Generator().manual_seed(seed))
 
 
 @given(context=RUNS, taken=RUNS, drafts=st.lists(RUNS, min_size=41, max_size=41))

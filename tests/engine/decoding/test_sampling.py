@@ -11,12 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.toy_models import N_TOKENS, Counted, logits_of
 from warmline_engine.decoding.sampling import Sampler, SamplingRule
 from warmline_engine.decoding.speculative.draft_costs import Payoff
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft
 from warmline_engine.decoding.speculative.speculation import Speculation
-
-from .test_drafts import N_TOKENS, Counted, logits_of
 
 EVERYTHING = SamplingRule(temperature=1.0, top_p=1.0)
 N_DRAWN = 4000

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
+from tests.support.toy_models import Voice
 from warmline_engine.decoding.logit_statistics import statistics_of
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 
@@ -22,23 +22,6 @@ RULES = st.builds(
     window=st.integers(1, 6),
     dwell=st.integers(1, 12),
 )
-
-
-class Voice:
-    """A model whose entropy behind n tokens is given."""
-
-    def __init__(self, bits: Sequence[float]) -> None:
-        self.bits = bits
-        self.asked: list[int] = []
-
-    def logits(self, tokens: Sequence[int]) -> Tensor:
-        self.asked.append(len(tokens))
-        return with_entropy(self.bits[len(tokens)])
-
-
-def with_entropy(bits: float) -> Tensor:
-    """Logits of nearly that entropy: evenly over as many tokens as it takes."""
-    return torch.where(torch.arange(64) < 2**bits, 0.0, -1e9)
 
 
 def by_the_rule(

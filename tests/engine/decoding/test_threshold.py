@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.toy_models import Voice
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 from warmline_engine.decoding.two_models.threshold import MAX_BITS, STEP_BITS, Threshold
-
-from .test_switching import Voice
 
 N_TOKENS = 15
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_hub import COMMIT, serving
 from warmline_engine.model import random_checkpoint
-
-from .fake_hub import COMMIT, serving
 
 MODEL = "owner/tiny"
 # over ten megabytes: what the library writes at once

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.growth import assert_grows_slowly
 
 import warmline_engine
 import warmline_lsp
+from tests.support.growth import assert_grows_slowly
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.retrieval.index.words import words, words_of
 from warmline_engine.retrieval.query import query

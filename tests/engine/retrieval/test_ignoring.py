@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.support.growth import assert_grows_slowly
 
+from tests.support.growth import assert_grows_slowly
 from warmline_engine.retrieval.source.files import MAX_DEPTH, MAX_IGNORE_BYTES, Rules, read
 from warmline_engine.retrieval.source.ignoring import MAX_PATTERNS, is_ignored, patterns
 from warmline_protocol.globs import MAX_GLOB, Glob

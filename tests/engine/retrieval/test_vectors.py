@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.support.letters import Letters
 from warmline_engine.errors import IndexFull
 from warmline_engine.retrieval.index.index import UNSAVED, Index, Kind
 from warmline_engine.retrieval.index.vectors import codes_of, text_of, vectors_of
-
-from .letters import Letters
 
 TEXTS = (
     "",
@@ -226,7 +225,7 @@ def test_a_vector_of_another_length_is_left_out(index: Index, path: Path) -> Non
 ENCODE_SLOWLY = """
 import sys
 from pathlib import Path
-from tests.engine.retrieval.letters import Letters
+from tests.support.letters import Letters
 from warmline_engine.retrieval.index.index import Index
 index = Index(Path(sys.argv[1]), encoder=Letters())
 while n := index.follow(10):

@@ -6,12 +6,11 @@ import ast
 
 import pytest
 
+from tests.support.syntax import AT, FILE, syntax_of
 from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax import tree as tree_module
 from warmline_engine.syntax.syntax_context import SyntaxAt
 from warmline_engine.syntax.tree import MAX_BYTES, N_LATE, Syntax, parse
-
-from .test_tree import AT, FILE, syntax_of
 
 
 @pytest.fixture(autouse=True)

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
+from tests.support.syntax import FILE, syntax_of
 from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax.grammars import new_parser
 from warmline_engine.syntax.syntax_context import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxAt
-from warmline_engine.syntax.tree import Syntax
 
-FILE = textwrap.dedent(
-    """\
-    import os
-
-
-    def size(path, unit="µ"):
-        if path:
-            return os.stat(path).st_size
-
-        return 0
-
-
-    class Reader:
-        names = ["a", "b"]
-
-        def read(self):
-            return {name: size(name) for name in self.names}
-    """
-)
 PIECES = st.sampled_from(
     ["(", ")", "\n", "    ", "x = 1\n", "é", '"', "def f():\n", ":", "return", "", "#", "]"]
 )
@@ -68,12 +47,6 @@ def stands_even(block: Node, place: int) -> bool:
         for a in before
         for b in behind
     )
-
-
-def syntax_of(text: str) -> Syntax:
-    found = Syntax.of("python", text)
-    assert found is not None
-    return found
 
 
 @settings(
@@ -113,6 +86,3 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         )
         lines = [(line, ""), *((code, other) for other in [*LINES, *nested])]
         assert found.tells == any(is_whole(text[:a], one, text[rest:]) for a, one in lines)
-
-
-AT = FILE.index("    return 0")

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.tokenizer_families import NAMES, SAMPLE, load
 from warmline_engine.text.spellings import Spellings
-
-from .families import NAMES, SAMPLE, load
 
 cuts = st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(1, 9)).map(
     lambda cut: SAMPLE[cut[0] : cut[0] + cut[1]]

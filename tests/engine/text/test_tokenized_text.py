@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tokenizer_families import NAMES, SAMPLE, load
 from warmline_engine.text.fim import find_layout
 from warmline_engine.text.tokenized_text import Move, Splice, TokenizedText
 from warmline_engine.text.tokenizer import Tokenizer
-
-from .families import NAMES, SAMPLE, load
 
 pieces = st.one_of(
     st.sampled_from(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.corpus_samples import MIT
 from warmline_lab.data import corpus
 
-MIT = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software ..."
 GOOD = inspect.getsource(json.decoder)
 OTHER = inspect.getsource(json.encoder)
 HELD = inspect.getsource(textwrap)

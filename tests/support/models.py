@@ -1,3 +1,5 @@
+"""Random models with a real tokenizer, for the engine's tests and those of the laboratory."""
+
 from __future__ import annotations
 
 import inspect

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.training import ROOT, work
 from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.model.quant.quantization import Scheme
 from warmline_lab.train import shapes, train
 from warmline_lab.train.decoder import Shape
-
-from .test_train import ROOT, work
 
 __all__ = ["work"]  # a fixture
 

@@ -152,7 +152,7 @@ def test_pins_are_pairs_of_held_out_releases() -> None:
 
 def test_missing_releases_say_what_to_do(tmp_path: Path) -> None:
     pins = releases.read_pins(ROOT / "lab/training/evaluation.toml")
-    with pytest.raises(DataError, match="make eval-data"):
+    with pytest.raises(DataError, match="make eval"):
         releases.pairs(pins, tmp_path)
 
 

@@ -14,12 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.corpus_samples import MIT, TYPED, WRITTEN
 from warmline_lab.data import corpus, npm
 
-from .test_corpus_build import MIT
-from .test_scripts import TYPED, WRITTEN
-
-TRAINING = Path(__file__).resolve().parents[3] / "training"
+TRAINING = Path(__file__).resolve().parents[3] / "lab/training"
 APACHE = "Apache License\nVersion 2.0, January 2004"
 GPL = "GNU GENERAL PUBLIC LICENSE\nVersion 3, 29 June 2007"
 HELD = "".join(

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench import WITHIN_S
+from tests.support.workbench.driver import WITHIN_S
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = [str(ROOT / folder) for folder in ("lsp_server", "engine", "kernels")]
+ROOT = Path(__file__).resolve().parents[3]
+SOURCES = [str(ROOT / folder) for folder in ("protocol", "lsp_server", "engine", "kernels")]
 _SCRIPT = """#!{python}
 import json, os, sys
 

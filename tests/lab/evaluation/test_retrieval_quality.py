@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.retrieval.letters import Letters
 
+from tests.support.letters import Letters
 from warmline_engine.retrieval.rank import together
 from warmline_engine.retrieval.source.split import split
 from warmline_lab.retrieval import rankers as ways

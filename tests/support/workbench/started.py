@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traced import ROOT, Trace
-from workbench import CodeServer, Workbench, launch
+from tests.support.workbench.driver import CodeServer, Workbench, launch
+from tests.support.workbench.traced import ROOT, Trace
 
 # where small and base say different things
 CLASS = """import json

@@ -17,63 +17,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.training import CONFIG, ROOT
 from warmline_engine.model import checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.quant.quantization import Scheme, rounded
-from warmline_lab.data import corpus, samples, tokenizer
+from warmline_lab.data import samples, tokenizer
 from warmline_lab.data.samples import Documents, Samples, SamplesAhead, cut_middle
 from warmline_lab.metrics import ngram
 from warmline_lab.train import checkpoints, train
 from warmline_lab.train.step import Step
-
-ROOT = Path(__file__).resolve().parents[3]
-CONFIG = """
-seed = 3
-n_heldout_windows = 2
-compile = false
-processes = 1
-
-[shape]
-n_tokens = 400
-width = 16
-n_layers = 2
-n_heads = 2
-n_kv_heads = 1
-head_size = 8
-mlp_width = 24
-rope_theta = 10000.0
-max_context = 2048
-
-[optimizer]
-matrix_rate = 0.02
-other_rate = 0.01
-warmup_steps = 4
-
-[trunk]
-sequence = 64
-rows = 2
-checkpoint_minutes = 60
-
-[[decay]]
-sequence = 64
-rows = 2
-share = 1.0
-"""
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """A work folder with a corpus of three files and its tokenizer."""
-    texts = [inspect.getsource(module) for module in (textwrap, json.decoder, json.encoder)]
-    (tmp_path / "corpus").mkdir()
-    records = [{"origin": "x-1", "path": f"x/{k}.py", "text": text} for k, text in enumerate(texts)]
-    lines = "".join(json.dumps(record) + "\n" for record in records)
-    (tmp_path / "corpus/train.jsonl").write_text(lines)
-    (tmp_path / "corpus/heldout.jsonl").write_text(lines)
-    corpus.write_hashes(tmp_path / "corpus")
-    tokenizer.save(tokenizer.train(texts, 400), tmp_path / "tokenizer")
-    (tmp_path / "tiny.toml").write_text(CONFIG)
-    return tmp_path
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -> None:

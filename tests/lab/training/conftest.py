@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.support.training import work
+
+__all__ = ["work"]

@@ -1,0 +1,29 @@
+"""Requests to a session, and its text."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+from warmline_engine.session.session import Ask, Session
+
+TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
+
+
+def ask(offset: int, **changes: Any) -> Ask:
+    asked: dict[str, Any] = {
+        "offset": offset,
+        "assumed": "",
+        "max_tokens": 12,
+        "multi_line": True,
+        "n_alternatives": 1,
+        "deadline_ms": None,
+        "is_cancelled": lambda: False,
+    }
+    return Ask(**(asked | changes))
+
+
+def finish(session: Session) -> None:
+    while session.encode_some(128) or session.repair_some(128) or session.refresh_some(128):
+        session.check()

@@ -1,0 +1,1 @@
+"""What the tests in a real VS Code share; it needs playwright."""
