@@ -158,7 +158,7 @@ def test_only_whole_entries_are_kept_in_their_order(entries: list[str], name: st
 
 
 def test_the_folder_we_began_in_is_no_entry_of_pythonpath(tmp_path: Path) -> None:
-    code = "from warmline_engine import processes; print(processes.environment().get('PYTHONPATH'))"
+    code = "from warmline_protocol import processes; print(processes.environment().get('PYTHONPATH'))"
     sources = os.pathsep.join(str(ROOT / name) for name in ("engine", "lsp_server", "kernels"))
     for named in (str(tmp_path), f"{tmp_path}/", f"{tmp_path}/../{tmp_path.name}"):
         path = os.pathsep.join([sources, named])

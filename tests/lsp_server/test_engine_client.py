@@ -232,7 +232,7 @@ async def test_noise_in_the_middle_ends_one_life_only() -> None:
 ENGINE = """
 import asyncio, sys
 from pathlib import Path
-from warmline_engine import wire
+from warmline_protocol import wire
 
 async def serve(reader, writer):
     await wire.read(reader)

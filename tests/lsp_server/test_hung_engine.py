@@ -38,7 +38,7 @@ pytestmark = [
 ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
-from warmline_engine import wire
+from warmline_protocol import wire
 
 path = Path(sys.argv[1])
 
