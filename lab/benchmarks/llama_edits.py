@@ -126,10 +126,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     weights = options.model / options.gguf
-    for path, made_by in (
+    needed = (
         (options.server, "make .work/llama/bin/llama-server"),
         (weights, "make bench NAME=llama_edits"),
-    ):
+    )
+    for path, made_by in needed:
         if not path.exists():
             raise SystemExit(f"{path} is missing: `{made_by}` makes it")
     model = loaded_model.load(str(options.model), "cpu", options.dtype, cache_mebibytes=4096)

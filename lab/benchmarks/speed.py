@@ -1,4 +1,4 @@
-"""How fast a large model reads and decodes on this CPU, beside others, and a line of the embedded model.
+"""How fast a large model and the embedded one read and decode on this CPU, beside others: `make bench NAME=speed`.
 
 Weights are random, of the shape of Qwen2.5-Coder-0.5B: speed does not depend on them. All take turns, for some rounds,
 since other machines share this one's memory: each one's best counts, and a ratio is the median of those within a

@@ -199,7 +199,7 @@ def test_nothing_is_begun_while_a_completion_is_made(desk: Desk) -> None:
 
 
 def test_a_workspace_without_documents_holds_no_file_open(desk: Desk, tmp_path: Path) -> None:
-    roots = [tmp_path / f"more{k}" for k in range(50)]
+    roots = [tmp_path / f"more{k}" for k in range(16)]
     desk.look()
     desk.until("side * side")
     desk.librarian.forget(A, str(desk.root), "use.py")

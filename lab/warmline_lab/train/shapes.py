@@ -13,8 +13,10 @@ import argparse
 import json
 import math
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +62,23 @@ def n_bytes_of(shape: Shape, storage: Scheme) -> int:
     """Of a model's weights as they are stored."""
     scales = 2 / storage.group_size
     return sum(
-        int(weight.numel() * (storage.bits / 8 + scales))
-        if weight.ndim == 2
-        else 2 * weight.numel()
-        for weight in _weights(shape)
+        int(n * (storage.bits / 8 + scales)) if is_matrix else 2 * n
+        for n, is_matrix in _weights(shape)
     )
 
 
 def n_products_of(shape: Shape) -> int:
     """A token's products: each matrix once, the embedding as the head."""
-    matrices = sum(weight.numel() for weight in _weights(shape) if weight.ndim == 2)
+    matrices = sum(n for n, is_matrix in _weights(shape) if is_matrix)
     return matrices + 2 * shape.n_layers * shape.n_heads * shape.head_size * N_BEHIND
 
 
-def _weights(shape: Shape) -> list[torch.Tensor]:
+@lru_cache
+def _weights(shape: Shape) -> tuple[tuple[int, bool], ...]:
+    """The number of values of each weight, and whether it is a matrix."""
     with torch.device("meta"):
-        return list(Decoder(shape).weights.values())
+        weights = Decoder(shape).weights.values()
+    return tuple((weight.numel(), weight.ndim == 2) for weight in weights)
 
 
 def candidates(
@@ -97,13 +100,10 @@ def candidates(
                 head_size=HEAD_SIZE,
                 mlp_width=round(width * ratio / 32) * 32,
             )
-            deepest = [
-                tried
-                for n_layers in range(MIN_LAYERS, MAX_LAYERS + 1)
-                if (tried := described(replace(shape, n_layers=n_layers), storage)).n_bytes
-                <= most_bytes
-            ]
-            yield from deepest[-1:]
+            deeper = [replace(shape, n_layers=n) for n in range(MIN_LAYERS, MAX_LAYERS + 1)]
+            n_fitting = bisect_right(deeper, most_bytes, key=lambda one: n_bytes_of(one, storage))
+            if n_fitting:
+                yield described(deeper[n_fitting - 1], storage)
 
 
 def described(shape: Shape, storage: Scheme) -> Tried:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.training import ROOT, work
+from tests.support.training import ROOT
 from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.model.quant.quantization import Scheme
 from warmline_lab.train import shapes, train
 from warmline_lab.train.decoder import Shape
-
-__all__ = ["work"]  # a fixture
 
 
 @pytest.fixture
