@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from warmline_engine.decoding.answers.validity import ENDED
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.hypotheses import N_EARLY
 from warmline_engine.decoding.sampling import SamplingRule
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.session.completion import ENDED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
 
