@@ -24,6 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks import edits
+from warmline_engine.decoding.answers import decoder
 from warmline_engine.decoding.greedy import Decoded, decode, likeliest
 from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
 from warmline_engine.decoding.speculative.draft_costs import Payoff
@@ -155,7 +156,7 @@ def run(model: LoadedModel, tasks: list[TraceTask], files: list[FilePair], n_pro
     def noted(*arguments: Any) -> Decoded:
         return decode(*arguments[:-1], watch.likeliest)  # pyright: ignore[reportCallIssue]  # as many as there are
 
-    completion.copying, completion.decode = watch.copying, noted
+    completion.copying, decoder.decode = watch.copying, noted
     tallies = {mode: Tally() for mode in MODES}
     n_asked, different = 0, dict[str, float]()
     for task in tasks:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import edits
+from warmline_engine.decoding.answers.search import N_SEARCHED
 from warmline_engine.session import loaded_model
-from warmline_engine.session.completion import N_SEARCHED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Ask, Session
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.support.sessions import TEXT, ask, finish
+from warmline_engine.decoding.answers.validity import ENDED
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.hypotheses import N_EARLY
 from warmline_engine.decoding.sampling import SamplingRule
 from warmline_engine.model.cold_read import ColdRead
-from warmline_engine.session.completion import ENDED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
 

@@ -11,11 +11,11 @@ from typing import cast
 import pytest
 
 from tests.support.sessions import TEXT, ask, finish
+from warmline_engine.decoding.answers import syntax_repair
+from warmline_engine.decoding.answers.validity import CUT
 from warmline_engine.decoding.block_opening import WORDS
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.hypotheses import Begun
-from warmline_engine.session import completion
-from warmline_engine.session.completion import CUT
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
 from warmline_engine.syntax import tree
@@ -188,7 +188,7 @@ def test_what_a_block_below_lacks_is_opened(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
     if n > 1:
-        monkeypatch.setattr(completion, "openers", open_with_if)
+        monkeypatch.setattr(syntax_repair, "openers", open_with_if)
     n_opened = 0
     for offset in range(20, len(TEXT), 131):
         line = TEXT.rfind("\n", 0, offset) + 1

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from warmline_engine.text.tokenizer import Tokenizer
-
-from .hypotheses import Begun, Branches, logprobs_of
-from .stopping import Stopping
+from .hypotheses import Begun, Branches
+from .request import CompletionRequest
 
 NOTHING = Begun()
 
@@ -31,19 +29,6 @@ class Decoded:
     stop: str
 
 
-@dataclass(frozen=True)
-class Limits:
-    """`is_cancelled` and `is_late` are asked at each token.
-
-    Where all tokens together become less likely than `least_logprob`, only the lines before stay.
-    """
-
-    max_tokens: int
-    is_cancelled: Callable[[], bool]
-    is_late: Callable[[], bool]
-    least_logprob: float = -math.inf
-
-
 def likeliest(logprobs: Tensor) -> int:
     """Shape: [V]."""
     if logprobs.device.type == "cpu":
@@ -54,27 +39,24 @@ def likeliest(logprobs: Tensor) -> int:
 
 
 def decode(
-    logits: Tensor,
-    append: Callable[[int], Tensor],
-    tokenizer: Tokenizer,
-    barred: Tensor,
-    ends: frozenset[int],
-    stopping: Stopping,
-    limits: Limits,
-    n_known: int = 0,
+    request: CompletionRequest,
+    logits_after: Callable[[Sequence[int]], Tensor],
     begun: Begun = NOTHING,
     branches: Branches | None = None,
     choose: Callable[[Tensor], int] = likeliest,
 ) -> Decoded:
-    """Generates from the logits behind a sequence; `append` adds a token and gives the next logits.
+    """Generates one text, which begins with the tokens of `begun`.
 
-    The first `n_known` characters stand before the cursor already and are not offered. The logits are behind what
-    is `begun` already. `branches` are told what else could have been chosen; `choose` gets log-probabilities.
+    `logits_after` gives the logits behind generated tokens. `branches` notes what else could have been chosen. `choose`
+    gets log-probabilities.
     """
+    tokenizer, stopping, limits = request.tokenizer, request.stopping, request.limits
+    n_known = len(request.healed_text)
     tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
     text, reason = tokenizer.decode(tokens)[n_known:], ""
+    logits = logits_after(tokens)
     # added, which takes a tenth of what filling in does
-    bar = torch.zeros_like(logits).masked_fill_(barred, -math.inf)
+    bar = torch.zeros_like(logits).masked_fill_(request.suppressed, -math.inf)
     if tokens and (stop := stopping.find(text)):
         text, reason = text[: stop.n_characters], stop.reason
     while not reason and len(tokens) < limits.max_tokens:
@@ -84,7 +66,7 @@ def decode(
         if tokens and limits.is_late():
             reason = "deadline"
             break
-        logprobs = logprobs_of(logits + bar)
+        logprobs = (logits + bar).log_softmax(0)
         token = choose(logprobs)
         if branches:
             branches.note(len(tokens), logprobs, token, logprob)
@@ -93,7 +75,7 @@ def decode(
         if logprob < limits.least_logprob:
             text, reason = text[: max(0, text.rfind("\n"))], "unsure"
             break
-        if token in ends:
+        if token in request.stop_ids:
             reason = "end"
             break
         tokens.append(token)
@@ -103,5 +85,5 @@ def decode(
             text, reason = text[: stop.n_characters], stop.reason
             break
         if len(tokens) < limits.max_tokens:
-            logits = append(token)
+            logits = logits_after(tokens)
     return Decoded(tokens, text, logprob, logprob / max(1, n_chosen), reason or "tokens")

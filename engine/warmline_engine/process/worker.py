@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmline_engine.cache.arena import ArenaFull
+from warmline_engine.decoding.answers.search import N_SEARCHED
 from warmline_engine.decoding.contrast import RULES
 from warmline_engine.decoding.ngram.suffix_match import BORDER
 from warmline_engine.decoding.sampling import SamplingRule
@@ -34,7 +35,6 @@ from warmline_engine.errors import (
 from warmline_engine.panics import describe, is_panic
 from warmline_engine.retrieval.rank import Found
 from warmline_engine.retrieval.workspace_indexer import Librarian, Place
-from warmline_engine.session.completion import N_SEARCHED
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import Pair, PairedSession
 from warmline_engine.session.session import Ask, Session

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from warmline_engine.cache.sequence import MAX_BOUND, Sequence
-from warmline_engine.cache.slots import Ints
+from warmline_engine.decoding.answers.answer import answers
 from warmline_engine.decoding.contrast import ContrastRule
-from warmline_engine.decoding.greedy import Decoded, Limits
+from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.ngram.suffix_match import BORDER, Ids
+from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.sampling import SamplingRule
 from warmline_engine.decoding.speculative.model_drafts import Trust
 from warmline_engine.decoding.stopping import Stopping
@@ -24,13 +24,12 @@ from warmline_engine.errors import OutOfSync
 from warmline_engine.syntax.syntax_context import SyntaxAt
 from warmline_engine.syntax.tree import Syntax
 
-from .completion import Beside, Completion, completing
+from .completion import Beside, CompletionLogits, CompletionModel
 from .deleted_text import Removed
 from .loaded_model import LoadedModel
-from .window import CHARACTERS_PER_TOKEN, Window, choose_stretch
+from .window import CHARACTERS_PER_TOKEN, Context, Window, choose_stretch
 
 LOCAL_TOKENS = 1000  # a local window around the cursor serves while a long file is read
-NEAR_SUFFIX = 256  # tokens behind the cursor that a completion waits for
 CHUNK = 512  # tokens in one pass, at most
 # a paste longer than a window has room for is not tokenized to be cut off again: the window is opened anew
 MAX_CHARACTERS_PER_TOKEN = 8
@@ -78,7 +77,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Partner:
-    """The session of a pair's other model in the same document: see `Completion.pair_with`."""
+    """The session of a pair's other model in the same document: see `CompletionLogits`."""
 
     session: Session
     trust: Trust
@@ -271,31 +270,24 @@ class Session:
         """
         begin, encoded_before = now(), self.n_encoded
         with (
-            self.reading(ask) as completion,
-            partner.session.reading(ask) if partner else nullcontext() as other,
+            self._context_for(ask) as given,
+            partner.session._context_for(ask) if partner else nullcontext() as other,
         ):
-            if completion is None or (partner and other is None):
+            if given is None or (partner and other is None):
                 n_encoded = self.n_encoded - encoded_before
                 return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
             # windows that begin elsewhere may be cut into other tokens
-            if partner and other and other.stub == completion.stub:
-                completion.pair_with(other, partner.trust, partner.rule)
-            stopping = Stopping(
-                self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
-            )
-            limits = Limits(
-                ask.max_tokens,
-                ask.is_cancelled,
-                lambda: ask.deadline_ms is not None and ask.deadline_ms < (now() - begin) * 1000,
-                -math.inf if ask.shows_unsure else self._model.least_logprob,
-            )
-            completion.voice.logits(())
-            sequence = completion.sequence
-            n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
-            n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
-            n_answers = max(1, ask.n_alternatives)
-            completion.place, completion.shows_broken = self._place(ask.assumed), ask.shows_unsure
-            items = completion.answers(stopping, limits, n_answers, ask.n_searched, ask.sampling)
+            if partner and other and other.context.healed_text == given.context.healed_text:
+                source = CompletionLogits(given, other, partner.trust, partner.rule)
+            else:
+                source = CompletionLogits(given)
+            with closing(source):
+                source.model_logits(())
+                sequence = given.context.sequence
+                n_context, n_encoded = len(sequence), self.n_encoded - encoded_before
+                n_fresh, first_ms = min(sequence.n_fresh, n_context), (now() - begin) * 1000
+                request = self._request(ask, given.context, lambda: (now() - begin) * 1000)
+                items = answers(request, source)
         n_generated = sum(len(item.tokens) for item in items)
         return Answer(
             items,
@@ -305,29 +297,47 @@ class Session:
             n_encoded,
             n_generated,
             first_ms,
-            completion.n_by_base,
+            source.n_by_base,
         )
 
     @contextmanager
-    def reading(self, ask: Ask) -> Iterator[Completion | None]:
-        """A completion for what is asked, all but a last chunk of its context read; None where it was cancelled.
+    def _context_for(self, ask: Ask) -> Iterator[CompletionModel | None]:
+        """What a completion follows, all but a last chunk of it read; None where it was cancelled.
 
         Raises: OutOfSync, when the offset lies outside the text.
         """
-        window = self._read_to(ask.offset, ask.assumed, ask.is_cancelled, ask.chunk_tokens)
-        if window is None:
+        window = self._window_at(ask.offset)
+        if not window.read(ask.assumed, ask.is_cancelled, ask.chunk_tokens):
             yield None
             return
         beside = Beside(self._removed_tokens(), ask.documents)
-        with completing(self._model, window, beside) as completion:
-            completion.contrast = ask.contrast
-            completion.voice.pending = np.union1d(self._needed(window), window.to_repair())
-            try:
-                yield completion
-            finally:
-                completion.close()
-                if completion.voice.is_begun:
-                    window.is_behind_changed = False
+        with window.completing() as context:
+            yield CompletionModel(self._model, context, beside, ask.contrast)
+
+    def _request(
+        self, ask: Ask, context: Context, elapsed_ms: Callable[[], float]
+    ) -> CompletionRequest:
+        model, deadline_ms = self._model, ask.deadline_ms
+        return CompletionRequest(
+            model.tokenizer,
+            model.barred,
+            model.layout.ends,
+            Stopping(
+                self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
+            ),
+            Limits(
+                ask.max_tokens,
+                ask.is_cancelled,
+                lambda: deadline_ms is not None and deadline_ms < elapsed_ms(),
+                -math.inf if ask.shows_unsure else model.least_logprob,
+            ),
+            context.healed_text,
+            self._place(ask.assumed),
+            ask.shows_unsure,
+            max(1, ask.n_alternatives),
+            ask.n_searched,
+            ask.sampling,
+        )
 
     def _place(self, assumed: str) -> SyntaxAt | None:
         """The cursor's in the syntax, None for a language without grammar."""
@@ -338,9 +348,9 @@ class Session:
 
         Raises: OutOfSync, when it lies outside the text.
         """
-        window = self._read_to(offset, "", lambda: False, CHUNK)
-        assert window is not None
-        return window.sequence.next_logits(self._needed(window))
+        window = self._window_at(offset)
+        window.read("", lambda: False, CHUNK)
+        return window.sequence.next_logits(window.needed())
 
     def drop_cache(self) -> None:
         """Gives the memory of all windows back; the text stays, and is read again when it is needed."""
@@ -457,25 +467,15 @@ class Session:
 
     # ---- completing
 
-    def _read_to(
-        self, offset: int, assumed: str, is_cancelled: Callable[[], bool], chunk: int
-    ) -> Window | None:
-        """Encodes all but a last chunk of what a completion at an offset needs.
+    def _window_at(self, offset: int) -> Window:
+        """The window that serves a completion at an offset.
 
-        The window that serves it, None where it was cancelled between two chunks.
+        Raises: OutOfSync, when it lies outside the text.
         """
         self.move_cursor(offset)
         if self._needs_local():
             self._open_local()
-        window = self._serving()
-        window.put_tail(assumed)
-        # nearer to the cursor than in front of all: suffix first, that is the nearest place before the prefix
-        window.sequence.bound_end = window.tokenized.prefix_span[0]
-        while len(pending := self._needed(window)) > chunk:
-            if is_cancelled():
-                return None
-            window.sequence.encode(pending[:chunk])
-        return window
+        return self._serving()
 
     def _removed_tokens(self) -> list[int]:
         texts = self._removed.texts()
@@ -485,14 +485,6 @@ class Session:
                 found += [BORDER, *encode(text).ids]
             self._tokenized_removed = texts, found
         return self._tokenized_removed[1]
-
-    def _needed(self, window: Window) -> Ints:
-        """What is pending in front of the cursor, near it behind, and in the tail."""
-        limit = window.tokenized.suffix_span[0] + NEAR_SUFFIX
-        if window.tokenized.layout.is_suffix_first:
-            limit = window.n_own_tokens
-        pending = window.sequence.pending_positions()
-        return pending[(pending < limit) | (window.n_own_tokens <= pending)]
 
 
 def _clean(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +18,23 @@ CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
 SHARE_BEFORE = 0.75
 MAX_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
 N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
+NEAR_SUFFIX = 256  # tokens behind the cursor that a completion waits for
 N_BEHIND = 4  # tokens behind an edit that are encoded with it: they still tell of what stood there
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a completion follows.
+
+    `prefix_ids` are the tokens before the cursor that the sequence has, `healed_text` is the text of those that were
+    taken out to be generated anew. The `pending` positions, rising, are to be encoded with the first pass.
+    """
+
+    sequence: Sequence
+    prefix_ids: list[int]
+    suffix_ids: list[int]
+    healed_text: str = ""
+    pending: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Window:
@@ -171,6 +188,54 @@ class Window:
         if len(pending):
             self.sequence.encode(pending)
         return len(pending)
+
+    def needed(self) -> Ints:
+        """What is pending before the cursor, near it behind, and in the tail."""
+        limit = self.tokenized.suffix_span[0] + NEAR_SUFFIX
+        if self.tokenized.layout.is_suffix_first:
+            limit = self.n_own_tokens
+        pending = self.sequence.pending_positions()
+        return pending[(pending < limit) | (self.n_own_tokens <= pending)]
+
+    def read(self, assumed: str, is_cancelled: Callable[[], bool], chunk_tokens: int) -> bool:
+        """Encodes all but a last chunk of what a completion behind the assumed text needs.
+
+        False where it was cancelled between two chunks.
+        """
+        self.put_tail(assumed)
+        # nearer to the cursor than in front of all: suffix first, that is the nearest place before the prefix
+        self.sequence.bound_end = self.tokenized.prefix_span[0]
+        while len(pending := self.needed()) > chunk_tokens:
+            if is_cancelled():
+                return False
+            self.sequence.encode(pending[:chunk_tokens])
+        return True
+
+    @contextmanager
+    def completing(self) -> Iterator[Context]:
+        """The context of a completion; the sequence meanwhile lacks the piece of text begun at the cursor.
+
+        What was generated last stays behind the window's own tokens, as its tail.
+        """
+        sequence, carried = self.sequence, self.carried()
+        prefix, suffix = self.tokenized.prefix_ids, self.tokenized.suffix_ids
+        # behind a tail its last piece is the one begun; what the tail spells anew is no part of the context either
+        begun = self.begun_in_tail() if carried else self.begun()
+        n_respelled = self.n_respelled if carried else len(begun)
+        sequence.truncate(len(sequence) - (len(begun) if carried else 0))
+        n_encoded = sequence.n_encoded
+        try:
+            with self.without(n_respelled):
+                before = [*prefix[: len(prefix) - n_respelled], *self.carried()]
+                pending = np.union1d(self.needed(), self.to_repair())
+                healed_text = self._model.tokenizer.decode(begun)
+                try:
+                    yield Context(sequence, before, suffix, healed_text, pending)
+                finally:
+                    if n_encoded < sequence.n_encoded:
+                        self.is_behind_changed = False
+        finally:
+            self.note_tail(n_respelled)
 
     @contextmanager
     def without(self, n_tokens: int) -> Iterator[None]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from warmline_engine.decoding.greedy import Limits
+from warmline_engine.decoding.answers.decoder import Decoder
+from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.stopping import Stopping
-from warmline_engine.session.completion import Completion
+from warmline_engine.session.completion import CompletionLogits, CompletionModel
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Window
+from warmline_engine.session.window import Context, Window
 from warmline_lab.metrics import measures
 
 CHUNK = 512  # tokens in one pass, as a session reads
@@ -82,11 +83,13 @@ def offer(
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
     used = model if recalls else replace(model, recall=None)
-    completion = Completion(used, window, tokenized.prefix_ids, first=scored.logits[0])
+    context = Context(sequence, tokenized.prefix_ids, tokenized.suffix_ids)
+    source = CompletionLogits(CompletionModel(used, context, first=scored.logits[0]))
     stopping = Stopping(text[:cursor], text[cursor:], multi_line)
     limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
+    request = CompletionRequest(used.tokenizer, used.barred, used.layout.ends, stopping, limits)
     try:
-        decoded = completion.decode(stopping, limits)
+        decoded = Decoder(request, source).decode()
     finally:
         sequence.truncate(window.n_own_tokens)
     return decoded.text if multi_line else decoded.text.split("\n")[0]

@@ -23,7 +23,7 @@ from warmline_engine.retrieval.rank import Found, ranked
 from warmline_engine.retrieval.workspace_indexer import MAX_CHARACTERS, MAX_FOUND
 from warmline_engine.session.completion import around
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Window, choose_stretch
+from warmline_engine.session.window import Context, Window, choose_stretch
 from warmline_lab.replay.records import Judge, Record, Request
 from warmline_lab.replay.scoring import CHUNK, Scored, offer, read_all, score
 
@@ -152,6 +152,8 @@ def served(model: LoadedModel, window: Window, scored: Scored) -> Scored:
     """What is expected with recall mixed in, as a completion does."""
     if model.recall is None:
         return scored
-    recall = Recall(model.recall, around(model, window, window.tokenized.prefix_ids))
+    tokenized = window.tokenized
+    context = Context(window.sequence, tokenized.prefix_ids, tokenized.suffix_ids)
+    recall = Recall(model.recall, around(model, context))
     rows = [recall.mix(row, scored.truth[:k]) for k, row in enumerate(scored.logits)]
     return Scored(scored.truth, torch.stack(rows))

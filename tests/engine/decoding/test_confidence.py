@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmline_engine.decoding import confidence
-from warmline_engine.decoding.greedy import Decoded, Limits, decode
+from warmline_engine.decoding.greedy import Decoded, decode
+from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.errors import ModelError
 from warmline_lab.fit.fit_confidence import fit
@@ -35,16 +36,14 @@ def decoded(script: list[tuple[int, float]], least: float) -> Decoded:
         row = torch.full((len(TEXTS),), math.log((1 - probability) / (len(TEXTS) - 1)))
         row[token] = math.log(probability)
         rows.append(row)
-    following = iter(rows[1:])
-    return decode(
-        rows[0],
-        lambda token: next(following),
+    request = CompletionRequest(
         Spelling(),  # type: ignore[arg-type]
         torch.zeros(len(TEXTS), dtype=torch.bool),
         frozenset({END}),
         Stopping("", "", True),
         Limits(len(rows), lambda: False, lambda: False, math.log(least) if least else -math.inf),
     )
+    return decode(request, lambda tokens: rows[len(tokens)])
 
 
 scripts = st.lists(st.tuples(st.sampled_from([0, 1, 2, 4]), st.floats(0.3, 0.99)), min_size=1)

@@ -1,0 +1,49 @@
+"""Further answers beside the first: hypotheses that leave it, or sampled ones."""
+
+from __future__ import annotations
+
+from warmline_engine.decoding.greedy import Decoded
+from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.decoding.sampling import Sampler, SamplingRule
+
+from .decoder import Decoder
+from .search import better_line
+from .validity import distinct, valid_part
+
+
+def branched(
+    decoder: Decoder, best: Decoded, hypotheses: list[Begun], is_searched: bool
+) -> list[Decoded]:
+    """The best answer, then those of the hypotheses. Where it `is_searched`, a likelier line becomes the best.
+
+    The sequence afterwards carries the tokens of the best.
+    """
+    limits, carried, others = decoder.request.limits, decoder.carried(), list[Decoded]()
+    for begun in hypotheses:
+        if limits.is_over():
+            break
+        found = decoder.decode(begun)
+        bar = max(best.logprob, limits.least_logprob)
+        if is_searched and (better := better_line(decoder, found, bar)):
+            best, other, carried = better, best, decoder.carried()
+        else:
+            other = valid_part(decoder.request, found) or found
+        others.append(other)
+    # the first is the one that is most often accepted
+    decoder.source.carry(carried)
+    return distinct(best, others)[: decoder.request.n_answers]
+
+
+def sampled(decoder: Decoder, best: Decoded, rule: SamplingRule) -> list[Decoded]:
+    """The best answer, then sampled ones. The sequence afterwards carries the tokens of the best."""
+    request = decoder.request
+    carried, found = decoder.carried(), [best]
+    for seed in range(2 * (request.n_answers - 1)):  # some texts are drawn more than once
+        is_over = best.stop == "cancelled" or request.limits.is_over()
+        if is_over or len(found) == request.n_answers:
+            break
+        # unlikely answers were asked for
+        other = decoder.decode(choose=Sampler(rule, seed), least_logprob=float("-inf"))
+        found = distinct(best, [*found[1:], other])
+    decoder.source.carry(carried)
+    return found

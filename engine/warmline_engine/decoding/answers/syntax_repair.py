@@ -1,0 +1,71 @@
+"""Syntax repair: another answer where the greedy one breaks the syntax or repeats an adjacent line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from warmline_engine.decoding.block_opening import openers
+from warmline_engine.decoding.greedy import Decoded
+from warmline_engine.decoding.hypotheses import Begun
+
+from .decoder import Decoder
+from .validity import CUT, repeats_adjacent_line, valid_part, whole_lines
+
+# where a block below lacks what opens it: lines one in the other, ways to begin each, tokens for the rest of it
+MAX_OPENED, N_OPENERS, OPENER_TOKENS = 2, 4, 32
+
+
+class SyntaxRepair:
+    """Tries hypotheses beside the greedy answer, then lines that open the block below."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._request = decoder.request
+
+    def repair(self, greedy: Decoded, hypotheses: list[Begun]) -> Decoded:
+        """The first valid answer; if there is none, the greedy one, empty unless the request shows broken ones."""
+        request, decoder = self._request, self._decoder
+        carried = decoder.carried()
+        for begun in hypotheses:
+            if request.limits.is_over():
+                break
+            found = decoder.decode(begun)
+            valid = None if found.stop in CUT else valid_part(request, found)
+            if valid and valid.text.strip():
+                return valid
+        if request.shows_broken and (opened := self._open_block(greedy, MAX_OPENED)):
+            return opened
+        decoder.source.carry(carried)
+        if request.shows_broken:
+            return greedy
+        reason = "repeat" if repeats_adjacent_line(request, greedy) else "syntax"
+        return replace(greedy, text="", stop=reason)
+
+    def _open_block(self, answer: Decoded, n_lines: int) -> Decoded | None:
+        """As much of an answer as fits with lines behind it that open the block below, at most so many."""
+        request, decoder = self._request, self._decoder
+        offered = answer.text if request.stopping.is_block else ""
+        beginning = request.syntax and request.syntax.before_opener(offered)
+        if beginning is None:
+            return None
+
+        def encode(text: str) -> list[int]:
+            return request.tokenizer.encode(request.healed_text + text).ids
+
+        found = openers(beginning, encode, decoder.source.model_logits, answer.logprob)
+        for begun in found[:N_OPENERS]:
+            if request.limits.is_over():
+                break
+            n_tokens = min(request.limits.max_tokens, len(begun.tokens) + OPENER_TOKENS)
+            opened = decoder.decode(begun, max_tokens=n_tokens)
+            if opened.stop in CUT:
+                opened = whole_lines(opened)
+            valid = valid_part(request, opened)
+            if valid and len(beginning) < len(valid.text):
+                return valid
+            line = opened.text[len(beginning) :].partition("\n")[0].rstrip()
+            if n_lines > 1 and line.endswith(":"):
+                opened = replace(opened, text=beginning + line)
+                if deeper := self._open_block(opened, n_lines - 1):
+                    return deeper
+        return None
