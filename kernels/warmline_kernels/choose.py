@@ -1,6 +1,6 @@
-"""Which kernels run on a device: the twins, except on a GPU, where Triton's are used that `make gpu-check` has passed.
+"""Chooses the kernels of a device: the reference, or on a GPU the Triton kernels that passed `make gpu-check`.
 
-They have passed on one GPU, and there are others: so on each a kernel is held against its twin once a process.
+They passed on one GPU only, so each process compares every kernel with its reference implementation once.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Kernels(Protocol):
 
 
 def kernels_for(device: torch.device, record: Path = verified.VERIFIED) -> Kernels:
-    """The twins, and on a CUDA device Triton's in the place of those that are verified and do as their twins."""
+    """The reference kernels; on a CUDA device, verified Triton kernels that agree with them take their place."""
     passed = verified.read(record)
     if device.type != "cuda" or passed is None or importlib.util.find_spec("triton") is None:
         return cast(Kernels, reference)
@@ -81,7 +81,7 @@ def kernels_for(device: torch.device, record: Path = verified.VERIFIED) -> Kerne
 
 
 def of_triton(names: frozenset[str]) -> Kernels:
-    """Triton's kernels of these names, and the twins of the others."""
+    """Triton's kernels of these names, and the reference implementations of the others."""
     if not names:
         return cast(Kernels, reference)
     ours = {name: _of_triton(name) if name in names else twin(name) for name in MODULES}
@@ -104,7 +104,7 @@ def is_fast(kernels: Kernels, *names: str) -> bool:
 
 @functools.cache
 def agreeing(device: torch.device) -> frozenset[str]:
-    """The kernels of Triton that compile for a device and find there what their twins do, at a small size."""
+    """The kernels of Triton that compile for a device and agree there with the reference, at a small size."""
     return frozenset(name for name in MODULES if _agrees(name, device))
 
 

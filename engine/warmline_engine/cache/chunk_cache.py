@@ -12,7 +12,7 @@ ChunkRows = tuple[Tensor, Tensor]
 
 
 class Below(Protocol):
-    """Where rows outlast the process."""
+    """Storage that outlasts the process."""
 
     def get(self, tokens: tuple[int, ...]) -> ChunkRows | None: ...
 
@@ -20,7 +20,7 @@ class Below(Protocol):
 
 
 class KeptChunks:
-    """By their tokens, since a chunk sees nothing but itself; the one unused longest goes first."""
+    """A least-recently-used cache. A chunk attends only to itself, so its tokens are the key."""
 
     def __init__(self, budget_bytes: int, below: Below | None = None) -> None:
         self.budget_bytes = budget_bytes

@@ -8,6 +8,8 @@ An encode of tokens writes their rows layer by layer; one that fails leaves them
 Chunks may be bound beside the tokens, at positions of their own. By the attention rule a chunk's tokens see their own
 chunk only, and of the sequence's tokens those alone see chunks whose logits are asked for: so binding changes no
 token's keys and values, and a token that has seen chunks is not fresh.
+
+Source: "Let the Code LLM Edit Itself When You Edit the Code" (arXiv:2407.03157).
 """
 
 from __future__ import annotations

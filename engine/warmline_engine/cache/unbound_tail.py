@@ -1,4 +1,4 @@
-"""A second version of a sequence's last tokens, one that sees no chunk."""
+"""A second version of a sequence's last tokens that does not attend to chunks."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _stutter(text: str) -> tuple[int, str] | None:
 
 
 def _says(line: str) -> bool:
-    """Whether it says more than numbers and brackets, which may well stand twice."""
+    """True if the line has a letter; bracket-only lines may repeat."""
     return any(character.isalpha() for character in line)
 
 

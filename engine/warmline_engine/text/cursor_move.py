@@ -1,4 +1,4 @@
-"""Text that goes from one half to the other as the cursor moves, and its tokens with it.
+"""Moves tokens between prefix and suffix as the cursor moves, retokenizing only at the boundaries.
 
 A piece's tokens depend on the text from its start on, so those of the text between the two cursors stay
 what they are, but for the pieces at its ends. Only there text is tokenized, however far the cursor goes.
