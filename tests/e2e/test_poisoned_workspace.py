@@ -167,7 +167,7 @@ def test_a_folder_of_a_project_is_never_loaded_as_a_models_id(
     home = {**home, "HF_HOME": str(poisoned.marks.parent / "hub")}
     path = run([*SCRIPT, "models", "path", ID], poisoned, home)
     assert (path.returncode, path.stdout) == (1, "")
-    assert "is not here" in path.stderr
+    assert "is not downloaded" in path.stderr
     listed = json.loads(run([*SCRIPT, "models", "list", "--json"], poisoned, home).stdout)
     assert {one["model"]: one["folder"] for one in listed}[ID] is None
     done = run([*SCRIPT, "complete", "main_file.py:5:12", "--model", ID], poisoned, home)

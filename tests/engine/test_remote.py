@@ -97,7 +97,7 @@ def test_a_token_is_made_once_and_for_this_user(
     made = make_token(path)
     assert given_token(path) == made
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(RemoteError, match="cannot be written"):
+    with pytest.raises(RemoteError, match="cannot write a token"):
         make_token(path)
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     assert given_token(path) == TOKEN
@@ -122,7 +122,7 @@ def test_a_token_of_no_use_is_refused(
     token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, token)
-    with pytest.raises(RemoteError, match="16 or more"):
+    with pytest.raises(RemoteError, match="at least 16 printable"):
         given_token(tmp_path / "none")
 
 

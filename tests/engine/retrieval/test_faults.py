@@ -54,7 +54,8 @@ def check(path: Path, n_files: int) -> None:
 BUILD_SLOWLY = """
 import sys
 from pathlib import Path
-from warmline_engine.retrieval import build, files, index
+from warmline_engine.retrieval.index import build, index
+from warmline_engine.retrieval.source import files
 build.BATCH_FILES = 20
 def tell(progress):
     print(progress.n_done, flush=True)

@@ -123,4 +123,4 @@ def test_a_search_takes_an_encoder(
     assert search_command.main([*options, str(encoder)]) == 0
     assert "reader.py:1" in capsys.readouterr().out
     assert search_command.main([*options, str(tmp_path)]) == 1
-    assert "is not an encoder" in capsys.readouterr().err
+    assert "is not a readable encoder" in capsys.readouterr().err
