@@ -280,7 +280,7 @@ async def test_an_engine_whose_worker_dies_ends_with_a_reason(
 ) -> None:
     path = tmp_path / "dies.sock"
     code = """
-from warmline_engine import service, worker
+from warmline_engine.process import service, worker
 def die(*_): raise GeneratorExit
 worker.Worker._take_text = die
 service.main()

@@ -142,7 +142,7 @@ async def test_an_engine_that_is_stopped_before_it_says_welcome_is_replaced(
     os.kill(first, signal.SIGSTOP)
     monkeypatch.setattr(engine_process, "WELCOMED_WITHIN_S", 1.0)
     async with client_of(script, SHORT) as client:
-        await client.until(lambda: any("welcome" in s.message for s in client.states))
+        await client.until(lambda: any("did not answer" in s.message for s in client.states))
         await client.until(lambda: not is_running(first))
 
 

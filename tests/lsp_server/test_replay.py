@@ -110,7 +110,7 @@ async def test_a_document_the_engine_always_fails_on_is_left_out_until_it_change
             await client.until_state("ready")
             assert n_sent() == MAX_FAILURES
             assert client.pauses == [0.5, 1, 2]
-            assert "b b.py is left out until it changes" in caplog.text
+            assert "b b.py is excluded until it changes" in caplog.text
             assert client.engine.has(A)
             # the same version stays out, whoever asks
             for _ in range(100):

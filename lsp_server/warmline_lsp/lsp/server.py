@@ -195,7 +195,7 @@ class WarmlineServer(StreamServer):
                 self.engine.start()
             elif not is_wanted and self.engine.is_started:
                 await self._replace_engine()
-        for uri in self.documents if None in scopes else scopes:
+        for uri in list(self.documents) if None in scopes else sorted(filter(None, scopes)):
             document = self.documents.get(str(uri))
             if document is not None:
                 self._sync(document)
