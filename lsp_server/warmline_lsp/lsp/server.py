@@ -92,8 +92,11 @@ class WarmlineServer(StreamServer):
     def _tell_problem(self, problem: str) -> None:
         # the problem may have a name that the client made, as that of a language
         log.warning("a setting is invalid or not yet known; see the editor's log")
+        self._log_to_user(problem)
+
+    def _log_to_user(self, text: str) -> None:
         self.window_log_message(
-            types.LogMessageParams(types.MessageType.Warning, f"Warmline: {problem}")
+            types.LogMessageParams(types.MessageType.Warning, f"Warmline: {text}")
         )
 
     def trace(self, event: str, **what: Any) -> None:
@@ -279,7 +282,8 @@ class WarmlineServer(StreamServer):
         version = params.text_document.version
         if version <= before.client_version and ("", "versions") not in self._notified:
             self._notified.add(("", "versions"))
-            self._tell_problem(
+            log.warning("the editor repeats document versions")
+            self._log_to_user(
                 "the editor repeats document versions; Warmline applies the changes anyway"
             )
         try:
