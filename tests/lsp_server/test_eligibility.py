@@ -11,7 +11,7 @@ from warmline_lsp.documents.documents import Document
 from warmline_lsp.lsp.eligibility import Refusal, refusal
 from warmline_lsp.settings.settings import Settings
 
-URI, ROOT = "file:///work/a.py", "/work"
+URI, ROOT = "file:///project/a.py", "/project"
 
 
 def document(text: str = "x = 1\n", language: str = "python") -> Document:

@@ -19,7 +19,7 @@ const LISTS = [
 const FOLDERS = ["PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONSTARTUP"];
 
 /**
- * An environment for a program of ours: nothing in it leads into the current folder or into an untrusted workspace, and
+ * The environment of each program that Warmline starts: nothing in it leads into the current folder or into an untrusted workspace, and
  * no module of a workspace takes the place of Python's.
  */
 export function safeEnvironment(

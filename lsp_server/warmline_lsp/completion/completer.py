@@ -110,11 +110,11 @@ class _Typing:
 
 
 def _no_trace(event: str, **what: Any) -> None:
-    """Where nobody follows."""
+    """Default trace callback; does nothing."""
 
 
 def _tell_nobody(uri: str, offset: int) -> None:
-    """Where no client can show another completion by itself."""
+    """Default callback for a better answer; does nothing."""
 
 
 class Completer:

@@ -51,7 +51,7 @@ function M.resolved(command)
   return vim.list_extend({ program }, command, 2)
 end
 
---- What differs in the environment of a program of ours. No module of these folders or of the current one takes the
+--- Changes to the environment of each program that Warmline starts. No module of these folders or of the current one takes the
 --- place of Python's.
 function M.environment(folders)
   local barred = vim.list_extend({ vim.uv.cwd() }, folders)
