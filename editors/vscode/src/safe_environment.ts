@@ -19,8 +19,8 @@ const LISTS = [
 const FOLDERS = ["PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONSTARTUP"];
 
 /**
- * The environment of each program that Warmline starts: nothing in it leads into the current folder or into an untrusted workspace, and
- * no module of a workspace takes the place of Python's.
+ * The environment of each program that Warmline starts. Nothing in it leads into the current folder or into an
+ * untrusted workspace, and no module of a workspace takes the place of Python's.
  */
 export function safeEnvironment(
   env: NodeJS.ProcessEnv,

@@ -51,8 +51,8 @@ function M.resolved(command)
   return vim.list_extend({ program }, command, 2)
 end
 
---- Changes to the environment of each program that Warmline starts. No module of these folders or of the current one takes the
---- place of Python's.
+--- Changes to the environment of each program that Warmline starts. No module of these folders or of the
+--- current one takes the place of Python's.
 function M.environment(folders)
   local barred = vim.list_extend({ vim.uv.cwd() }, folders)
   local made = { PYTHONSAFEPATH = "1", NoDefaultCurrentDirectoryInExePath = "1" }
