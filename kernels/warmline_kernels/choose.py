@@ -20,7 +20,7 @@ from torch import Tensor
 from . import nibbles, reference, verified
 from .native.blocks import GROUP
 from .verified import MODULES
-from .view import View, cos_sin
+from .view import AttentionMetadata, cos_sin
 
 MAX_APART = 3e-2  # bf16 keeps 8 bits
 
@@ -31,14 +31,19 @@ class Kernels(Protocol):
     """What `reference` has, and of Triton's what serves in its place."""
 
     def attention(
-        self, queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        view: AttentionMetadata,
+        window: int | None = None,
     ) -> Tensor: ...
 
     def rotate(
         self, unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: Tensor
     ) -> None: ...
 
-    def store(
+    def write_kv(
         self,
         keys: Tensor,
         values: Tensor,
@@ -48,24 +53,24 @@ class Kernels(Protocol):
         rows: tuple[Tensor, Tensor, Tensor],
     ) -> None: ...
 
-    def gated(self, joined: Tensor) -> Tensor: ...
+    def swiglu(self, joined: Tensor) -> Tensor: ...
 
-    def normed(
+    def add_rms_norm(
         self, x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
     ) -> tuple[Tensor, Tensor]: ...
 
-    def product_8(self, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor: ...
+    def int8_matmul(self, x: Tensor, codes: Tensor, scales: Tensor) -> Tensor: ...
 
-    def product_4(self, x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor: ...
+    def int4_matmul(self, x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor: ...
 
     def statistics(self, logits: Tensor) -> Tensor: ...
 
     def contrasted(
         self,
         logits: Tensor,
-        lame: Tensor,
+        negative_logits: Tensor,
         numbers: Tensor,
-        lame_numbers: Tensor,
+        negative_numbers: Tensor,
         is_ratio: bool,
         strength: float,
         plausible: float,
@@ -84,11 +89,11 @@ def of_triton(names: frozenset[str]) -> Kernels:
     """Triton's kernels of these names, and the reference implementations of the others."""
     if not names:
         return cast(Kernels, reference)
-    ours = {name: _of_triton(name) if name in names else twin(name) for name in MODULES}
+    ours = {name: _of_triton(name) if name in names else reference_of(name) for name in MODULES}
     return cast(Kernels, SimpleNamespace(**ours))
 
 
-def twin(name: str) -> Callable[..., Any]:
+def reference_of(name: str) -> Callable[..., Any]:
     return getattr(reference, name)
 
 
@@ -99,7 +104,10 @@ def _of_triton(name: str) -> Callable[..., Any]:
 
 def is_fast(kernels: Kernels, *names: str) -> bool:
     """Whether these are a GPU's own; without names, whether those are that a pass through the cache takes."""
-    return all(getattr(kernels, name) is not twin(name) for name in names or ("attention", "store"))
+    return all(
+        getattr(kernels, name) is not reference_of(name)
+        for name in names or ("attention", "write_kv")
+    )
 
 
 @functools.cache
@@ -111,7 +119,7 @@ def agreeing(device: torch.device) -> frozenset[str]:
 def _agrees(name: str, device: torch.device) -> bool:
     try:
         ours, twins = (
-            _found_by(function, name, device) for function in (_of_triton(name), twin(name))
+            _found_by(function, name, device) for function in (_of_triton(name), reference_of(name))
         )
         apart = [_apart(one.float(), other.float()) for one, other in zip(ours, twins, strict=True)]
     # whatever a compiler or a driver may raise: torch does the same, only slower
@@ -144,10 +152,12 @@ def _found_by(kernel: Callable[..., Any], name: str, device: torch.device) -> li
     positions = torch.arange(n_slots, device=device)
     if name == "attention":
         rotated_at = positions - (positions % 7 == 0).long()
-        view = View(positions[-n_tokens:], positions, rotated_at, frequencies, 1.0, size**-0.5)
+        view = AttentionMetadata(
+            positions[-n_tokens:], positions, rotated_at, frequencies, 1.0, size**-0.5
+        )
         keys, values = drawn(2, n_slots, size), drawn(2, n_slots, size)
         return [kernel(drawn(n_tokens, 4, size), keys, values, view)]
-    if name in ("rotate", "store"):
+    if name in ("rotate", "write_kv"):
         cos, sin = cos_sin(positions[:n_tokens], frequencies, 1.0)
         rows = drawn(3, 2, n_slots, size).unbind()
         if name == "rotate":
@@ -156,23 +166,25 @@ def _found_by(kernel: Callable[..., Any], name: str, device: torch.device) -> li
             keys, values = drawn(n_tokens, 2, size), drawn(n_tokens, 2, size)
             kernel(keys, values, positions[:n_tokens], cos[:, None], sin[:, None], rows)
         return list(rows)
-    if name == "gated":
+    if name == "swiglu":
         return [kernel(drawn(n_tokens, 2 * size))]
-    if name == "normed":
+    if name == "add_rms_norm":
         x, added = drawn(n_tokens, size), drawn(n_tokens, size)
         return [*kernel(x, added, 0.5, drawn(size), 1e-6), *kernel(x, None, 1.0, drawn(size), 1e-6)]
-    if name in ("product_8", "product_4"):
+    if name in ("int8_matmul", "int4_matmul"):
         x = drawn(n_tokens, width) * width**-0.5
         codes = torch.randint(-8, 8, (size, width), generator=random).to(device, torch.int8)
         scales, zeros = drawn(size, width // GROUP), drawn(size, width // GROUP)
-        if name == "product_8":
+        if name == "int8_matmul":
             return [kernel(x, codes, scales[:, 0].contiguous())]
         return [kernel(x, nibbles.packed(codes + 8), scales, zeros)]
-    logits, lame = 2 * drawn(2, 10_000).float()
+    logits, negative_logits = 2 * drawn(2, 10_000).float()
     if name == "statistics":
         found = kernel(logits)
         ids = found[5:].long()
         # equal logits may be told in either order, and rounding apart at 10,000 would count for nothing
         return [found[:5], logits[ids]]
-    numbers = reference.statistics(logits), reference.statistics(lame)
-    return [kernel(logits, lame, *numbers, is_ratio, 0.5, 0.1) for is_ratio in (False, True)]
+    numbers = reference.statistics(logits), reference.statistics(negative_logits)
+    return [
+        kernel(logits, negative_logits, *numbers, is_ratio, 0.5, 0.1) for is_ratio in (False, True)
+    ]

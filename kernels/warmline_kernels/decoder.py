@@ -11,7 +11,7 @@ from torch import Tensor
 
 from warmline_kernels.native.blocks import Blocks, Matrix
 from warmline_kernels.native.library import Library
-from warmline_kernels.view import View
+from warmline_kernels.view import AttentionMetadata
 
 # rows of a pass: what bounds the memory for intermediate values, 20 MB for the shape of a 0.5B model
 MAX_ROWS = 1024
@@ -33,7 +33,7 @@ class _Model(ctypes.Structure):
         ("norm", ctypes.c_void_p),
         *(
             (name, ctypes.c_int32)
-            for name in ("n_layers", "width", "n_heads", "n_kv_heads", "head_size", "n_mlp", "n_turned")
+            for name in ("n_layers", "width", "n_heads", "n_kv_heads", "head_size", "n_mlp", "rotary_dim")
         ),
         *((name, ctypes.c_float) for name in ("norm_eps", "residual_multiplier", "attention_scale")),
     )  # fmt: skip
@@ -71,11 +71,11 @@ class LayerParts:
 
 
 @dataclass(frozen=True)
-class Shape:
+class NativeShape:
     n_heads: int
     n_kv_heads: int
     head_size: int
-    n_turned: int  # of a head's dimensions, how many the rotary factor turns
+    rotary_dim: int  # of a head's dimensions, how many the rotary factor turns
     norm_eps: float
     residual_multiplier: float
     attention_scale: float
@@ -83,11 +83,11 @@ class Shape:
     @property
     def is_served(self) -> bool:
         """Whether a head fills whole registers of any processor served."""
-        return self.head_size % 16 == 0 and self.n_turned % 2 == 0
+        return self.head_size % 16 == 0 and self.rotary_dim % 2 == 0
 
 
 @dataclass(frozen=True)
-class Step:
+class NativePass:
     """Where the tokens of a pass stand and what they see. The view's slots are the first of `rows`.
 
     Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T] int64; key_angles are
@@ -96,15 +96,15 @@ class Step:
 
     rows: tuple[Tensor, Tensor, Tensor]
     slots: Tensor
-    view: View
+    view: AttentionMetadata
     key_angles: tuple[Tensor, Tensor]
 
 
-class Decoder:
+class NativeDecoder:
     """The layers and the norm behind them, of a model with gates by SiLU and RMS norms. Nothing in it changes."""
 
     def __init__(
-        self, library: Library, shape: Shape, layers: Sequence[LayerParts], norm: Tensor
+        self, library: Library, shape: NativeShape, layers: Sequence[LayerParts], norm: Tensor
     ) -> None:
         windows = list(dict.fromkeys(layer.window for layer in layers))
         assert shape.is_served, shape
@@ -125,7 +125,7 @@ class Decoder:
             n_kv_heads=shape.n_kv_heads,
             head_size=shape.head_size,
             n_mlp=first.down.weights.n_in,
-            n_turned=shape.n_turned,
+            rotary_dim=shape.rotary_dim,
             norm_eps=shape.norm_eps,
             residual_multiplier=shape.residual_multiplier,
             attention_scale=shape.attention_scale,
@@ -135,7 +135,7 @@ class Decoder:
         ours = [ctypes.sizeof(each) for each in (Matrix, _Layer, _Model, _Pass)]
         assert list(sizes) == ours, (list(sizes), ours)
 
-    def run(self, x: Tensor, step: Step) -> None:
+    def run(self, x: Tensor, step: NativePass) -> None:
         """Runs embedded tokens through all layers; their keys and values go into their slots.
 
         Shapes: x [T, width] float32.

@@ -14,7 +14,7 @@ from torch import Tensor
 from .cpu import is_emulated
 from .native.blocks import GROUP
 from .nibbles import unpacked
-from .view import View
+from .view import AttentionMetadata
 
 # torch's own attention shares keys between query heads by copying them; few queries are folded, so that those of
 # a group are rows over the same keys
@@ -23,7 +23,7 @@ MIN_LOGPROB = -100.0  # what is less likely to the lame would be infinitely bett
 ROTATED_AT_ONCE = 3500  # keys of a head; measured at 8,000 slots and heads of 32 and 64
 
 
-def turn(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def apply_rotary(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Vectors turned by the rotary factor, in the half-split layout; dimensions past R stay.
 
     Shapes: vectors [..., D], cos and sin broadcast to [..., R/2] → like vectors.
@@ -51,10 +51,12 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
         strict=True,
     ):
         for source, target in zip(unrotated.flatten(0, 1), rotated.flatten(0, 1), strict=True):
-            target.index_copy_(0, some, turn(source.index_select(0, some), some_cos, some_sin))
+            target.index_copy_(
+                0, some, apply_rotary(source.index_select(0, some), some_cos, some_sin)
+            )
 
 
-def store(
+def write_kv(
     keys: Tensor,
     values: Tensor,
     slots: Tensor | slice,
@@ -69,17 +71,17 @@ def store(
     """
     unrotated, rotated, stored = rows
     unrotated[:, slots] = keys.transpose(0, 1)
-    rotated[:, slots] = turn(keys, cos, sin).transpose(0, 1)
+    rotated[:, slots] = apply_rotary(keys, cos, sin).transpose(0, 1)
     stored[:, slots] = values.transpose(0, 1)
 
 
-def gated(joined: Tensor) -> Tensor:
+def swiglu(joined: Tensor) -> Tensor:
     """The SwiGLU of a gate and what it gates. Shapes: [T, 2 · n] → [T, n]."""
     gate, up = joined.chunk(2, dim=-1)
     return F.silu(gate) * up
 
 
-def normed(
+def add_rms_norm(
     x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
     """x with what a layer adds to it, `scale` times, and the RMS norm of that.
@@ -91,12 +93,12 @@ def normed(
     return x, F.rms_norm(x, weight.shape, weight, eps)
 
 
-def product_8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+def int8_matmul(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     """x Wᵀ of weights in 8 bits. Shapes: x [T, in], codes [out, in] int8, scales [out] → [T, out]."""
     return F.linear(x, (codes.float() * scales.float()[:, None]).to(x.dtype))
 
 
-def product_4(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
+def int4_matmul(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     """x Wᵀ of weights in 4 bits, `(code - 8) · scale + zero`.
 
     Shapes: x [T, in], codes as `nibbles.packed` makes them, scales and zeros [out, in / GROUP] → [T, out].
@@ -123,9 +125,9 @@ def statistics(logits: Tensor) -> Tensor:
 
 def contrasted(
     logits: Tensor,
-    lame: Tensor,
+    negative_logits: Tensor,
     numbers: Tensor,
-    lame_numbers: Tensor,
+    negative_numbers: Tensor,
     is_ratio: bool,
     strength: float,
     plausible: float,
@@ -135,7 +137,10 @@ def contrasted(
     Probabilities are divided, or taken off each other, `strength` being how much of the lame ones. `numbers` are the
     `statistics` of each. Shapes: logits and lame [V], numbers [7] → [V] float32.
     """
-    expected, anyway = logits - numbers[0], (lame - lame_numbers[0]).clamp(min=MIN_LOGPROB)
+    expected, anyway = (
+        logits - numbers[0],
+        (negative_logits - negative_numbers[0]).clamp(min=MIN_LOGPROB),
+    )
     scores = expected - strength * anyway
     if not is_ratio:
         scores = (expected.exp() - strength * anyway.exp()).clamp(min=0).log()
@@ -144,7 +149,11 @@ def contrasted(
 
 
 def attention(
-    queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    view: AttentionMetadata,
+    window: int | None = None,
 ) -> Tensor:
     """Attention of unrotated queries over keys in unordered slots, each rotated for `view.rotated_at`.
 
@@ -153,7 +162,7 @@ def attention(
     Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
     """
     cos, sin = view.query_angles
-    turned = turn(queries, cos, sin)  # [G, T, Hq, D]
+    turned = apply_rotary(queries, cos, sin)  # [G, T, Hq, D]
     if turned.shape[0] == 1 and len(queries) > FEW_QUERIES:
         out = F.scaled_dot_product_attention(
             turned.transpose(1, 2),
@@ -165,12 +174,12 @@ def attention(
         )[0].transpose(0, 1)
     else:
         out = _attend_by_group(turned, keys, values, view, window)
-    blind = view.blind(window)
-    return out if blind is None else out.masked_fill(blind[:, None, None], 0)
+    fully_masked = view.fully_masked(window)
+    return out if fully_masked is None else out.masked_fill(fully_masked[:, None, None], 0)
 
 
 def _attend_by_group(
-    turned: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None
+    turned: Tensor, keys: Tensor, values: Tensor, view: AttentionMetadata, window: int | None
 ) -> Tensor:
     dtype = values.dtype
     if is_emulated(

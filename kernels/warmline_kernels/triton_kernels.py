@@ -22,7 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .view import UNSEEN, View
+from .view import UNSEEN, AttentionMetadata
 
 BLOCK_SLOTS = 64
 MAX_ROWS = 64  # of a tile
@@ -262,7 +262,11 @@ def _normed(
 
 
 def attention(
-    queries: Tensor, keys: Tensor, values: Tensor, view: View, window: int | None = None
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    view: AttentionMetadata,
+    window: int | None = None,
 ) -> Tensor:
     """As `reference.attention`. What lies in a slot that nobody sees must be finite.
 
@@ -361,7 +365,7 @@ def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: 
     )  # fmt: skip
 
 
-def store(
+def write_kv(
     keys: Tensor,
     values: Tensor,
     slots: Tensor | slice,
@@ -369,7 +373,7 @@ def store(
     sin: Tensor,
     rows: tuple[Tensor, Tensor, Tensor],
 ) -> None:
-    """As `reference.store`, of slots in a tensor.
+    """As `reference.write_kv`, of slots in a tensor.
 
     Shapes: keys and values [T, Hk, D], slots [T], cos and sin [T, 1, R/2], rows three of [Hk, S, D].
     Modifies: rows.
@@ -389,8 +393,8 @@ def store(
     )  # fmt: skip
 
 
-def gated(joined: Tensor) -> Tensor:
-    """As `reference.gated`, rounded once. Shapes: [T, 2 · n] → [T, n]."""
+def swiglu(joined: Tensor) -> Tensor:
+    """As `reference.swiglu`, rounded once. Shapes: [T, 2 · n] → [T, n]."""
     joined = joined if joined.stride(-1) == 1 else joined.contiguous()
     n_rows, width = joined.shape[0], joined.shape[1] // 2
     out = torch.empty(n_rows, width, dtype=joined.dtype, device=joined.device)
@@ -401,10 +405,10 @@ def gated(joined: Tensor) -> Tensor:
     return out
 
 
-def normed(
+def add_rms_norm(
     x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """As `reference.normed`; the sum is rounded once."""
+    """As `reference.add_rms_norm`; the sum is rounded once."""
     x = x if x.stride(-1) == 1 else x.contiguous()
     if added is not None and added.stride(-1) != 1:
         added = added.contiguous()

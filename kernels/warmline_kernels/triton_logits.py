@@ -85,14 +85,16 @@ def _of_all(found, out, n_parts, PARTS: tl.constexpr):
 
 @triton.jit
 def _contrasted(
-    logits, lame, numbers, lame_numbers, out, n_logits, strength, plausible,
+    logits, negative_logits, numbers, negative_numbers, out, n_logits, strength, plausible,
     IS_RATIO: tl.constexpr, PART: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0) * PART + tl.arange(0, PART)
     is_there = at < n_logits
     logit = tl.load(logits + at, mask=is_there, other=IMPOSSIBLE).to(tl.float32)
     expected = logit - tl.load(numbers)
-    anyway = tl.load(lame + at, mask=is_there, other=0.0).to(tl.float32) - tl.load(lame_numbers)
+    anyway = tl.load(negative_logits + at, mask=is_there, other=0.0).to(tl.float32) - tl.load(
+        negative_numbers
+    )
     anyway = tl.maximum(anyway, LEAST)
     if IS_RATIO:
         scores = expected - strength * anyway
@@ -117,18 +119,18 @@ def statistics(logits: Tensor) -> Tensor:
 
 def contrasted(
     logits: Tensor,
-    lame: Tensor,
+    negative_logits: Tensor,
     numbers: Tensor,
-    lame_numbers: Tensor,
+    negative_numbers: Tensor,
     is_ratio: bool,
     strength: float,
     plausible: float,
 ) -> Tensor:
     """As `reference.contrasted`."""
-    logits, lame = logits.contiguous(), lame.contiguous()
+    logits, negative_logits = logits.contiguous(), negative_logits.contiguous()
     out = torch.empty(len(logits), dtype=torch.float32, device=logits.device)
     _contrasted[(triton.cdiv(len(logits), PART),)](
-        logits, lame, numbers, lame_numbers, out, len(logits), strength, plausible,
+        logits, negative_logits, numbers, negative_numbers, out, len(logits), strength, plausible,
         IS_RATIO=is_ratio, PART=PART,
     )  # fmt: skip
     return out

@@ -105,10 +105,10 @@ def _added_up(parts, out, n_splits, n_numbers, BLOCK: tl.constexpr):
     tl.store(out + at, total.to(out.dtype.element_ty), mask=is_there)
 
 
-def product_8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-    """As `reference.product_8`; the weights are not rounded on the way."""
+def int8_matmul(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    """As `reference.int8_matmul`; the weights are not rounded on the way."""
     if len(x) > MAX_ROWS or len(x) == 0:
-        return reference.product_8(x, codes, scales)
+        return reference.int8_matmul(x, codes, scales)
     x = x if x.stride(1) == 1 else x.contiguous()
     n_splits, split_in = _split(len(codes), x.shape[1], processors_of(x.device))
     parts = _parts(x, n_splits, len(codes))
@@ -119,10 +119,10 @@ def product_8(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
     return _whole(parts, x.dtype)
 
 
-def product_4(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """As `reference.product_4`."""
+def int4_matmul(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
+    """As `reference.int4_matmul`."""
     if len(x) > MAX_ROWS or len(x) == 0:
-        return reference.product_4(x, codes, scales, zeros)
+        return reference.int4_matmul(x, codes, scales, zeros)
     x = x if x.stride(1) == 1 else x.contiguous()
     n_splits, split_in = _split(len(codes), x.shape[1], processors_of(x.device))
     parts = _parts(x, n_splits, len(codes))

@@ -12,11 +12,11 @@ VERIFIED = Path(__file__).with_name("verified.json")
 MODULES = {
     "attention": "triton_kernels",
     "rotate": "triton_kernels",
-    "store": "triton_kernels",
-    "gated": "triton_kernels",
-    "normed": "triton_kernels",
-    "product_8": "triton_products",
-    "product_4": "triton_products",
+    "write_kv": "triton_kernels",
+    "swiglu": "triton_kernels",
+    "add_rms_norm": "triton_kernels",
+    "int8_matmul": "triton_products",
+    "int4_matmul": "triton_products",
     "statistics": "triton_logits",
     "contrasted": "triton_logits",
 }

@@ -20,7 +20,7 @@ EVERY_SPAN = -1  # all bits set: a query that sees every span
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AttentionMetadata:
     """Queries at their positions, looking at keys in slots.
 
     A key was last rotated for position `rotated_at`; where it stands elsewhere by now, the query is
@@ -49,7 +49,9 @@ class View:
     _biases: dict[tuple[int | None, int], Tensor | None] = field(
         default_factory=dict[tuple[int | None, int], Tensor | None]
     )
-    _blind: dict[int | None, Tensor | None] = field(default_factory=dict[int | None, Tensor | None])
+    _fully_masked: dict[int | None, Tensor | None] = field(
+        default_factory=dict[int | None, Tensor | None]
+    )
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -107,13 +109,15 @@ class View:
             self._biases[key] = None if mask is None else _as_bias(mask, n_repeats)
         return self._biases[key]
 
-    def blind(self, window: int | None) -> Tensor | None:
+    def fully_masked(self, window: int | None) -> Tensor | None:
         """Which queries see no key at all, None where each sees one. Shape: [T] bool."""
-        if window not in self._blind:
+        if window not in self._fully_masked:
             mask = self.mask(window)
-            blind = None if mask is None else ~mask.any(dim=1)
-            self._blind[window] = None if blind is None or not bool(blind.any()) else blind
-        return self._blind[window]
+            fully_masked = None if mask is None else ~mask.any(dim=1)
+            self._fully_masked[window] = (
+                None if fully_masked is None or not bool(fully_masked.any()) else fully_masked
+            )
+        return self._fully_masked[window]
 
     def _make_mask(self, window: int | None) -> Tensor | None:
         has_rule = self.key_spans is not None and self.seen_spans is not None

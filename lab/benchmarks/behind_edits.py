@@ -87,12 +87,12 @@ def main() -> None:
     for kind, of in found.items():
         print(f"{kind:20}" + "".join(_cell(of[n]) for n in COUNTS))
     if options.out:
-        told = {"machine": edits.machine(), "commit": edits.commit(), "lost": found}
-        options.out.write_text(json.dumps(told, indent=1) + "\n")
+        report = {"machine": edits.machine(), "commit": edits.commit(), "lost": found}
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def _cell(told: dict[str, float]) -> str:
-    return f"{told['nats']:+.3f} ({told['tokens']:.0f} tokens)".rjust(20)
+def _cell(report: dict[str, float]) -> str:
+    return f"{report['nats']:+.3f} ({report['tokens']:.0f} tokens)".rjust(20)
 
 
 def _told(found: list[tuple[float, int]]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import edits
-from warmline_engine.cache.chunk_cache import ChunkRows, KeptChunks
+from warmline_engine.cache.chunk_cache import ChunkCache, ChunkRows
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
@@ -33,7 +33,7 @@ AGAIN = (16, 64, 256, 1024, 1 << 20)  # tokens encoded again, the last ones of t
 
 
 @dataclass(frozen=True)
-class Place:
+class HeldOutPlace:
     """Nats of the whole line by what was done; tokens of the file."""
 
     package: str
@@ -42,10 +42,10 @@ class Place:
     nats: dict[str, float]
 
 
-class Tempered(KeptChunks):
+class Tempered(ChunkCache):
     """What others keep, its keys divided by a temperature."""
 
-    def __init__(self, kept: KeptChunks, temperature: float) -> None:
+    def __init__(self, kept: ChunkCache, temperature: float) -> None:
         super().__init__(0)
         self._kept, self._temperature = kept, temperature
 
@@ -57,7 +57,7 @@ class Tempered(KeptChunks):
         raise AssertionError("all chunks are kept by now")
 
 
-def judged(model: LoadedModel, task: Task) -> Place:
+def judged(model: LoadedModel, task: Task) -> HeldOutPlace:
     truth = model.tokenizer.encode(task.truth).ids
     window = Window(model, task.text, 0, len(task.text), task.cursor)
     read_all(window)
@@ -65,7 +65,7 @@ def judged(model: LoadedModel, task: Task) -> Place:
     chunks = [model.tokenizer.encode(text).ids for text in task.found]
     nats: dict[str, float] = {}
 
-    def measure(name: str, kept: KeptChunks, prepare: Callable[[], object] = lambda: None) -> None:
+    def measure(name: str, kept: ChunkCache, prepare: Callable[[], object] = lambda: None) -> None:
         sequence.bind([])
         sequence.bind(chunks)
         sequence.bound_end = window.tokenized.prefix_span[0]
@@ -88,7 +88,7 @@ def judged(model: LoadedModel, task: Task) -> Place:
 
         measure("all again" if n == AGAIN[-1] else f"{n} again", model.kept, encode)
     sequence.drop_cache()
-    return Place(task.package, len(truth), n_own, nats)
+    return HeldOutPlace(task.package, len(truth), n_own, nats)
 
 
 def main() -> None:
@@ -110,9 +110,9 @@ def main() -> None:
         print(f"{name:18} {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
     if options.out:
         n_own = float(np.mean([place.n_own for place in places]))
-        told = {"machine": edits.machine(), "commit": edits.commit(), "places": len(places),
+        report = {"machine": edits.machine(), "commit": edits.commit(), "places": len(places),
                 "tokens_of_a_file": n_own, "more_than_bound": rows}  # fmt: skip
-        options.out.write_text(json.dumps(told, indent=1) + "\n")
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

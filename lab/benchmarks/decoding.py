@@ -24,12 +24,12 @@ from torch import Tensor
 from warmline_engine.decoding.contrast import RULES as CONTRASTS
 from warmline_engine.decoding.contrast import ContrastRule
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED
-from warmline_engine.decoding.speculative.model_drafts import Trust
+from warmline_engine.decoding.speculative.model_drafts import DraftModelStats
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 from warmline_engine.session import completion
 from warmline_engine.session.loaded_model import load
 from warmline_engine.session.model_pair import PairedSession, paired
-from warmline_engine.session.session import Answer, Ask, Partner, Session
+from warmline_engine.session.session import Answer, CompanionSession, CompletionQuery, Session
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.evaluation import plan
 from warmline_lab.metrics.measures import edit_similarity, is_exact
@@ -37,9 +37,9 @@ from warmline_lab.retrieval.workspace import WorkspaceTask
 from warmline_lab.tables import pictures
 
 RULES = [
-    SwitchRule(above, window, dwell)
-    for window, dwell in ((1, 1), (5, 10))
-    for above in (0.5, 1.0, 2.0, 3.0)
+    SwitchRule(entropy_threshold, window, min_run)
+    for window, min_run in ((1, 1), (5, 10))
+    for entropy_threshold in (0.5, 1.0, 2.0, 3.0)
 ]
 SHARES = (0.25, 0.5)
 
@@ -77,7 +77,7 @@ class Tossed(Switching):
     def logits(self, tokens: Sequence[int]) -> Tensor:
         self.is_base = bool(self.rng.random() < self.share)
         self.n_by_base += self.is_base
-        return self._voices[self.is_base].logits(tokens)
+        return self._sources[self.is_base].logits(tokens)
 
 
 @contextmanager
@@ -91,33 +91,37 @@ def replaced(name: str, value: object) -> Iterator[None]:
         setattr(completion, name, before)
 
 
-def ways_of(session: PairedSession, trust: Trust) -> dict[str, Callable[[Ask], Answer]]:
+def ways_of(
+    session: PairedSession, draft_stats: DraftModelStats
+) -> dict[str, Callable[[CompletionQuery], Answer]]:
     """Each way by its name."""
     small, base = session.small, session.base
 
-    def undrafted(ask: Ask) -> Answer:
+    def undrafted(ask: CompletionQuery) -> Answer:
         with replaced("copying", lambda *_: lambda taken: NOTHING_DRAFTED):
             return base.complete(ask)
 
-    def tossed(share: float, ask: Ask) -> Answer:
+    def tossed(share: float, ask: CompletionQuery) -> Answer:
         Tossed.share = share
         with replaced("Switching", Tossed):
-            return small.complete(ask, partner=Partner(base, trust, SwitchRule(0.0)))
+            return small.complete(ask, partner=CompanionSession(base, draft_stats, SwitchRule(0.0)))
 
-    def switched(rule: SwitchRule, ask: Ask) -> Answer:
-        return small.complete(ask, partner=Partner(base, trust, rule))
+    def switched(rule: SwitchRule, ask: CompletionQuery) -> Answer:
+        return small.complete(ask, partner=CompanionSession(base, draft_stats, rule))
 
-    def against(speaker: Session, rule: ContrastRule, ask: Ask) -> Answer:
+    def against(speaker: Session, rule: ContrastRule, ask: CompletionQuery) -> Answer:
         return speaker.complete(replace(ask, contrast=rule))
 
-    found: dict[str, Callable[[Ask], Answer]] = {
+    found: dict[str, Callable[[CompletionQuery], Answer]] = {
         "base alone, no drafts": undrafted,
         "base alone": base.complete,
-        "base, small drafts too": lambda ask: base.complete(ask, partner=Partner(small, trust)),
+        "base, small drafts too": lambda ask: base.complete(
+            ask, partner=CompanionSession(small, draft_stats)
+        ),
         "small alone": small.complete,
     }
     for rule in RULES:
-        name = f"entropy over {rule.window} above {rule.above:g} bits, dwell {rule.dwell}"
+        name = f"entropy over {rule.window} above {rule.entropy_threshold:g} bits, dwell {rule.min_run}"
         found[name] = partial(switched, rule)
     for share in SHARES:
         found[f"at random, {share:.0%}"] = partial(tossed, share)
@@ -142,8 +146,8 @@ def measure(options: argparse.Namespace) -> tuple[list[Row], int]:
         session.bind([text for _, text in task.pieces])
         while session.encode_some(512):
             pass
-        ask = Ask(task.cursor, "", 48, False, 1, None, lambda: False)
-        for name, way in ways_of(session, pair.trust).items():
+        ask = CompletionQuery(task.cursor, "", 48, False, 1, None, lambda: False)
+        for name, way in ways_of(session, pair.draft_stats).items():
             started = time.perf_counter()
             answer = way(ask)
             elapsed = (time.perf_counter() - started) * 1000

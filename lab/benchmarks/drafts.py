@@ -26,17 +26,22 @@ from torch import Tensor
 from benchmarks import edits
 from warmline_engine.decoding.answers import decoder
 from warmline_engine.decoding.greedy import Decoded, decode, likeliest
-from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
-from warmline_engine.decoding.speculative.draft_costs import Payoff
-from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft, Drafter, copying
+from warmline_engine.decoding.ngram.suffix_match import LONGEST, SuffixMatcher
+from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
+from warmline_engine.decoding.speculative.drafts import (
+    NOTHING_DRAFTED,
+    Draft,
+    Drafter,
+    prompt_lookup,
+)
 from warmline_engine.session import completion, loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import Answer, Ask, Session
+from warmline_engine.session.session import Answer, CompletionQuery, Session
 from warmline_engine.text.prefix import n_in_common
 from warmline_lab.data.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.evaluation.plan import edits_tasks
 from warmline_lab.replay.trace_run import TraceTask
-from warmline_lab.replay.traces import Ask as Asked
+from warmline_lab.replay.traces import CompletionPoint as Asked
 from warmline_lab.replay.traces import Jump
 
 MODES = ("no drafts", "file", "file, removed, documents")
@@ -70,7 +75,7 @@ class Watch:
     """Stands where the engine makes its drafter, chooses the mode and notes what is drafted."""
 
     def __init__(self, model: LoadedModel) -> None:
-        self._end = next(iter(model.layout.ends), -1)
+        self._end = next(iter(model.layout.stop_ids), -1)
         self.mode = MODES[0]
         self.drafts: list[tuple[int, Draft, list[int]]] = []
         self.gaps: list[float] = []  # between the two likeliest of each token chosen
@@ -84,8 +89,10 @@ class Watch:
         self.gaps.append(first - second)
         return likeliest(logprobs)
 
-    def copying(self, sources: Sequence[Around], payoff: Payoff) -> Drafter:
-        draft = copying(sources, payoff)
+    def prompt_lookup(
+        self, sources: Sequence[SuffixMatcher], draft_costs: DraftCostModel
+    ) -> Drafter:
+        draft = prompt_lookup(sources, draft_costs)
 
         def watched(generated: Sequence[int]) -> Draft:
             self.n_passes += 1
@@ -113,7 +120,7 @@ class Watch:
                 seen.taken[n_agreeing] += 1
 
 
-def _choices(sources: Sequence[Around], generated: Sequence[int]) -> list[int]:
+def _choices(sources: Sequence[SuffixMatcher], generated: Sequence[int]) -> list[int]:
     """The tokens that followed the longest agreement, the nearest first, each once."""
     found = [f for f in (source.agreement(generated) for source in sources) if f]
     best = max(found, key=lambda f: f.n_agreeing)
@@ -142,7 +149,7 @@ class Engines:
             pass
         documents = self._beside if mode == MODES[2] else ()
         begin = time.perf_counter()
-        asked = Ask(offset, "", 32, True, 1, None, lambda: False, documents=documents)
+        asked = CompletionQuery(offset, "", 32, True, 1, None, lambda: False, documents=documents)
         return session.complete(asked), (time.perf_counter() - begin) * 1000
 
     def close(self) -> None:
@@ -156,7 +163,7 @@ def run(model: LoadedModel, tasks: list[TraceTask], files: list[FilePair], n_pro
     def noted(*arguments: Any) -> Decoded:
         return decode(*arguments[:-1], watch.likeliest)  # pyright: ignore[reportCallIssue]  # as many as there are
 
-    completion.copying, decoder.decode = watch.copying, noted
+    completion.prompt_lookup, decoder.decode = watch.prompt_lookup, noted
     tallies = {mode: Tally() for mode in MODES}
     n_asked, different = 0, dict[str, float]()
     for task in tasks:
@@ -195,11 +202,15 @@ def run(model: LoadedModel, tasks: list[TraceTask], files: list[FilePair], n_pro
         if n_asked >= n_prompts:
             break
     print()
-    return report(tallies, seen, n_asked, different, model.payoff)
+    return report(tallies, seen, n_asked, different, model.draft_costs)
 
 
 def report(
-    tallies: dict[str, Tally], seen: Seen, n_asked: int, different: dict[str, float], payoff: Payoff
+    tallies: dict[str, Tally],
+    seen: Seen,
+    n_asked: int,
+    different: dict[str, float],
+    draft_costs: DraftCostModel,
 ) -> dict:
     base = sum(tallies[MODES[0]].decode_ms)
     modes = {
@@ -223,7 +234,7 @@ def report(
         "first_choice_wrong": seen.n_wrong,
         "of_those_with_a_second": seen.n_second,
         "of_those_second_right": seen.n_second_right,
-        "row_cost_learnt": payoff.row_cost,
+        "row_cost_learnt": draft_costs.row_cost,
     }
 
 

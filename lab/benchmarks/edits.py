@@ -146,9 +146,11 @@ class Bench:
         session.logits_at(place)  # where nothing has changed, the last token alone is encoded again
         step_ms = (time.perf_counter() - begin) * 1000
         if kind == "accept":
-            from warmline_engine.session.session import Ask
+            from warmline_engine.session.session import CompletionQuery
 
-            session.complete(Ask(place, self._offered, 1, False, 1, None, lambda: False))
+            session.complete(
+                CompletionQuery(place, self._offered, 1, False, 1, None, lambda: False)
+            )
         return step_ms
 
     def _settle_cheaply(self) -> None:

@@ -17,7 +17,11 @@ import numpy as np
 
 from benchmarks.index import copy
 from warmline_engine.retrieval.rank import Found
-from warmline_engine.retrieval.workspace_indexer import DocumentKey, Librarian, Place
+from warmline_engine.retrieval.workspace_indexer import (
+    DocumentKey,
+    RetrievalQuery,
+    WorkspaceIndexer,
+)
 
 USE = "from shapes import area\n\n\nx = area("
 WITHIN_S = 600
@@ -51,12 +55,12 @@ def main() -> None:
 def measured(root: Path, n_edits: int) -> list[float]:
     """Milliseconds from each edit of a definition until it is delivered for a document that uses it."""
     delivered: queue.Queue[tuple[DocumentKey, list[Found]]] = queue.Queue()
-    librarian = Librarian(lambda key, found: delivered.put((key, found)))
-    librarian.start()
-    librarian.serve(str(root), ())
+    indexer = WorkspaceIndexer(lambda key, found: delivered.put((key, found)))
+    indexer.start()
+    indexer.serve(str(root), ())
 
-    def look(key: str, path: str, text: str) -> None:
-        librarian.look((0, key), Place(str(root), path, text, len(text), (0, len(text))))
+    def request(key: str, path: str, text: str) -> None:
+        indexer.request((0, key), RetrievalQuery(str(root), path, text, len(text), (0, len(text))))
 
     def until(part: str) -> None:
         while True:
@@ -64,16 +68,16 @@ def measured(root: Path, n_edits: int) -> list[float]:
             if key == "use" and any(part in one.text for one in found):
                 return
 
-    look("use", "use.py", USE)
+    request("use", "use.py", USE)
     until("def area(side)")
     elapsed: list[float] = []
     for k in range(n_edits):
         begin = time.perf_counter()
-        look("shapes", "shapes.py", f"def area(side_{k}): ...\n")
+        request("shapes", "shapes.py", f"def area(side_{k}): ...\n")
         until(f"side_{k})")
         elapsed.append((time.perf_counter() - begin) * 1000)
-    librarian.close()
-    librarian.join()
+    indexer.close()
+    indexer.join()
     return elapsed
 
 

@@ -59,9 +59,11 @@ def pieces(path: Path, tokenizer: Tokenizer, n_pieces: int) -> list[Piece]:
 def loaded(folder: Path, name: str) -> Transformer:
     if name in checkpoint.DTYPES:
         return checkpoint.load(folder, dtype=checkpoint.DTYPES[name])
-    few, _, with_head = name.partition(" ")
+    decode_format, _, with_head = name.partition(" ")
     with patch.object(checkpoint, "LARGE_HEAD", 0 if with_head else checkpoint.LARGE_HEAD):
-        model = checkpoint.load(folder, dtype=torch.bfloat16, few=few, is_few_alone=True)
+        model = checkpoint.load(
+            folder, dtype=torch.bfloat16, decode_format=decode_format, is_few_alone=True
+        )
     return model.with_few_rows(EVERY_ROW)
 
 

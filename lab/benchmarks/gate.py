@@ -59,7 +59,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Place:
+class HeldOutPlace:
     """What came out: nats of the whole line by way, in the order of WAYS."""
 
     package: str
@@ -124,7 +124,7 @@ def _signals(here: Query, there: Query) -> tuple[float, ...]:
     return tuple(math.log1p(count) for count in counts)
 
 
-def judged(model: LoadedModel, task: Task) -> Place:
+def judged(model: LoadedModel, task: Task) -> HeldOutPlace:
     truth = model.tokenizer.encode(task.truth).ids
     window = Window(model, task.text, 0, len(task.text), task.cursor)
     read_all(window)
@@ -150,12 +150,12 @@ def judged(model: LoadedModel, task: Task) -> Place:
     sequence.drop_cache()
     n_new = sum(len(ids[text]) for text in task.found if text not in task.found_above)
     signals = (*task.signals[:-1], entropy, task.signals[-1])
-    return Place(
+    return HeldOutPlace(
         task.package, task.setting, len(truth), (none, bound, fresh, nearer), n_new, signals
     )
 
 
-def chosen_by_gate(places: list[Place], is_by_gain: bool) -> NDArray[np.int64]:
+def chosen_by_gate(places: list[HeldOutPlace], is_by_gain: bool) -> NDArray[np.int64]:
     """The way chosen at each place by a gate that was fitted on the other half of the packages. Shape: [n]."""
     names = sorted({place.package for place in places})
     is_odd = np.array([names.index(place.package) % 2 == 1 for place in places])
@@ -198,7 +198,7 @@ def _by_label(x: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np
     return weights.detach().numpy()
 
 
-def _sizes(places: list[Place]) -> NDArray[np.float64]:
+def _sizes(places: list[HeldOutPlace]) -> NDArray[np.float64]:
     return np.array([float(place.n_tokens) for place in places])
 
 
@@ -214,7 +214,7 @@ class Row:
     ways: dict[str, float]  # share of places
 
 
-def row(places: list[Place], chosen: NDArray[np.int64]) -> Row:
+def row(places: list[HeldOutPlace], chosen: NDArray[np.int64]) -> Row:
     nats = np.array([place.nats for place in places])
     picked = nats[np.arange(len(places)), chosen]
     packages = [place.package for place in places]
@@ -232,7 +232,7 @@ def row(places: list[Place], chosen: NDArray[np.int64]) -> Row:
     )  # fmt: skip
 
 
-def table(places: list[Place]) -> dict[str, Row]:
+def table(places: list[HeldOutPlace]) -> dict[str, Row]:
     n = len(places)
     losses = np.array([place.nats for place in places]) / _sizes(places)[:, None]
     good = losses <= losses.min(1, keepdims=True) + GOOD_ENOUGH
@@ -256,7 +256,7 @@ def main() -> None:
     options.records.parent.mkdir(parents=True, exist_ok=True)
     known = options.records.read_text().splitlines() if options.records.exists() else []
     # they are in the order of the tasks; what is there is gone on with
-    places = [Place(**json.loads(line)) for line in known][: len(chosen)]
+    places = [HeldOutPlace(**json.loads(line)) for line in known][: len(chosen)]
     left = chosen[len(places) :]
     with options.records.open("a") as file:
         for place in each(judged, left, options.model, options.workers):
@@ -272,9 +272,9 @@ def main() -> None:
             f"  encoded {one.encoded:.0f}  {settings}"
         )
     if options.out:
-        told = {"machine": edits.machine(), "commit": edits.commit(), "places": len(places),
+        report = {"machine": edits.machine(), "commit": edits.commit(), "places": len(places),
                 "signals": SIGNALS, "rows": {name: asdict(one) for name, one in rows.items()}}  # fmt: skip
-        options.out.write_text(json.dumps(told, indent=1) + "\n")
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

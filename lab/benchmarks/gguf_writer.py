@@ -76,10 +76,10 @@ def write(folder: Path, out: Path) -> None:
 
 def add_vocabulary(writer: Any, types: Any, folder: Path, size: int) -> None:
     """The folder's byte-level BPE; words are split as GPT-2's are, and what the weights have more is unused."""
-    said = json.loads((folder / "tokenizer.json").read_text())
-    ids: dict[str, int] = said["model"]["vocab"]
-    ids |= {token["content"]: token["id"] for token in said["added_tokens"]}
-    special = {token["content"] for token in said["added_tokens"] if token["special"]}
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())
+    ids: dict[str, int] = vocabulary["model"]["vocab"]
+    ids |= {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
+    special = {token["content"] for token in vocabulary["added_tokens"] if token["special"]}
     by_id = {number: token for token, number in ids.items()}
     tokens = [by_id.get(number, f"[unused {number}]") for number in range(size)]
     writer.add_tokenizer_model("gpt2")
@@ -91,7 +91,7 @@ def add_vocabulary(writer: Any, types: Any, folder: Path, size: int) -> None:
             for token in tokens
         ]
     )
-    writer.add_token_merges([" ".join(pair) for pair in said["model"]["merges"]])
+    writer.add_token_merges([" ".join(pair) for pair in vocabulary["model"]["merges"]])
     for name, token in FIM.items():
         writer.add_uint32(f"tokenizer.ggml.{name}_token_id", ids[token])
 

@@ -28,7 +28,7 @@ from warmline_kernels import choose, nibbles, reference
 from warmline_kernels.choose import Kernels
 from warmline_kernels.native.blocks import GROUP
 from warmline_kernels.verified import MODULES, VERIFIED
-from warmline_kernels.view import View, cos_sin
+from warmline_kernels.view import AttentionMetadata, cos_sin
 from warmline_protocol import processes
 
 GATE = ("tests/kernels", "tests/engine/cache")  # all tests that run on a GPU where there is one
@@ -86,12 +86,14 @@ def copy_bandwidth(clock: Clock, device: torch.device) -> float:
     return 2 * COPIED_BYTES / clock.milliseconds(lambda: target.copy_(source)) / 1e6
 
 
-def make_view(n_queries: int, n_slots: int, n_offsets: int, device: torch.device) -> View:
+def make_view(
+    n_queries: int, n_slots: int, n_offsets: int, device: torch.device
+) -> AttentionMetadata:
     """The last positions look at slots in random order, whose keys were rotated for n_offsets shifts."""
     random = torch.Generator().manual_seed(n_slots)
     positions = torch.randperm(n_slots, generator=random)
     offsets = torch.randint(0, n_offsets, (n_slots,), generator=random)
-    return View(
+    return AttentionMetadata(
         query_positions=torch.arange(n_slots - n_queries, n_slots, device=device),
         key_positions=positions.to(device),
         rotated_at=(positions - offsets).to(device),
@@ -162,12 +164,12 @@ def measure_cache(table: Table) -> None:
         slots = torch.randperm(8000, device=device)[:n_tokens]
         cos, sin = cos_sin(torch.arange(n_tokens, device=device)[:, None], frequencies, 1.0)
 
-        def store(kernels: Kernels) -> None:
+        def write_kv(kernels: Kernels) -> None:
             unrotated, rotated, values_there = layer
             rows = unrotated, rotated, values_there
-            kernels.store(keys, values, slots, cos, sin, rows)  # noqa: B023 - timed at once
+            kernels.write_kv(keys, values, slots, cos, sin, rows)  # noqa: B023 - timed at once
 
-        table.add(f"store, {n_tokens} tokens", 5 * keys.nbytes, store)
+        table.add(f"store, {n_tokens} tokens", 5 * keys.nbytes, write_kv)
 
 
 def measure_rows(table: Table) -> None:
@@ -180,10 +182,10 @@ def measure_rows(table: Table) -> None:
         )
 
         def gate(kernels: Kernels) -> object:
-            return kernels.gated(joined)  # noqa: B023 - timed at once
+            return kernels.swiglu(joined)  # noqa: B023 - timed at once
 
         def norm(kernels: Kernels) -> object:
-            return kernels.normed(x, added, 1.0, weight, 1e-6)  # noqa: B023 - timed at once
+            return kernels.add_rms_norm(x, added, 1.0, weight, 1e-6)  # noqa: B023 - timed at once
 
         table.add(f"gate, {n_tokens} tokens", joined.nbytes * 3 // 2, gate)
         table.add(f"sum and norm, {n_tokens} tokens", 4 * x.nbytes, norm)
@@ -204,10 +206,10 @@ def measure_products(table: Table) -> None:
             x = table.drawn(n_tokens, n_in)
 
             def of_8_bits(kernels: Kernels) -> object:
-                return kernels.product_8(x, *eight)  # noqa: B023 - timed at once
+                return kernels.int8_matmul(x, *eight)  # noqa: B023 - timed at once
 
             def of_4_bits(kernels: Kernels) -> object:
-                return kernels.product_4(x, *four)  # noqa: B023 - timed at once
+                return kernels.int4_matmul(x, *four)  # noqa: B023 - timed at once
 
             for bits, weights, work in ((8, eight, of_8_bits), (4, four, of_4_bits)):
                 n_bytes = sum(one.nbytes for one in weights)
@@ -215,11 +217,11 @@ def measure_products(table: Table) -> None:
 
 
 def measure_logits(table: Table) -> None:
-    logits, lame = (table.drawn(N_VOCABULARY).float() for _ in range(2))
-    numbers = reference.statistics(logits), reference.statistics(lame)
+    logits, negative_logits = (table.drawn(N_VOCABULARY).float() for _ in range(2))
+    numbers = reference.statistics(logits), reference.statistics(negative_logits)
 
     def contrast(kernels: Kernels) -> object:
-        return kernels.contrasted(logits, lame, *numbers, True, 0.3, 0.1)
+        return kernels.contrasted(logits, negative_logits, *numbers, True, 0.3, 0.1)
 
     table.add("statistics", logits.nbytes, lambda kernels: kernels.statistics(logits))
     table.add("contrast", 3 * logits.nbytes, contrast)
@@ -248,17 +250,17 @@ class Decoding:
     floor_ms: float  # what its weights take at the copy bandwidth
 
 
-def measure_decoding(name: str, folder: Path, copied: float, few: str = "") -> Decoding:
+def measure_decoding(name: str, folder: Path, copied: float, decode_format: str = "") -> Decoding:
     """Greedy decoding on the GPU, token after token as the engine does it."""
     from warmline_engine.cache.arena import Arena, RowShape
-    from warmline_engine.cache.sequence import Sequence
+    from warmline_engine.cache.sequence import KVSequence
     from warmline_engine.model import checkpoint
 
     device = torch.device("cuda")
-    model = checkpoint.load(folder, device, torch.bfloat16, few=few)
+    model = checkpoint.load(folder, device, torch.bfloat16, decode_format=decode_format)
     config = model.config
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.bfloat16, device)
-    sequence = Sequence(model, Arena(shape, 2**30))
+    sequence = KVSequence(model, Arena(shape, 2**30))
     graphs, times = sequence._graphs, list[float]()
     assert graphs is not None, "the kernels are verified"
     for used in (None, graphs):
@@ -274,8 +276,8 @@ def measure_decoding(name: str, folder: Path, copied: float, few: str = "") -> D
         # the median: a kernel that is compiled for another size takes a second once
         times.append(statistics.median(each[N_WARM_UP:]))
     # a copy reads and writes each byte that is counted; weights are read only
-    n_bytes = {"": 2.0, "int8": 1.0, "int4": 0.5}[few] * model.n_weights
-    found = Decoding(name, few or "bf16", times[0], times[1], n_bytes / copied / 1e6)
+    n_bytes = {"": 2.0, "int8": 1.0, "int4": 0.5}[decode_format] * model.n_weights
+    found = Decoding(name, decode_format or "bf16", times[0], times[1], n_bytes / copied / 1e6)
     print(
         f"a token of {name} in {found.weights}: {found.with_graphs_ms:.2f} ms,"
         f" {found.without_graphs_ms:.2f} without graphs;"
@@ -296,7 +298,13 @@ def measure_all_decoding(copied: float) -> list[Decoding]:
         shape = random_checkpoint.SHAPES[large]
         random_checkpoint.write(shape, Path(folder), std=0.03, dtype=torch.bfloat16)
         formats = ("", "int8", "int4")
-        return [*found, *(measure_decoding(large, Path(folder), copied, few) for few in formats)]
+        return [
+            *found,
+            *(
+                measure_decoding(large, Path(folder), copied, decode_format)
+                for decode_format in formats
+            ),
+        ]
 
 
 def checked_out() -> str:

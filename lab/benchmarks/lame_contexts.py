@@ -64,12 +64,16 @@ class Tally:
     def _n_right(self, truth: list[int], full: Tensor, masked: Tensor, form: str) -> int:
         rule = RULES[form]
         chosen = [
-            int((contrasted(row, lame, rule) if is_uncertain(row, rule) else row).argmax())
-            for row, lame in zip(full, masked, strict=True)
+            int(
+                (
+                    contrasted(row, negative_logits, rule) if is_uncertain(row, rule) else row
+                ).argmax()
+            )
+            for row, negative_logits in zip(full, masked, strict=True)
         ]
         return sum(token == true for token, true in zip(chosen, truth, strict=True))
 
-    def told(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float]:
         share = self.masked_differs / max(1, self.n_tokens)
         uncertain = self.masked_differs_uncertain / max(1, self.n_uncertain)
         return {
@@ -158,11 +162,11 @@ def main() -> None:
         for kind, find in KINDS.items() if line else ():
             if line and tallies[kind].n_places < options.places:
                 judge(model, text, line, find(text), tallies[kind])
-    found = {kind: tally.told() for kind, tally in tallies.items()}
+    found = {kind: tally.as_json() for kind, tally in tallies.items()}
     print(json.dumps(found, indent=1))
     if options.out:
-        told = {"machine": edits.machine(), "commit": edits.commit(), **found}
-        options.out.write_text(json.dumps(told, indent=1) + "\n")
+        report = {"machine": edits.machine(), "commit": edits.commit(), **found}
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _parses(text: str) -> bool:

@@ -40,7 +40,7 @@ class LlamaServer:
 
     def infill(self, prefix: str, suffix: str) -> tuple[float, int]:
         """Milliseconds from the request to one token, and how many tokens it has read for it."""
-        said = {
+        body = {
             "input_prefix": prefix,
             "input_suffix": suffix,
             "prompt": "",
@@ -49,7 +49,7 @@ class LlamaServer:
             "cache_prompt": True,
         }
         begin = time.perf_counter()
-        answer = self._ask("POST", "/infill", json.dumps(said))
+        answer = self._ask("POST", "/infill", json.dumps(body))
         return (time.perf_counter() - begin) * 1000, answer["timings"]["prompt_n"]
 
     def wait(self) -> None:

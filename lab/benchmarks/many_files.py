@@ -42,11 +42,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = measured(Path(folder), options.files, options.killed_after_s)
-    told = {"machine": edits.machine(), "commit": edits.commit(), **told}
-    print(json.dumps(told, indent=1))
+        report = measured(Path(folder), options.files, options.killed_after_s)
+    report = {"machine": edits.machine(), "commit": edits.commit(), **report}
+    print(json.dumps(report, indent=1))
     if options.out:
-        options.out.write_text(json.dumps(told, indent=1) + "\n")
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def measured(folder: Path, n_files: int, killed_after_s: float) -> dict[str, Any]:
@@ -68,12 +68,12 @@ def measured(folder: Path, n_files: int, killed_after_s: float) -> dict[str, Any
         done = subprocess.run(
             [*COMMAND, str(root)], env=environment, capture_output=True, text=True, check=True
         )
-        said = json.loads(done.stdout)
-        assert said["files"] == n_files, said
+        reply = json.loads(done.stdout)
+        assert reply["files"] == n_files, reply
         rows[name] = {
             "s": round(time.perf_counter() - begin, 1),
-            "read": said["read"],
-            "chunks": said["chunks"],
+            "read": reply["read"],
+            "chunks": reply["chunks"],
         }
     rows["peak_memory_megabytes"] = round(
         resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3, 1

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import edits
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint
 from warmline_kernels import cpu
 
@@ -25,16 +25,16 @@ FORMATS = ("bfloat16", "int8", "int4")
 EVERY_ROW = 1 << 30
 
 
-def context(folder: Path, name: str, n_tokens: int) -> tuple[Sequence, int]:
+def context(folder: Path, name: str, n_tokens: int) -> tuple[KVSequence, int]:
     """A text in the cache of a model whose compact weights serve all rows; for how many rows they would."""
     config = checkpoint.read_config(folder)
-    few = "" if name in checkpoint.DTYPES else name
-    model = checkpoint.load(folder, dtype=torch.bfloat16, few=few)
+    decode_format = "" if name in checkpoint.DTYPES else name
+    model = checkpoint.load(folder, dtype=torch.bfloat16, decode_format=decode_format)
     few_rows = model.parts(1)[0].few_rows
     shape = RowShape(
         config.n_layers, config.n_kv_heads, config.head_size, torch.bfloat16, torch.device("cpu")
     )
-    sequence = Sequence(model.with_few_rows(EVERY_ROW), Arena(shape, 4 << 30))
+    sequence = KVSequence(model.with_few_rows(EVERY_ROW), Arena(shape, 4 << 30))
     ids = np.random.default_rng(0).integers(0, config.n_vocabulary, n_tokens)
     sequence.splice(0, 0, ids.tolist())
     while sequence.encode_pending(512):
@@ -42,7 +42,7 @@ def context(folder: Path, name: str, n_tokens: int) -> tuple[Sequence, int]:
     return sequence, few_rows
 
 
-def measured(sequences: dict[str, Sequence], n_rows: int, n_times: int) -> dict[str, float]:
+def measured(sequences: dict[str, KVSequence], n_rows: int, n_times: int) -> dict[str, float]:
     """Milliseconds of the quickest pass over the last rows, by format."""
     found = dict.fromkeys(sequences, float("inf"))
     for _ in range(n_times):

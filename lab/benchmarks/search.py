@@ -19,7 +19,7 @@ from benchmarks import edits
 from warmline_engine.decoding.answers.search import N_SEARCHED
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.tables.confidence_intervals import mcnemar
 
@@ -38,7 +38,7 @@ class Tally:
     greedy_ms: list[float] = field(default_factory=list[float])
     searched_ms: list[float] = field(default_factory=list[float])
 
-    def told(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, float]:
         numbers = asdict(self)
         for name in ("greedy_ms", "searched_ms"):
             numbers[name] = statistics.median(numbers[name])
@@ -65,7 +65,9 @@ def judge(model: LoadedModel, text: str, span: tuple[int, int], tally: Tally, tu
     session = Session(model, text[low:start] + behind, start - low, 8192)
     right: dict[int, bool] = {}
     for n_searched in (0, N_SEARCHED) if turn % 2 else (N_SEARCHED, 0):
-        ask = Ask(start - low, "", 48, False, 1, None, lambda: False, n_searched=n_searched)
+        ask = CompletionQuery(
+            start - low, "", 48, False, 1, None, lambda: False, n_searched=n_searched
+        )
         begin = time.perf_counter()
         answer = session.complete(ask)
         elapsed = (time.perf_counter() - begin) * 1000 - answer.first_token_ms
@@ -99,7 +101,7 @@ def main() -> None:
         print(f"\r{n_done}/{options.places}", end="", flush=True)
     print()
     found = {"machine": edits.machine(), "commit": edits.commit(), "n_searched": N_SEARCHED}
-    found |= {kind: tally.told() for kind, tally in tallies.items()}
+    found |= {kind: tally.as_json() for kind, tally in tallies.items()}
     print(json.dumps(found, indent=1))
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import edits
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.decoding.greedy import likeliest
 from warmline_engine.model import checkpoint
 from warmline_engine.session import loaded_model
@@ -45,9 +45,11 @@ def ours(folder: Path, name: str, is_few_alone: bool) -> dict[str, Any]:
     second, as llama.cpp's own benchmark measures them.
     """
     before = resident_mebibytes()
-    few = "" if name in checkpoint.DTYPES else name
+    decode_format = "" if name in checkpoint.DTYPES else name
     begin = time.perf_counter()
-    model = checkpoint.load(folder, dtype=torch.bfloat16, few=few, is_few_alone=is_few_alone)
+    model = checkpoint.load(
+        folder, dtype=torch.bfloat16, decode_format=decode_format, is_few_alone=is_few_alone
+    )
     load_s = time.perf_counter() - begin
     weights = resident_mebibytes() - before
     config = model.config
@@ -56,7 +58,7 @@ def ours(folder: Path, name: str, is_few_alone: bool) -> dict[str, Any]:
     )
     ids = np.random.default_rng(0).integers(0, config.n_vocabulary, CONTEXT).tolist()
     reads: list[float] = []
-    sequence = Sequence(model, Arena(shape, 1 << 30))
+    sequence = KVSequence(model, Arena(shape, 1 << 30))
     for _ in range(N_RUNS):
         sequence.truncate(0)
         sequence.splice(0, 0, ids)
@@ -121,7 +123,7 @@ def line_of_small() -> dict[str, Any]:
     """Milliseconds of LINE tokens of the embedded model behind a file that is in the cache: no drafts, no prompt."""
     model = loaded_model.load("small", "cpu")
     text = Path(argparse.__file__).read_text()[:12000]
-    sequence = Sequence(model.transformer, model.arena)
+    sequence = KVSequence(model.transformer, model.arena)
     sequence.splice(0, 0, model.tokenizer.encode(text).ids)
     while sequence.encode_pending(512):
         pass

@@ -24,7 +24,7 @@ from warmline_lab.data import tokenizer as making
 from warmline_lab.data.corpus import check_hashes, write_hashes
 from warmline_lab.metrics.ngram import ORDER, NGram
 from warmline_lab.train import checkpoints, transfer
-from warmline_lab.train.decoder import Decoder, Shape
+from warmline_lab.train.decoder import ModelShape, TrainableDecoder
 from warmline_lab.train.heldout_loss import bits_per_byte
 from warmline_lab.train.optimizer import Optimizer
 from warmline_lab.train.train import Run, Texts
@@ -110,7 +110,7 @@ def _trained(
 ) -> dict[str, float]:
     """A model after n_steps with a rate that falls to zero, begun with what `small` has learnt."""
     torch.manual_seed(config["seed"])
-    model = Decoder(Shape(**config["shape"]))
+    model = TrainableDecoder(ModelShape(**config["shape"]))
     read_by = Tokenizer.from_file(str(SMALL / "tokenizer.json"))
     weights = transfer.translated(checkpoint.read_weights(SMALL), read_by, tokenizer)
     for name, weight in model.weights.items():

@@ -1,8 +1,8 @@
 """What can go wrong in the language server.
 
 ServerError                 every error the server reports, with a stable `code`
-├── DocumentError               a change that does not fit its document
-└── EngineError                 the engine cannot be reached or will not serve
+├── DocumentSyncError               a change that does not fit its document
+└── EngineUnavailable                 the engine cannot be reached or will not serve
     ├── EngineRefused               it answered, and does not want us
     └── EngineHung                  it does not answer
 """
@@ -14,15 +14,15 @@ class ServerError(Exception):
     code = "server_error"
 
 
-class DocumentError(ServerError):
+class DocumentSyncError(ServerError):
     code = "document"
 
 
-class EngineError(ServerError):
+class EngineUnavailable(ServerError):
     code = "engine"
 
 
-class EngineRefused(EngineError):
+class EngineRefused(EngineUnavailable):
     """`reason` is the code that the engine gave."""
 
     code = "engine_refused"
@@ -32,5 +32,5 @@ class EngineRefused(EngineError):
         self.reason = reason
 
 
-class EngineHung(EngineError):
+class EngineHung(EngineUnavailable):
     code = "engine_hung"

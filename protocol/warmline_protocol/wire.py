@@ -22,7 +22,7 @@ from cattrs.preconf.msgpack import make_converter
 
 from .wire_scan import ScanError, scan
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_VALUES = 100_000  # in one frame, keys included: an Edit of 14,000 edits
 MAX_HELLO_BYTES = 4096  # of a peer that has not shown its token yet
@@ -30,7 +30,7 @@ MAX_HELLO_VALUES = 16
 MAX_MESSAGE = 2000  # characters of a Failure
 MAX_TEXT = 4_000_000  # code points of a document
 MAX_NAME = 32_768  # code points of a document's name or a path
-MAX_ASSUMED = 65_536
+MAX_VIRTUAL_TEXT = 65_536
 MAX_TOKENS = 4096  # of one completion that is asked for; the engine makes fewer
 MAX_ALTERNATIVES = 64
 MAX_DEADLINE_MS = 86_400_000
@@ -145,8 +145,8 @@ class Complete:
     document: str
     version: int
     offset: int
-    assumed: str = ""  # text taken as typed at the offset; items continue behind it
-    n_replaced: int = 0  # characters behind the offset that `assumed` takes the place of
+    virtual_text: str = ""  # text taken as typed at the offset; items continue behind it
+    n_replaced: int = 0  # characters behind the offset that `virtual_text` takes the place of
     max_tokens: int = 64
     multi_line: bool = True
     n_alternatives: int = 1
@@ -154,7 +154,7 @@ class Complete:
     shows_unsure: bool = True  # else what the model takes to be unlikely is left out
     alternatives_by: str = "branching"  # or drawn at random, by "sampling" or "mirostat"
     contrast: str = "off"  # what is said without other files taken off, as "difference" or "ratio"
-    by_base: bool = False  # of a pair of models by the base model, however long it takes
+    force_base: bool = False  # of a pair of models by the base model, however long it takes
 
 
 @attrs.frozen
@@ -350,7 +350,7 @@ _LENGTHS: dict[str, int] = {
     "excluded": MAX_NAME,
     "language": 256,
     "text": MAX_TEXT,
-    "assumed": MAX_ASSUMED,
+    "virtual_text": MAX_VIRTUAL_TEXT,
 }
 _WORDS: dict[str, tuple[str, ...]] = {
     "alternatives_by": ALTERNATIVES_BY,

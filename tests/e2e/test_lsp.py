@@ -40,8 +40,8 @@ async def test_a_small_model_answers_first_and_the_base_model_better(
         client.open(URI, TEXT)
         first = (await client.ask(URI, 5, 4)).items[0].insert_text
         await client.until(lambda: bool(client.better))
-        told = client.better[0]
-        assert (told.uri, told.version, told.position.line) == (URI, 1, 5)
+        reported = client.better[0]
+        assert (reported.uri, reported.version, reported.position.line) == (URI, 1, 5)
         better = (await client.ask(URI, 5, 4)).items[0].insert_text
         assert better != first
 

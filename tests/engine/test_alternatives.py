@@ -33,7 +33,7 @@ def test_alternatives_are_greedy_but_for_one_early_token(offset: int, model: Loa
     for number, item in enumerate(items):
         ids = [*context, *item.tokens]
         logits = ColdRead(model.transformer, ids, slice(len(context) - 1, -1)).logits
-        logits = logits.masked_fill(model.barred, float("-inf"))
+        logits = logits.masked_fill(model.suppressed_ids, float("-inf"))
         others = [k for k, row in enumerate(logits) if int(row.argmax()) != item.tokens[k]]
         assert len(others) == (1 if number else 0)
         assert all(k < N_EARLY for k in others)

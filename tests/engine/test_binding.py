@@ -14,7 +14,7 @@ from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED
 from warmline_engine.session import completion, loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import N_BOUND_TOKENS, Session
-from warmline_engine.text.fim import find_layout
+from warmline_engine.text.fim import find_template
 
 PIECES = ["def first(a, b): ...\n", "class Second:\n    value = 3\n"]
 
@@ -23,7 +23,7 @@ PIECES = ["def first(a, b): ...\n", "class Second:\n    value = 3\n"]
 def test_a_piece_is_heard_and_leaves_the_file_as_it_is(
     is_suffix_first: bool, model: LoadedModel
 ) -> None:
-    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    model = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
     session = Session(model, TEXT, 200, 4096, binds=True)
     finish(session)
     alone = session.logits_at(200)
@@ -110,11 +110,15 @@ def test_contrast_is_with_a_session_that_has_no_pieces(form: str, model: LoadedM
     asked = ask(offset, max_tokens=6)
     found = bound.complete(replace(asked, contrast=rule)).items[0].tokens
     expected: list[int] = []
-    logits, lame = bound.logits_at(offset), plain.logits_at(offset)
+    logits, negative_logits = bound.logits_at(offset), plain.logits_at(offset)
     while len(expected) < len(found):
-        token = int(contrasted(logits, lame, rule).masked_fill(model.barred, -math.inf).argmax())
+        token = int(
+            contrasted(logits, negative_logits, rule)
+            .masked_fill(model.suppressed_ids, -math.inf)
+            .argmax()
+        )
         expected.append(token)
-        logits, lame = (s._full.sequence.append(token) for s in (bound, plain))
+        logits, negative_logits = (s._full.sequence.append(token) for s in (bound, plain))
     assert found == expected
     assert found != bound.complete(asked).items[0].tokens
     for session in (bound, plain):
@@ -126,7 +130,7 @@ def test_contrast_that_is_never_needed_changes_nothing(
 ) -> None:
     """Where nothing is bound, or the model is never uncertain: bit for bit."""
     # how long drafts are follows the clock, and passes of other lengths round otherwise
-    monkeypatch.setattr(completion, "copying", lambda *_: lambda taken: NOTHING_DRAFTED)
+    monkeypatch.setattr(completion, "prompt_lookup", lambda *_: lambda taken: NOTHING_DRAFTED)
     for pieces, below in ((list[str](), 2.0), (PIECES, 0.0)):
         answers = [
             bound_session(model, pieces).complete(replace(ask(200, max_tokens=6), contrast=rule))

@@ -17,7 +17,7 @@ from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter
 from warmline_engine.decoding.speculative.speculation import Speculation
 from warmline_engine.session import completion
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 
 TEXT = "total = first + second\nprint(total)\n\ntotal = \n"
 CURSOR = TEXT.index("= \n") + 1
@@ -25,9 +25,11 @@ NEARLY_ALL = Shares(np.full((LONGEST, N_CERTAINTIES), 0.98))
 NONE = Shares(np.zeros((LONGEST, N_CERTAINTIES)))
 
 
-def offered(model: LoadedModel, assumed: str = "") -> str:
+def offered(model: LoadedModel, virtual_text: str = "") -> str:
     session = Session(model, TEXT, CURSOR, 512)
-    answer = session.complete(Ask(CURSOR, assumed, 16, False, 1, None, lambda: False))
+    answer = session.complete(
+        CompletionQuery(CURSOR, virtual_text, 16, False, 1, None, lambda: False)
+    )
     session.check()
     return answer.items[0].text
 
@@ -51,7 +53,9 @@ def no_drafts(*_: object) -> Drafter:
 def n_passes(model: LoadedModel, session: Session, documents: list[int]) -> int:
     """Passes that a completion takes, the first one aside."""
     before = session.n_encoded
-    asked = Ask(session.cursor, "", 16, False, 1, None, lambda: False, documents=documents)
+    asked = CompletionQuery(
+        session.cursor, "", 16, False, 1, None, lambda: False, documents=documents
+    )
     with pytest.MonkeyPatch.context() as patch:
         passes: list[int] = []
         read = Speculation.logits
@@ -72,7 +76,9 @@ def test_what_is_beside_the_text_is_drafted(source: str, model: LoadedModel) -> 
     """A model that is sure of what it was told once: its own answer, put where drafts come from, takes fewer passes."""
     text = "def measure(width):\n    return 1\n\n"
     plain = Session(model, text, len(text), 512)
-    answer = plain.complete(Ask(len(text), "", 16, False, 1, None, lambda: False)).items[0]
+    answer = plain.complete(
+        CompletionQuery(len(text), "", 16, False, 1, None, lambda: False)
+    ).items[0]
     assert len(answer.tokens) > 6
     alone = n_passes(model, Session(model, text, len(text), 512), [])
     before, own = text[-12:], model.tokenizer.encode
@@ -95,10 +101,10 @@ def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPa
     def all_texts() -> list[str]:
         session = Session(model, text, 0, 4096)
         return [
-            session.complete(Ask(p, "", 24, True, 2, None, lambda: False)).items[0].text
+            session.complete(CompletionQuery(p, "", 24, True, 2, None, lambda: False)).items[0].text
             for p in places
         ]
 
     drafted = all_texts()
-    monkeypatch.setattr(completion, "copying", no_drafts)
+    monkeypatch.setattr(completion, "prompt_lookup", no_drafts)
     assert all_texts() == drafted

@@ -32,7 +32,12 @@ from warmline_engine.process.connection import (
     MAX_WAITING,
     Connection,
 )
-from warmline_engine.process.work_queue import MAX_TEXTS_IN_A_ROW, Inbox, Text, Waiting
+from warmline_engine.process.work_queue import (
+    MAX_TEXTS_IN_A_ROW,
+    CompletionJob,
+    DocumentFrame,
+    Inbox,
+)
 from warmline_protocol import wire
 
 __all__ = ["close_peers"]
@@ -408,8 +413,8 @@ def test_a_flood_of_questions_delays_another_client_by_one() -> None:
         inbox.submit(flood, wire.Complete(k, "d", 1, 0))
     inbox.submit(other, wire.Complete(1, "d", 1, 0))
     taken = [inbox.take() for _ in range(3)]
-    assert [cast(Waiting, one).client is other for one in taken] == [False, True, False]
-    assert [cast(Waiting, one).frame.id for one in taken] == [0, 1, 1]
+    assert [cast(CompletionJob, one).client is other for one in taken] == [False, True, False]
+    assert [cast(CompletionJob, one).frame.id for one in taken] == [0, 1, 1]
 
 
 def test_a_flood_of_texts_delays_the_completion_of_another_client_by_a_few() -> None:
@@ -420,11 +425,11 @@ def test_a_flood_of_texts_delays_the_completion_of_another_client_by_a_few() -> 
     inbox.submit(other, wire.Complete(1, "d", 1, 0))
     taken = [inbox.take() for _ in range(103)]
     kinds = [type(one) for one in taken]
-    assert kinds.index(Waiting) == MAX_TEXTS_IN_A_ROW
-    assert cast(Waiting, taken[MAX_TEXTS_IN_A_ROW]).client is other
+    assert kinds.index(CompletionJob) == MAX_TEXTS_IN_A_ROW
+    assert cast(CompletionJob, taken[MAX_TEXTS_IN_A_ROW]).client is other
     # its own completion waits for all of its texts
-    assert kinds[-2:] == [Waiting, type(None)]
-    assert kinds.count(Text) == 100
+    assert kinds[-2:] == [CompletionJob, type(None)]
+    assert kinds.count(DocumentFrame) == 100
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=60), st.data())
@@ -434,13 +439,13 @@ def test_each_client_is_served_in_order_and_gives_its_room_back_once(
     inbox, clients = Inbox(), [Client() for _ in range(3)]
     sent: dict[int, list[wire.ToEngine]] = {k: [] for k in range(3)}
     given_back: list[int] = []
-    taken: list[Text | Waiting] = []
+    taken: list[DocumentFrame | CompletionJob] = []
 
     def take() -> None:
         one = inbox.take()
-        if isinstance(one, Text | Waiting):
+        if isinstance(one, DocumentFrame | CompletionJob):
             taken.append(one)
-        if isinstance(one, Waiting):
+        if isinstance(one, CompletionJob):
             inbox.answered(one)
 
     for number, (k, kind) in enumerate(script):

@@ -15,11 +15,11 @@ from warmline_engine.decoding.answers import syntax_repair
 from warmline_engine.decoding.answers.validity import CUT
 from warmline_engine.decoding.block_opening import WORDS
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.decoding.hypotheses import Hypothesis
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
 from warmline_engine.syntax import tree
-from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_engine.syntax.syntax_context import SyntaxContext
 from warmline_protocol.wire import STOP_REASONS
 
 Encode = Callable[[str], list[int]]
@@ -73,7 +73,7 @@ class LacksOpeners(Nothing):
 
 def put_in(session: Session, place: Refusing | None) -> None:
     """Lets a session complete at a place in syntax of these rules."""
-    session._place = lambda assumed: cast(SyntaxAt, place) if place else None
+    session._place = lambda virtual_text: cast(SyntaxContext, place) if place else None
 
 
 def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Decoded, Session]:
@@ -148,9 +148,9 @@ def test_unasked_nothing_is_shown_where_nothing_fits(
         session.check()
 
 
-def open_with_if(beginning: str, encode: Encode, _: object, logprob: float) -> list[Begun]:
+def open_with_if(beginning: str, encode: Encode, _: object, logprob: float) -> list[Hypothesis]:
     """What this model begins with a word seldom ends as a line that opens a block does."""
-    return [Begun(tuple(encode(beginning + "if x:\n")), logprob)]
+    return [Hypothesis(tuple(encode(beginning + "if x:\n")), logprob)]
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
@@ -235,7 +235,7 @@ def test_the_syntax_is_followed_when_nothing_else_is_to_do(
     while session.refresh_some(512):
         pass
     assert parsed == [len(WHOLE)]
-    assert SyntaxAt(session.syntax, 40).fits("")
+    assert SyntaxContext(session.syntax, 40).fits("")
     assert parsed == [len(WHOLE)] * 2, "with what is offered; the text itself was parsed before"
 
 
@@ -247,7 +247,7 @@ def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> No
         assert (session.syntax is not None) == bool(language)
         for start, end, added in ((offset, offset, "é"), (offset, offset + 1, "")):
             if session.syntax:
-                SyntaxAt(session.syntax, offset).fits("")  # there is a tree that has to follow
+                SyntaxContext(session.syntax, offset).fits("")  # there is a tree that has to follow
             session.edit(start, end, added)
         finish(session)
         (item,) = session.complete(ask(offset, max_tokens=14, multi_line=False)).items
@@ -258,7 +258,7 @@ def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> No
         item, session = edited(offset, "python")
         greedy, _ = edited(offset, "")
         assert session.syntax is not None
-        place = SyntaxAt(session.syntax, offset)
+        place = SyntaxContext(session.syntax, offset)
         if not place.tells or greedy.stop in CUT or not greedy.text.strip():
             continue
         n_broken += not place.fits(greedy.text)

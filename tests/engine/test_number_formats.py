@@ -44,7 +44,9 @@ def test_without_our_kernels_few_weights_are_exact_and_many_are_small(
     model = loaded_model.load(str(folder), "cpu")
     found = model.transformer
     assert found.dtype == (torch.bfloat16 if has_many else torch.float32)
-    assert (found.head.few is not None and found.head.few.bits == 8) == has_many
+    assert (
+        found.head.decode_weights is not None and found.head.decode_weights.bits == 8
+    ) == has_many
 
 
 def test_with_our_kernels_all_are_small(folder: Path) -> None:
@@ -52,6 +54,6 @@ def test_with_our_kernels_all_are_small(folder: Path) -> None:
         pytest.skip("the kernels are for Linux on x86-64")
     found = loaded_model.load(str(folder), "cpu").transformer
     assert found.dtype == torch.bfloat16
-    assert found.head.few is not None
-    assert found.head.few.bits == 8
-    assert found.takes_at_once(1)
+    assert found.head.decode_weights is not None
+    assert found.head.decode_weights.bits == 8
+    assert found.supports_fused(1)

@@ -26,15 +26,15 @@ from warmline_engine.errors import ModelError
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import PairedSession, paired
-from warmline_engine.session.session import Answer, Ask, Session
+from warmline_engine.session.session import Answer, CompletionQuery, Session
 from warmline_lab.data import tokenizer as own
 
 TEXT = inspect.getsource(textwrap.wrap)
 PLACES = range(40, len(TEXT), len(TEXT) // 12)
 
 
-def ask(offset: int, n_alternatives: int = 1, max_tokens: int = 20) -> Ask:
-    return Ask(offset, "", max_tokens, True, n_alternatives, None, lambda: False)
+def ask(offset: int, n_alternatives: int = 1, max_tokens: int = 20) -> CompletionQuery:
+    return CompletionQuery(offset, "", max_tokens, True, n_alternatives, None, lambda: False)
 
 
 def alone(model: LoadedModel, offset: int, n_alternatives: int = 1) -> list[Decoded]:
@@ -80,12 +80,12 @@ def test_a_small_model_that_is_right_saves_passes(
 
     monkeypatch.setattr(Speculation, "_read", count)
     pair = paired(model, model)
-    pair.trust.size_ratio = 0.05
+    pair.draft_stats.size_ratio = 0.05
     for cell in range(N_CELLS):
         for _ in range(400):
-            pair.trust.rates.note(cell, is_taken=True)
+            pair.draft_stats.rates.note(cell, is_taken=True)
     monkeypatch.setattr(
-        "warmline_engine.decoding.speculative.draft_costs.Payoff.note_pass", lambda *_: None
+        "warmline_engine.decoding.speculative.draft_costs.DraftCostModel.note_pass", lambda *_: None
     )
     offset = PLACES[3]
     session = PairedSession(pair, TEXT, offset, 4096)
@@ -126,13 +126,13 @@ EDITS = st.lists(
 
 
 @settings(max_examples=20, deadline=None)
-@given(edits=EDITS, offset=st.integers(0, 300), above=st.floats(0, 9))
+@given(edits=EDITS, offset=st.integers(0, 300), entropy_threshold=st.floats(0, 9))
 def test_both_follow_every_edit(
-    edits: list[tuple[int, int, str]], offset: int, above: float
+    edits: list[tuple[int, int, str]], offset: int, entropy_threshold: float
 ) -> None:
     """After edits, cursors and completions both say what sessions do that read the text for the first time."""
     model, small = MODELS
-    rule = SwitchRule(above, 2, 1)
+    rule = SwitchRule(entropy_threshold, 2, 1)
     session = PairedSession(paired(model, small, Threshold(rule)), TEXT[:400], 0, 4096)
     for start, n, new in edits:
         begin = min(start, len(session.text))
@@ -211,6 +211,9 @@ def test_a_goal_moves_the_threshold_with_each_answer(
         pass
     answer = session.complete(ask(0))
     assert answer.n_by_base == answer.n_generated
-    assert threshold.rule.above == pytest.approx(STEP_BITS * 0.75)
+    assert threshold.rule.entropy_threshold == pytest.approx(STEP_BITS * 0.75)
     cancelled = session.complete(replace(ask(0), is_cancelled=lambda: True))
-    assert (cancelled.stop, threshold.rule.above) == ("cancelled", pytest.approx(STEP_BITS * 0.75))
+    assert (cancelled.stop, threshold.rule.entropy_threshold) == (
+        "cancelled",
+        pytest.approx(STEP_BITS * 0.75),
+    )

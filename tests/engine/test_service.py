@@ -157,7 +157,7 @@ frames = st.one_of(
     st.builds(wire.Close, names),
     st.builds(wire.MoveCursor, names, numbers, numbers),
     st.builds(
-        wire.Complete, numbers, names, numbers, numbers, assumed=texts,
+        wire.Complete, numbers, names, numbers, numbers, virtual_text=texts,
         max_tokens=st.integers(-(2**40), 2), n_alternatives=numbers, deadline_ms=st.none() | numbers,
     ),
     st.builds(wire.Cancel, numbers),

@@ -15,7 +15,7 @@ from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.session import Session
 from warmline_engine.session.window import MAX_HEALED, N_REPAIRED
-from warmline_engine.text.fim import find_layout
+from warmline_engine.text.fim import find_template
 from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.text.tokenizer import Encoded, Tokenizer
 
@@ -52,7 +52,7 @@ steps = st.lists(
 def test_any_session_then_refresh_answers_as_a_cold_read(
     is_suffix_first: bool, steps: list[tuple], model: LoadedModel
 ) -> None:
-    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    model = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
     session, text = Session(model, TEXT, 0, 4096), TEXT
     offered = ""
     for step in steps:
@@ -150,7 +150,7 @@ def test_an_accept_moves_tokens_and_repairs_them(model: LoadedModel) -> None:
     session = Session(model, TEXT, len(TEXT) // 2, 4096)
     finish(session)
     offered = "\n    chunks = self._split(text)\n    return chunks"
-    session.complete(ask(session.cursor, assumed=offered, max_tokens=1))
+    session.complete(ask(session.cursor, virtual_text=offered, max_tokens=1))
     before = session.n_encoded
     session.edit(session.cursor, session.cursor, offered)
     session.encode_some(100)
@@ -167,7 +167,7 @@ def test_assumed_text_continues_without_encoding_it_again(model: LoadedModel) ->
     session = Session(model, TEXT, TEXT.index("\n", len(TEXT) // 2) + 1, 4096)
     finish(session)
     first = session.complete(ask(session.cursor, max_tokens=6))
-    more = session.complete(ask(session.cursor, assumed=first.items[0].text, max_tokens=3))
+    more = session.complete(ask(session.cursor, virtual_text=first.items[0].text, max_tokens=3))
     assert more.n_encoded <= 4
     session.check()
 
@@ -259,7 +259,7 @@ def test_where_an_edit_took_text_away_behind_the_cursor_the_answer_is_near_the_c
     model: LoadedModel,
 ) -> None:
     """Suffix first, tokens before the cursor have seen what is gone: the nearest are encoded again, once."""
-    model = replace(model, layout=find_layout(model.tokenizer, suffix_first=True))
+    model = replace(model, layout=find_template(model.tokenizer, suffix_first=True))
     offset = TEXT.index("\n", len(TEXT) // 2)
     session = Session(model, TEXT, offset, 4096)
     finish(session)
@@ -276,7 +276,7 @@ def test_where_an_edit_took_text_away_behind_the_cursor_the_answer_is_near_the_c
 
 @pytest.mark.parametrize("is_suffix_first", [False, True])
 def test_neither_typing_nor_a_jump_repairs(is_suffix_first: bool, model: LoadedModel) -> None:
-    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    model = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
     session = Session(model, TEXT, len(TEXT) // 2, 4096)
     finish(session)
     session.edit(session.cursor, session.cursor, "x = 1\n")

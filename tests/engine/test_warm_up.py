@@ -12,7 +12,7 @@ from warmline_engine.model import thread_count
 from warmline_engine.process.warm_up import _measure_threads, warm_up
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import paired
-from warmline_engine.session.session import Answer, Ask, Session
+from warmline_engine.session.session import Answer, CompletionQuery, Session
 from warmline_kernels.native.library import library
 
 
@@ -21,7 +21,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
     answers: list[Answer] = []
     complete = Session.complete
 
-    def note(self: Session, ask: Ask) -> Answer:
+    def note(self: Session, ask: CompletionQuery) -> Answer:
         answers.append(complete(self, ask))
         return answers[-1]
 
@@ -39,10 +39,10 @@ def test_each_model_completes_once_and_nothing_is_left(
 
 
 def test_what_passes_cost_then_is_not_learnt(model: LoadedModel, answers: list[Answer]) -> None:
-    own = replace(model, payoff=type(model.payoff)())
+    own = replace(model, draft_costs=type(model.draft_costs)())
     warm_up(own)
     assert len(answers) == 1
-    assert own.payoff.pass_s is None
+    assert own.draft_costs.pass_s is None
 
 
 def test_without_room_for_a_cache_the_model_is_loaded_all_the_same(
@@ -67,7 +67,7 @@ def test_the_threads_that_decode_are_measured_where_there_are_several(
     assert kernels is not None
     monkeypatch.setattr(kernels, "n_threads", None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
-    monkeypatch.setattr(type(model.transformer), "takes_at_once", lambda _, n_rows: n_rows == 1)
+    monkeypatch.setattr(type(model.transformer), "supports_fused", lambda _, n_rows: n_rows == 1)
     seconds = {None: one_pass_s, 1: 0.003, 2: 0.001, 3: 0.002}
     monkeypatch.setattr(thread_count, "shortest_s", lambda *_: seconds[kernels.n_threads])
     _measure_threads(model)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import N_BEHIND, Window
-from warmline_engine.text.fim import find_layout
+from warmline_engine.text.fim import find_template
 from warmline_engine.text.tokenized_text import TokenizedText
 
 TEXT = inspect.getsource(textwrap.wrap)
@@ -48,7 +48,7 @@ def test_the_first_tokens_behind_an_edit_elsewhere_are_encoded_with_it(
     cursor: float,
     model: LoadedModel,
 ) -> None:
-    model = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+    model = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
     start, at = int(place * len(TEXT)), int(cursor * len(TEXT))
     end = min(len(TEXT), start + n_removed)
     window, plain = read(model, TEXT, at), read(model, TEXT, at)
@@ -75,7 +75,7 @@ def test_the_first_tokens_behind_an_edit_elsewhere_are_encoded_with_it(
 
 def test_typing_at_the_cursor_encodes_nothing_behind_it(model: LoadedModel) -> None:
     for is_suffix_first in (False, True):
-        served = replace(model, layout=find_layout(model.tokenizer, is_suffix_first))
+        served = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
         at = TEXT.index("wrap")
         window = read(served, TEXT, at)
         window.edit(at, at, "q")

@@ -17,12 +17,12 @@ import pytest
 from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.ngram.suffix_match import BORDER
 from warmline_engine.process import worker as worker_module
-from warmline_engine.process.worker import Document, Worker
+from warmline_engine.process.worker import EngineDocument, Worker
 from warmline_engine.retrieval.rank import Found
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.model_pair import Pair, Patience, paired
-from warmline_engine.session.session import Answer, Ask, Session
+from warmline_engine.session.model_pair import LatencyBudget, Pair, paired
+from warmline_engine.session.session import Answer, CompletionQuery, Session
 from warmline_protocol import wire
 
 TEXT = inspect.getsource(textwrap.wrap)
@@ -55,12 +55,12 @@ def worker(model: LoadedModel) -> Worker:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[CompletionQuery]:
     """What sessions are asked for."""
-    asked: list[Ask] = []
+    asked: list[CompletionQuery] = []
     complete = Session.complete
 
-    def note(self: Session, ask: Ask) -> Answer:
+    def note(self: Session, ask: CompletionQuery) -> Answer:
         asked.append(ask)
         return complete(self, ask)
 
@@ -133,13 +133,13 @@ def test_what_a_completion_replaces_is_not_there_while_it_is_made(
     seen: list[str] = []
     complete = Session.complete
 
-    def note(self: Session, ask: Ask) -> Answer:
-        seen.append(self.text[: ask.offset] + ask.assumed + self.text[ask.offset :])
+    def note(self: Session, ask: CompletionQuery) -> Answer:
+        seen.append(self.text[: ask.offset] + ask.virtual_text + self.text[ask.offset :])
         return complete(self, ask)
 
     monkeypatch.setattr(Session, "complete", note)
     client = opened(worker, "a")
-    worker.submit(client, attrs.evolve(ask(1, offset=offset), assumed="name", n_replaced=5))
+    worker.submit(client, attrs.evolve(ask(1, offset=offset), virtual_text="name", n_replaced=5))
     worker._step()
     assert seen == [TEXT[:offset] + "name" + TEXT[offset + 5 :]]
     (document,) = worker._documents.values()
@@ -225,7 +225,7 @@ def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
 
 
 def test_drafts_come_from_the_other_documents_of_the_same_window(
-    worker: Worker, asked: list[Ask]
+    worker: Worker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     worker.submit(client, wire.Open("b", "python", 1, "first = 1\n", 0))
@@ -239,7 +239,7 @@ def test_drafts_come_from_the_other_documents_of_the_same_window(
 
 @pytest.mark.parametrize("shows_unsure", [True, False])
 def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
-    shows_unsure: bool, worker: Worker, asked: list[Ask]
+    shows_unsure: bool, worker: Worker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     frame = attrs.evolve(ask(1), shows_unsure=shows_unsure)
@@ -252,7 +252,7 @@ def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
     ("by", "contrast"), [("branching", "off"), ("sampling", "difference"), ("mirostat", "ratio")]
 )
 def test_alternatives_and_contrast_are_made_as_the_frame_says(
-    by: str, contrast: str, worker: Worker, asked: list[Ask]
+    by: str, contrast: str, worker: Worker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     frame = attrs.evolve(ask(1), n_alternatives=3, alternatives_by=by, contrast=contrast)
@@ -269,7 +269,7 @@ def finds(*texts: str) -> list[Found]:
     return [Found(f"{k}.py", k, f"name{k}", text, 1.0, "imported") for k, text in enumerate(texts)]
 
 
-def in_workspace(worker: Worker) -> tuple[Client, Document]:
+def in_workspace(worker: Worker) -> tuple[Client, EngineDocument]:
     client = Client()
     worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", ("*.key",)))
     worker._step()
@@ -280,8 +280,8 @@ def in_workspace(worker: Worker) -> tuple[Client, Document]:
 def test_what_other_files_say_is_bound_when_nobody_waits(worker: Worker) -> None:
     client, document = in_workspace(worker)
     key = id(client), "a"
-    assert worker._librarian._roots == {"/work": ("*.key",)}
-    assert worker._librarian._wanted[key][1].path == "a.py"
+    assert worker._indexer._roots == {"/work": ("*.key",)}
+    assert worker._indexer._wanted[key][1].path == "a.py"
     worker._inbox.found(key, finds("old"))
     worker._inbox.found(key, finds("def best(): pass\n", "def other(): pass\n"))
     worker.submit(client, ask(1))
@@ -301,7 +301,7 @@ def test_what_other_files_say_is_bound_when_nobody_waits(worker: Worker) -> None
 
 def test_context_is_told(worker: Worker) -> None:
     client, document = in_workspace(worker)
-    worker._librarian._wanted.clear()
+    worker._indexer._wanted.clear()
     worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
     worker.submit(client, wire.AskContext(7, "a"))
     worker._step()  # takes what was found along
@@ -312,7 +312,7 @@ def test_context_is_told(worker: Worker) -> None:
     assert item.n_tokens == len(document.session.bound[0])
     while worker._step():
         pass
-    worker._librarian._files.clear()
+    worker._indexer._files.clear()
     worker.submit(client, wire.AskContext(8, "a"))
     worker._step()
     assert client.of(wire.Context)[-1].state == "ready"
@@ -348,7 +348,7 @@ def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: Worker, glob: str)
 
 
 def test_drafts_come_from_no_document_that_is_excluded(
-    worker: Worker, asked: list[Ask], tmp_path: Path
+    worker: Worker, asked: list[CompletionQuery], tmp_path: Path
 ) -> None:
     root = str(tmp_path)
     (tmp_path / ".gitignore").write_text("ignored/\n")
@@ -387,7 +387,7 @@ def test_a_document_that_closed_is_bound_nothing(worker: Worker) -> None:
     client, _ = in_workspace(worker)
     worker.submit(client, wire.Close("a"))
     worker._step()
-    assert worker._librarian._closed == [("/work", "a.py")]
+    assert worker._indexer._closed == [("/work", "a.py")]
     worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
     worker._step()
     assert worker._documents == {}
@@ -397,34 +397,36 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
     model: LoadedModel, small_model: LoadedModel
 ) -> None:
     """By the small model while nobody knows how long the base model takes, or that it takes too long."""
-    pair = paired(model, small_model, patience=Patience(within_ms=1e9))
+    pair = paired(model, small_model, latency_budget=LatencyBudget(within_ms=1e9))
     worker, client = worker_of(pair), Client()
     offset = TEXT.index("\n") + 1
     worker.submit(client, wire.Open("a", "python", 1, TEXT, offset))
     worker._step()
     expected = {
         served: Session(served, TEXT, offset, 4096).complete(
-            Ask(offset, "", 8, True, 1, None, lambda: False)
+            CompletionQuery(offset, "", 8, True, 1, None, lambda: False)
         )
         for served in (small_model, model)
     }
 
-    def answer(number: int, by_base: bool = False) -> wire.Completion:
-        worker.submit(client, wire.Complete(number, "a", 1, offset, max_tokens=8, by_base=by_base))
+    def answer(number: int, force_base: bool = False) -> wire.Completion:
+        worker.submit(
+            client, wire.Complete(number, "a", 1, offset, max_tokens=8, force_base=force_base)
+        )
         worker._step()
         return client.of(wire.Completion)[-1]
 
     def texts(served: LoadedModel) -> list[str]:
         return [item.text for item in expected[served].items]
 
-    provisional, better, now_at_once = answer(1), answer(2, by_base=True), answer(3)
+    provisional, better, now_at_once = answer(1), answer(2, force_base=True), answer(3)
     assert [item.text for item in provisional.items] == texts(small_model)
     assert [item.text for item in better.items] == texts(model)
     assert (provisional.is_provisional, better.is_provisional) == (True, False)
     assert [item.text for item in now_at_once.items] == texts(model)
     assert not now_at_once.is_provisional
-    assert pair.patience is not None
-    pair.patience.within_ms = 0.0
+    assert pair.latency_budget is not None
+    pair.latency_budget.within_ms = 0.0
     assert answer(4).is_provisional
     assert worker._ready().small_name == "little"
     worker.submit(client, wire.AskStatus(5))

@@ -40,8 +40,8 @@ def test_a_gpu_runs_the_twins_until_it_is_checked(content: str | None, tmp_path:
 def test_every_kernel_has_a_twin() -> None:
     pytest.importorskip("triton")
     for name in MODULES:
-        assert callable(choose.twin(name))
-        assert getattr(choose.of_triton(frozenset({name})), name) is not choose.twin(name)
+        assert callable(choose.reference_of(name))
+        assert getattr(choose.of_triton(frozenset({name})), name) is not choose.reference_of(name)
 
 
 def test_a_checked_gpu_runs_what_was_checked_and_does_as_the_twins(
@@ -50,12 +50,14 @@ def test_a_checked_gpu_runs_what_was_checked_and_does_as_the_twins(
     pytest.importorskip("triton")
     agreeing = frozenset(MODULES) - {"rotate"}
     monkeypatch.setattr(choose, "agreeing", lambda _: agreeing)
-    record = recorded(tmp_path / "verified.json", "attention", "rotate", "store", "of another day")
+    record = recorded(
+        tmp_path / "verified.json", "attention", "rotate", "write_kv", "of another day"
+    )
     kernels = kernels_for(GPU, record)
     fast = {name for name in MODULES if choose.is_fast(kernels, name)}
-    assert fast == {"attention", "store"}
+    assert fast == {"attention", "write_kv"}
     assert choose.is_fast(kernels)
-    assert not choose.is_fast(kernels, "attention", "gated")
+    assert not choose.is_fast(kernels, "attention", "swiglu")
     monkeypatch.setattr(choose, "agreeing", lambda _: frozenset({"attention"}))
     assert not choose.is_fast(kernels_for(GPU, record))
     monkeypatch.setattr(choose, "agreeing", lambda _: frozenset())
@@ -75,7 +77,7 @@ def test_a_kernel_that_fails_here_is_heard_and_left_out(
     kernel: str, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     module = pytest.importorskip(f"warmline_kernels.{MODULES[kernel]}")
-    plain = choose.twin(kernel)
+    plain = choose.reference_of(kernel)
 
     def faulty(*arguments: Any) -> Any:
         if fault == "raises":
@@ -84,9 +86,9 @@ def test_a_kernel_that_fails_here_is_heard_and_left_out(
         amount = 0.5 if fault == "is off" else float("nan")
         if kernel == "rotate":
             arguments[1].add_(amount)
-        elif kernel == "store":
+        elif kernel == "write_kv":
             arguments[-1][1].add_(amount)
-        elif kernel == "normed":
+        elif kernel == "add_rms_norm":
             found = found[0], found[1] + amount
         elif kernel == "statistics":
             found[1] += amount

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from warmline_kernels import cpu, reference
-from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
+from warmline_kernels.view import EVERY_SPAN, UNSEEN, AttentionMetadata, cos_sin
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -47,7 +47,7 @@ class Case:
     queries: Tensor
     keys: Tensor
     values: Tensor
-    view: View
+    view: AttentionMetadata
 
 
 def make(
@@ -72,7 +72,7 @@ def make(
     key_positions = torch.where(unseen, UNSEEN, positions)
     values[:, unseen] = 1e6  # poison: seen, it is heard
     at = torch.arange(n_slots - n_queries, n_slots).clamp(min=0)
-    view = View(
+    view = AttentionMetadata(
         query_positions=at.to(DEVICE),
         key_positions=key_positions.to(DEVICE),
         rotated_at=(positions - offsets).to(DEVICE),
@@ -87,7 +87,7 @@ def make(
     return Case(queries.to(DEVICE, dtype), keys.to(DEVICE, dtype), values.to(DEVICE, dtype), view)
 
 
-def span_is_seen(view: View, query: int, slot: int) -> bool:
+def span_is_seen(view: AttentionMetadata, query: int, slot: int) -> bool:
     if view.key_spans is None or view.seen_spans is None:
         return True
     return int(view.seen_spans[query]) >> int(view.key_spans[slot]) & 1 == 1
@@ -330,8 +330,8 @@ def test_triton_stores_as_the_twin(n: int, head_size: int, dtype: torch.dtype) -
     ours, twins = (
         torch.zeros(3, 2, 80, head_size, device=DEVICE, dtype=dtype).unbind() for _ in range(2)
     )
-    triton_kernels.store(keys, values, slots, cos, sin, (ours[0], ours[1], ours[2]))
-    reference.store(keys, values, slots, cos, sin, (twins[0], twins[1], twins[2]))
+    triton_kernels.write_kv(keys, values, slots, cos, sin, (ours[0], ours[1], ours[2]))
+    reference.write_kv(keys, values, slots, cos, sin, (twins[0], twins[1], twins[2]))
     assert torch.equal(ours[0], twins[0])
     assert torch.equal(ours[2], twins[2])
     tolerance = 1e-6 if dtype == torch.float32 else 1e-2
@@ -345,10 +345,10 @@ def test_triton_gates_as_the_twin(n: int, width: int, dtype: torch.dtype) -> Non
     triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
     random = torch.Generator().manual_seed(width)
     joined = (8 * torch.randn(n, 2 * width, generator=random)).to(DEVICE, dtype)
-    found = triton_kernels.gated(joined)
+    found = triton_kernels.swiglu(joined)
     assert found.dtype == dtype
     tolerance = TOLERANCE[dtype]
-    expected = reference.gated(joined.double())
+    expected = reference.swiglu(joined.double())
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
 
 
@@ -379,7 +379,7 @@ def both_attentions() -> list[Callable[..., Tensor]]:
 def without(case: Case, dropped: Tensor, queries: slice) -> Case:
     """The same case for some queries, over the slots that are left when the dropped ones are taken out."""
     kept, view = ~dropped, case.view
-    left = View(
+    left = AttentionMetadata(
         query_positions=view.query_positions[queries],
         key_positions=view.key_positions[kept],
         rotated_at=view.rotated_at[kept],
@@ -447,5 +447,7 @@ def test_rotations_compose() -> None:
     vectors = torch.randn(5, 32, generator=torch.Generator().manual_seed(1))
     frequencies = 10000.0 ** (-torch.arange(0, 32, 2) / 32)
     angles = [cos_sin(torch.tensor(k), frequencies, 1.0) for k in (7, 12, 19)]
-    twice = reference.turn(reference.turn(vectors, *angles[0]), *angles[1])
-    torch.testing.assert_close(twice, reference.turn(vectors, *angles[2]), atol=1e-5, rtol=0)
+    twice = reference.apply_rotary(reference.apply_rotary(vectors, *angles[0]), *angles[1])
+    torch.testing.assert_close(
+        twice, reference.apply_rotary(vectors, *angles[2]), atol=1e-5, rtol=0
+    )

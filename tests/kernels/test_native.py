@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from warmline_kernels.decoder import Decoder, LayerParts, Product, Shape, Step
+from warmline_kernels.decoder import LayerParts, NativeDecoder, NativePass, NativeShape, Product
 from warmline_kernels.native import build
 from warmline_kernels.native.blocks import (
     BLOCK,
@@ -28,8 +28,8 @@ from warmline_kernels.native.blocks import (
 )
 from warmline_kernels.native.library import Library, library, load
 from warmline_kernels.native.processors import NEEDED, best, processor_flags
-from warmline_kernels.reference import turn
-from warmline_kernels.view import UNSEEN, View, cos_sin
+from warmline_kernels.reference import apply_rotary
+from warmline_kernels.view import UNSEEN, AttentionMetadata, cos_sin
 
 IS_SERVED = sys.platform == "linux" and platform.machine() == "x86_64"
 pytestmark = pytest.mark.skipif(not IS_SERVED, reason="the kernels are for Linux on x86-64")
@@ -191,7 +191,7 @@ class Twin:
     dense: dict[str, Dense]
 
     @classmethod
-    def random(cls, of: Library, shape: Shape, width: int, n_mlp: int, bits: int, is_full: bool,
+    def random(cls, of: Library, shape: NativeShape, width: int, n_mlp: int, bits: int, is_full: bool,
                window: int | None) -> Twin:  # fmt: skip
         n_seen, size = shape.n_heads * shape.head_size, shape.head_size
         sizes = {
@@ -227,8 +227,10 @@ def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight.double()
 
 
-def run_twin(twins: list[Twin], shape: Shape, norm: Tensor, x: Tensor, step: Step) -> Tensor:
-    """`Decoder.run`, a head, a row and a slot at a time. Modifies: the step's rows. Shape: [T, width] float64."""
+def run_twin(
+    twins: list[Twin], shape: NativeShape, norm: Tensor, x: Tensor, step: NativePass
+) -> Tensor:
+    """`NativeDecoder.run`, a head, a row and a slot at a time. Modifies: the step's rows. Shape: [T, width] float64."""
     view, (unrotated, rotated, values) = step.view, step.rows
     x, n_shared = x.double(), shape.n_heads // shape.n_kv_heads
     slots = step.slots
@@ -242,7 +244,7 @@ def run_twin(twins: list[Twin], shape: Shape, norm: Tensor, x: Tensor, step: Ste
             k = normed(k, parts.key_norm, shape.norm_eps)
         cos, sin = (angles[:, None] for angles in step.key_angles)
         unrotated[layer][:, slots] = k.transpose(0, 1).bfloat16()
-        rotated[layer][:, slots] = turn(k.float(), cos, sin).transpose(0, 1).bfloat16()
+        rotated[layer][:, slots] = apply_rotary(k.float(), cos, sin).transpose(0, 1).bfloat16()
         values[layer][:, slots] = v.transpose(0, 1).bfloat16()
         mask = view.mask(parts.window)
         seen = torch.zeros(len(x), shape.n_heads, shape.head_size, dtype=torch.float64)
@@ -251,7 +253,9 @@ def run_twin(twins: list[Twin], shape: Shape, norm: Tensor, x: Tensor, step: Ste
             at = view.query_positions[row] - view.offsets[visible]
             angles = cos_sin(at, view.inverse_frequencies, view.attention_factor)
             for head in range(shape.n_heads if visible else 0):
-                query = turn(q[row, head].float().expand(len(visible), -1), *angles).double()
+                query = apply_rotary(
+                    q[row, head].float().expand(len(visible), -1), *angles
+                ).double()
                 keys = rotated[layer, head // n_shared, visible].double()
                 weights = ((query * keys).sum(1) * shape.attention_scale).softmax(0)
                 seen[row, head] = weights @ values[layer, head // n_shared, visible].double()
@@ -283,9 +287,9 @@ def test_a_pass_is_that_of_the_twin(
     torch.manual_seed(seed)
     assume(n_kv_heads * n_shared * head_size % GROUP == 0)
     kernel, n_slots = kernels(processor), max(n_slots, n_rows)
-    n_turned = head_size // 2 if is_full else head_size
-    shape = Shape(
-        n_kv_heads * n_shared, n_kv_heads, head_size, n_turned, 1e-5, 0.7, head_size**-0.5
+    rotary_dim = head_size // 2 if is_full else head_size
+    shape = NativeShape(
+        n_kv_heads * n_shared, n_kv_heads, head_size, rotary_dim, 1e-5, 0.7, head_size**-0.5
     )
     width = 64
     twins = [
@@ -293,7 +297,7 @@ def test_a_pass_is_that_of_the_twin(
         for layer in range(2)
     ]
     norm = torch.randn(width).bfloat16()
-    decoder = Decoder(kernel, shape, [twin.parts for twin in twins], norm)
+    decoder = NativeDecoder(kernel, shape, [twin.parts for twin in twins], norm)
     # the slots of the rows, some keys before, between and behind them, some that nobody sees
     slots = torch.randperm(n_slots)[:n_rows]
     positions = torch.randperm(3 * n_slots)[:n_slots]
@@ -303,14 +307,16 @@ def test_a_pass_is_that_of_the_twin(
     standing[slots] = positions[slots]
     rotated_at = positions - torch.randint(0, n_offsets, (n_slots,))
     rotated_at[slots] = positions[slots]
-    frequencies = torch.rand(n_turned // 2)
-    view = View(positions[slots], standing, rotated_at, frequencies, 1.1, shape.attention_scale)
+    frequencies = torch.rand(rotary_dim // 2)
+    view = AttentionMetadata(
+        positions[slots], standing, rotated_at, frequencies, 1.1, shape.attention_scale
+    )
     rows = [torch.randn(2, n_kv_heads, n_slots + 5, head_size).bfloat16() for _ in range(3)]
     key_angles = cos_sin(positions[slots], frequencies, 1.1)
     x = torch.randn(n_rows, width)
     copies = (rows[0].clone(), rows[1].clone(), rows[2].clone())
-    expected = run_twin(twins, shape, norm, x, Step(copies, slots, view, key_angles))
-    step = Step((rows[0], rows[1], rows[2]), slots, view, key_angles)
+    expected = run_twin(twins, shape, norm, x, NativePass(copies, slots, view, key_angles))
+    step = NativePass((rows[0], rows[1], rows[2]), slots, view, key_angles)
     decoder.run(x, step)
     # a number in the middle of two of 8 bits may become either, which a few narrow layers enlarge
     assert float((x - expected).norm() / expected.norm()) < 0.05
@@ -325,15 +331,15 @@ def test_a_pass_is_that_of_the_twin(
 def test_gates_may_be_as_far_from_0_as_they_like(processor: str, size: float) -> None:
     """e to the x is made of whole powers of 2, of which float32 has not enough beyond 88."""
     torch.manual_seed(0)
-    kernel, shape, width = kernels(processor), Shape(1, 1, 32, 32, 1e-5, 1.0, 0.2), 64
+    kernel, shape, width = kernels(processor), NativeShape(1, 1, 32, 32, 1e-5, 1.0, 0.2), 64
     twin = Twin.random(kernel, shape, width, 512, 8, False, None)
     norm_mlp = torch.full((width,), size).bfloat16()
     twin = replace(twin, parts=replace(twin.parts, norm_mlp=norm_mlp))
-    decoder = Decoder(kernel, shape, [twin.parts], torch.ones(width).bfloat16())
+    decoder = NativeDecoder(kernel, shape, [twin.parts], torch.ones(width).bfloat16())
     at, angles = torch.tensor([5]), cos_sin(torch.tensor([5]), torch.rand(16), 1.0)
-    view = View(at, at, at, torch.rand(16), 1.0, 0.2)
+    view = AttentionMetadata(at, at, at, torch.rand(16), 1.0, 0.2)
     rows = [torch.zeros(1, 1, 1, 32).bfloat16() for _ in range(3)]
-    step = Step((rows[0], rows[1], rows[2]), torch.tensor([0]), view, angles)
+    step = NativePass((rows[0], rows[1], rows[2]), torch.tensor([0]), view, angles)
     x = torch.randn(1, width)
     expected = run_twin([twin], shape, torch.ones(width).bfloat16(), x, step)
     gates = twin.product("up", normed(torch.randn(1, width), norm_mlp, 1e-5))[:, :512]
@@ -344,17 +350,17 @@ def test_gates_may_be_as_far_from_0_as_they_like(processor: str, size: float) ->
 
 def test_a_row_that_sees_nothing_gives_no_number_that_is_none() -> None:
     kernel = kernels(PROCESSORS[0])
-    shape = Shape(2, 1, 32, 32, 1e-5, 1.0, 0.2)
+    shape = NativeShape(2, 1, 32, 32, 1e-5, 1.0, 0.2)
     twin = Twin.random(kernel, shape, 64, 96, 4, False, None)
-    decoder = Decoder(kernel, shape, [twin.parts], torch.ones(64).bfloat16())
+    decoder = NativeDecoder(kernel, shape, [twin.parts], torch.ones(64).bfloat16())
     unseen = torch.full((3,), UNSEEN)
-    view = View(
+    view = AttentionMetadata(
         torch.tensor([5]), unseen, torch.zeros(3, dtype=torch.int64), torch.rand(16), 1.0, 0.2
     )
     rows = (*(torch.zeros(1, 1, 8, 32).bfloat16() for _ in range(3)),)
     x = torch.randn(1, 64)
     angles = cos_sin(torch.tensor([5]), torch.rand(16), 1.0)
-    decoder.run(x, Step((rows[0], rows[1], rows[2]), torch.tensor([2]), view, angles))
+    decoder.run(x, NativePass((rows[0], rows[1], rows[2]), torch.tensor([2]), view, angles))
     assert bool(x.isfinite().all())
 
 

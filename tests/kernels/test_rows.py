@@ -38,13 +38,13 @@ def test_norms(n: int, width: int, scale: float | None, dtype: torch.dtype) -> N
     x, more = (5 * drawn(seed, n, width + 3).to(dtype)[:, :width] for seed in (1, 2))
     weight = drawn(3, width).to(dtype)
     added = None if scale is None else more
-    total, found = triton_kernels.normed(x, added, scale or 1.0, weight, 1e-6)
+    total, found = triton_kernels.add_rms_norm(x, added, scale or 1.0, weight, 1e-6)
     whole = x.double() + (0 if added is None else added.double() * (scale or 1.0))
     size = (whole.square().mean(1, keepdim=True) + 1e-6).sqrt()
     expected = whole / size * weight.double()
     for sums, norms in (
         (total, found),
-        reference.normed(x, added, scale or 1.0, weight, 1e-6),
+        reference.add_rms_norm(x, added, scale or 1.0, weight, 1e-6),
     ):
         assert sums.dtype == norms.dtype == dtype
         tolerance = 2 * TOLERANCE[dtype]
@@ -70,8 +70,8 @@ def weights_of(bits: int, n_out: int, n_in: int) -> tuple[tuple[Tensor, ...], Te
 
 
 PRODUCTS = {
-    8: (triton_products.product_8, reference.product_8),
-    4: (triton_products.product_4, reference.product_4),
+    8: (triton_products.int8_matmul, reference.int8_matmul),
+    4: (triton_products.int4_matmul, reference.int4_matmul),
 }
 
 
@@ -179,15 +179,15 @@ def test_statistics_of_what_is_certain() -> None:
 @pytest.mark.parametrize("is_ratio", [True, False])
 @pytest.mark.parametrize("strength", [0.3, 1.0])
 def test_contrast(n: int, is_ratio: bool, strength: float) -> None:
-    logits, lame = 3 * drawn(n, n), 3 * drawn(n + 1, n)
-    lame[0] = float("-inf")
-    expected, anyway = logits.double().softmax(0), lame.double().softmax(0)
+    logits, negative_logits = 3 * drawn(n, n), 3 * drawn(n + 1, n)
+    negative_logits[0] = float("-inf")
+    expected, anyway = logits.double().softmax(0), negative_logits.double().softmax(0)
     if is_ratio:
         scores = expected.log() - strength * anyway.log().clamp(min=reference.MIN_LOGPROB)
     else:
         scores = (expected - strength * anyway).clamp(min=0).log()
     scores = scores.masked_fill(expected < 0.1 * expected.max(), float("-inf"))
     for kernels in (triton_logits, reference):
-        numbers = reference.statistics(logits), reference.statistics(lame)
-        found = kernels.contrasted(logits, lame, *numbers, is_ratio, strength, 0.1)
+        numbers = reference.statistics(logits), reference.statistics(negative_logits)
+        found = kernels.contrasted(logits, negative_logits, *numbers, is_ratio, strength, 0.1)
         torch.testing.assert_close(found.double(), scores, atol=1e-3, rtol=1e-3)

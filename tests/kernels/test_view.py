@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_kernels.view import UNSEEN, View
+from warmline_kernels.view import UNSEEN, AttentionMetadata
 
 
 @given(
@@ -23,7 +23,7 @@ def test_the_one_offset_is_that_of_all_keys(
     keys = torch.tensor(positions)
     if n_unseen and offset == 0:  # a slot that nobody sees counts as one that has not moved
         keys[-n_unseen:] = UNSEEN
-    found = View(
+    found = AttentionMetadata(
         query_positions=torch.tensor(queries),
         key_positions=keys,
         rotated_at=keys - offset,

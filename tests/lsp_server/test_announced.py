@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, WITHIN_S, Window, fake_engine, window
+from tests.support.fake_engine import URI, WITHIN_S, FakeEditor, fake_engine, window
 from warmline_protocol import wire
 
 TEXT = "def greet(name):\n    \n"
@@ -15,7 +15,7 @@ OWN = ("status", "encoded", "better")
 pytestmark = pytest.mark.usefixtures("runtime")
 
 
-async def until_ready(client: Window) -> None:
+async def until_ready(client: FakeEditor) -> None:
     """Asks, since no status may be sent."""
     async with asyncio.timeout(WITHIN_S):
         while client.server.engine.state.state != "ready":
@@ -26,7 +26,7 @@ async def received(experimental: Any) -> set[str]:
     """Methods beyond LSP that a client gets while all that there are would be sent."""
     capabilities = {} if experimental is None else {"experimental": experimental}
 
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         # without the usual announcement of the tests' window
         client.announces = ()
 

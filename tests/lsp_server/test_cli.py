@@ -87,7 +87,10 @@ def test_the_doctor_names_the_gpu_on_which_the_kernels_were_checked(
 ) -> None:
     monkeypatch.setattr(cli, "engine_report", doctor.report)
     checked = "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc"
-    for missing, unchecked in (set[str](), ""), ({"normed"}, "; off, because unverified: normed"):
+    for missing, unchecked in (
+        (set[str](), ""),
+        ({"add_rms_norm"}, "; off, because unverified: add_rms_norm"),
+    ):
         kernels = frozenset(verified.MODULES) - missing
         found = verified.Verified("a GPU", "0123abc", "2026-01-02", kernels)
         monkeypatch.setattr(verified, "read", lambda found=found: found)

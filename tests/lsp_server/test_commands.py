@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, FakeEngine, Window, fake_engine, window
+from tests.support.fake_engine import URI, FakeEditor, FakeEngine, fake_engine, window
 from warmline_protocol import wire
 
 OTHER = "file:///project/other.py"
@@ -16,21 +16,21 @@ COMMANDS = ("restart", "statistics", "debugInformation", "context", "commentFirs
 pytestmark = pytest.mark.usefixtures("runtime")
 
 
-def asked(client: Window, name: str, arguments: Any, is_command: bool) -> int:
+def asked(client: FakeEditor, name: str, arguments: Any, is_command: bool) -> int:
     if not is_command:
         return client.request(f"warmline/{name}", arguments)
     params = {"command": f"warmline.server.{name}", "arguments": arguments}
     return client.request("workspace/executeCommand", params)
 
 
-async def error_of(client: Window, request_id: int) -> dict[str, Any]:
+async def error_of(client: FakeEditor, request_id: int) -> dict[str, Any]:
     await client.until(lambda: client.answers[request_id])
     (message,) = client.answers[request_id]
     assert "error" in message, message
     return message["error"]
 
 
-async def two_documents(client: Window, engine: FakeEngine) -> None:
+async def two_documents(client: FakeEditor, engine: FakeEngine) -> None:
     """The other one is touched last."""
     await client.ready()
     client.open(text=TEXT)

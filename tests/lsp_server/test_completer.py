@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, FakeEngine, Window, fake_engine, window
+from tests.support.fake_engine import URI, FakeEditor, FakeEngine, fake_engine, window
 from warmline_protocol import wire
 
 TEXT = "def greet(name):\n    \n"
@@ -36,7 +36,7 @@ async def test_what_follows_an_accept_is_there_before_it_is_asked_for() -> None:
         engine.answer((await engine.next(wire.Complete)).id, "x = 1")
         assert await client.texts(asked) == ["x = 1"]
         ahead = await engine.next(wire.Complete, 1)
-        assert (ahead.assumed, ahead.version) == ("x = 1", 1)
+        assert (ahead.virtual_text, ahead.version) == ("x = 1", 1)
         engine.answer(ahead.id, "\n    return x")
         # frames are taken in order, so the answer to this says that the one before was taken
         await client.answer(client.request("warmline/debugInformation", {}))
@@ -51,11 +51,11 @@ async def test_what_the_base_model_knows_better_is_told_and_offered() -> None:
         client.open(text=TEXT)
         asked = client.ask((1, 4))
         first = await engine.next(wire.Complete)
-        assert not first.by_base
+        assert not first.force_base
         engine.answer(first.id, "pass", is_provisional=True)
         assert await client.texts(asked) == ["pass"]
         better = await engine.next(wire.Complete, 1)
-        assert (better.by_base, better.assumed, better.offset) == (True, "", first.offset)
+        assert (better.force_base, better.virtual_text, better.offset) == (True, "", first.offset)
         engine.answer(better.id, "return name")
         await client.until(lambda: client.of("warmline/better"))
         place = {"line": 1, "character": 4}
@@ -74,11 +74,11 @@ async def test_a_comment_is_written_first_and_then_the_code(at: tuple[int, int],
         place = {"line": at[0], "character": at[1]}
         asked = client.request("warmline/commentFirst", {"uri": URI, "position": place})
         comment = await engine.next(wire.Complete)
-        assert (comment.assumed, comment.multi_line) == (lead, False)
+        assert (comment.virtual_text, comment.multi_line) == (lead, False)
         engine.answer(comment.id, "say hello")
         code = await engine.next(wire.Complete, 1)
         indent = "    " if at == (1, 4) else ""
-        assert (code.assumed, code.multi_line) == (f"{lead}say hello\n{indent}", True)
+        assert (code.virtual_text, code.multi_line) == (f"{lead}say hello\n{indent}", True)
         engine.answer(code.id, "print(name)")
         expected = f"{lead}say hello\n{indent}print(name)"
         assert await client.answer(asked) == expected
@@ -219,13 +219,13 @@ async def test_who_asks_again_before_alternatives_came_gets_them_then() -> None:
         assert await client.texts(second) == ["return name", "pass"]
 
 
-async def offered(client: Window, engine: FakeEngine, at: tuple[int, int], text: str) -> None:
+async def offered(client: FakeEditor, engine: FakeEngine, at: tuple[int, int], text: str) -> None:
     """Asks, and has the engine answer a text, which must be offered."""
     n_before = client.traces("engine.complete")
     asked = client.ask(at, is_automatic=True)
     await client.until(lambda: client.traces("engine.complete") > n_before)
-    await engine.until(lambda: any(not f.assumed for f in engine.of(wire.Complete)[n_before:]))
-    engine.answer(next(f.id for f in engine.of(wire.Complete)[::-1] if not f.assumed), text)
+    await engine.until(lambda: any(not f.virtual_text for f in engine.of(wire.Complete)[n_before:]))
+    engine.answer(next(f.id for f in engine.of(wire.Complete)[::-1] if not f.virtual_text), text)
     assert await client.texts(asked) == [text]
 
 
@@ -241,14 +241,18 @@ ENTRIES = {
 
 @pytest.mark.parametrize("name", ENTRIES)
 async def test_the_model_sees_the_text_that_will_be_there(name: str) -> None:
-    text, cursor, (start, end), entry, offset, assumed, n_replaced = ENTRIES[name]
+    text, cursor, (start, end), entry, offset, virtual_text, n_replaced = ENTRIES[name]
     where = {"start": {"line": 0, "character": start}, "end": {"line": 0, "character": end}}
     async with fake_engine() as engine, window() as client:
         await client.ready()
         client.open(text=text)
         asked = client.ask((0, cursor), selected={"range": where, "text": entry})
         frame = await engine.next(wire.Complete)
-        assert (frame.offset, frame.assumed, frame.n_replaced) == (offset, assumed, n_replaced)
+        assert (frame.offset, frame.virtual_text, frame.n_replaced) == (
+            offset,
+            virtual_text,
+            n_replaced,
+        )
         engine.answer(frame.id, ".x")
         (item,) = (await client.answer(asked))["items"]
         assert (item["insertText"], item["range"]) == (entry + ".x", where)
@@ -360,6 +364,6 @@ async def test_a_comment_has_the_line_breaks_of_the_text() -> None:
         asked = client.request("warmline/commentFirst", {"uri": URI, "position": place})
         engine.answer((await engine.next(wire.Complete)).id, "say")
         code = await engine.next(wire.Complete, 1)
-        assert code.assumed == "\r\n# say\r\n"
+        assert code.virtual_text == "\r\n# say\r\n"
         engine.answer(code.id, "pass")
         assert await client.answer(asked) == "\r\n# say\r\npass"

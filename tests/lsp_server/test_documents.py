@@ -13,7 +13,7 @@ from lsprotocol import types
 from warmline_lsp.documents import documents
 from warmline_lsp.documents.difference import Edit
 from warmline_lsp.documents.documents import Document, Encoding, clean, units
-from warmline_lsp.errors import DocumentError
+from warmline_lsp.errors import DocumentSyncError
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 Change = types.TextDocumentContentChangeEvent
@@ -170,7 +170,7 @@ def test_a_range_that_shows_another_text_is_refused(
 ) -> None:
     document = Document.open("u", "python", 1, "abc\ndef", "utf-16")
     good = n * [ranged((0, 0), (0, 0), "x")]
-    with pytest.raises(DocumentError):
+    with pytest.raises(DocumentSyncError):
         document.changed(2, [*good, ranged(start, end, "x")])
     # a whole new text behind it makes it good
     whole = types.TextDocumentContentChangeWholeDocument("new")
@@ -179,7 +179,7 @@ def test_a_range_that_shows_another_text_is_refused(
 
 def test_out_of_sync_ends_with_a_whole_text() -> None:
     document = Document.open("u", "python", 1, "abc", "utf-16").out_of_sync(2)
-    with pytest.raises(DocumentError):
+    with pytest.raises(DocumentSyncError):
         document.changed(3, [ranged((0, 0), (0, 0), "x")])
     whole = types.TextDocumentContentChangeWholeDocument("new\n")
     after, edits = document.changed(3, [whole, ranged((1, 0), (1, 0), "x")])

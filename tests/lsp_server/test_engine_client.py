@@ -21,8 +21,8 @@ from tests.support.fake_engine import (
 )
 from warmline_lsp.engine import socket_paths
 from warmline_lsp.engine.engine_client import N_CRASHES
-from warmline_lsp.engine.engine_process import reach
-from warmline_lsp.errors import EngineError
+from warmline_lsp.engine.engine_process import connect_or_start
+from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
@@ -58,7 +58,7 @@ async def test_a_document_the_engine_dies_of_twice_is_left_out_by_name(
         engine.react = dies_of(engine, B)
         async with Client(A, B) as client:
             await client.until_state("ready")
-            assert client.engine.left_out == {B}
+            assert client.engine.quarantined == {B}
             assert (client.engine.has(A), client.engine.has(B)) == (True, False)
             assert client.pauses == [1, 2]
             assert "b b.py is excluded" in caplog.text
@@ -76,9 +76,9 @@ async def test_who_was_not_worked_on_is_not_blamed() -> None:
             assert await asked is None
             await client.until(lambda n=n_before: len(client.states) > n)
             await client.until_state("ready")
-            if client.engine.left_out:
+            if client.engine.quarantined:
                 break
-        assert client.engine.left_out == {B}
+        assert client.engine.quarantined == {B}
         assert client.engine.has(A)
 
 
@@ -94,7 +94,7 @@ async def test_an_encoded_edit_is_no_suspicion() -> None:
             engine.writers[-1].close()
             await engine.until(lambda n=n_lives: engine.n_connections > n)
             await client.until_state("ready")
-        assert not client.engine.left_out
+        assert not client.engine.quarantined
 
 
 async def test_pauses_double_and_five_deaths_are_the_end() -> None:
@@ -116,7 +116,7 @@ async def test_a_remote_engine_is_tried_for_ever_and_no_document_is_blamed(
         engine.react = dies_of(engine, B)
         await engine.until(lambda: engine.n_connections > N_CRASHES + 3)
         assert client.pauses[:7] == [1, 2, 4, 8, 16, 32, 60]
-        assert client.engine.left_out == set()
+        assert client.engine.quarantined == set()
         engine.react = engine.usual
         await client.until_state("ready")
         assert client.engine.has(B)
@@ -154,8 +154,8 @@ async def test_an_engine_that_is_none_is_told_and_left(said: bytes, words: str) 
             writer.close()
 
         engine.react = react
-        with pytest.raises(EngineError, match=words):
-            await reach(Settings(), "test", lambda *_: ["false"])
+        with pytest.raises(EngineUnavailable, match=words):
+            await connect_or_start(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_who_stops_before_the_welcome_leaves_no_connection() -> None:
@@ -229,7 +229,9 @@ async def test_two_windows_that_start_at_once_start_one_engine_over_a_dead_socke
         return [sys.executable, str(script), str(path)]
 
     async with asyncio.timeout(WITHIN_S):
-        windows = await asyncio.gather(*(reach(Settings(), "test", command) for _ in range(3)))
+        windows = await asyncio.gather(
+            *(connect_or_start(Settings(), "test", command) for _ in range(3))
+        )
     assert path.with_suffix(".starts").read_text() == "x"
     for _, writer in windows:
         writer.close()

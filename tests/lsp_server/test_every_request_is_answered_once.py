@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_engine import FakeEngine, Window, fake_engine, window
+from tests.support.fake_engine import FakeEditor, FakeEngine, fake_engine, window
 from warmline_protocol import wire
 
 URIS = ("file:///a.py", "file:///b.py")
@@ -35,7 +35,7 @@ steps = st.one_of(
 class Play:
     """Does steps in a window and an engine."""
 
-    def __init__(self, client: Window, engine: FakeEngine) -> None:
+    def __init__(self, client: FakeEditor, engine: FakeEngine) -> None:
         self.client, self.engine = client, engine
         self.version: dict[str, int] = dict.fromkeys(URIS, 1)
         self.asked: list[int] = []

@@ -379,7 +379,7 @@ async def test_what_an_engine_does_not_read_is_bounded_and_made_up_for(
         assert engine.has(B)
         client.documents.remove(B)
         engine.send(wire.Close(B))
-        engine.tell(wire.FilesChanged("/project", ("a.py",)))
+        engine.notify(wire.FilesChanged("/project", ("a.py",)))
         assert await engine.complete(wire.Complete(0, B, 1, 0)) is None
         n_before = len(deaf.frames)
         deaf.reads.set()
@@ -415,9 +415,9 @@ async def test_a_full_queue_of_connections_does_not_block() -> None:
                 connection.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
                     connection.connect(str(path))
-            with pytest.raises(engine_process.EngineError):
+            with pytest.raises(engine_process.EngineUnavailable):
                 async with asyncio.timeout(30):
-                    await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+                    await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
         finally:
             for connection in waiting:
                 connection.close()

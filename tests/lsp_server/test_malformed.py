@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from tests.support.fake_engine import URI, Window, fake_engine, window
+from tests.support.fake_engine import URI, FakeEditor, fake_engine, window
 from warmline_protocol import wire
 
 MARK = "marker_of_this_test"
@@ -159,7 +159,7 @@ def test_malformed_messages_are_answered_and_survived(
 async def test_what_is_no_request_is_answered_with_an_error(
     body: bytes, code: int, request_id: Any
 ) -> None:
-    client = Window()
+    client = FakeEditor()
     await client.begin()
     client.send(body)
     ((error,),) = [messages for key, messages in client.answers.items() if key == request_id]
@@ -183,7 +183,7 @@ async def test_an_object_inside_a_message_is_no_message() -> None:
 @pytest.mark.usefixtures("runtime")
 async def test_initialize_takes_options_of_any_shape(options: Any) -> None:
     for sent in (options, {"maxTokens": options}, {"warmline": {"languages": options}}):
-        client = Window()
+        client = FakeEditor()
         params = {
             "processId": None,
             "rootUri": None,

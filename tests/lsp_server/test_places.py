@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import Window
+from tests.support.fake_engine import FakeEditor
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import detached, engine_process, socket_paths
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
-from warmline_lsp.errors import EngineError
+from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.lsp.features import make_server
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import folders as engine_places
@@ -237,7 +237,7 @@ async def test_where_there_is_no_folder_at_all_the_user_is_told_what_to_do(
     assert main(["cache", "show"]) == 1
     assert main(["doctor"]) == 1
     assert "set TMPDIR" in capsys.readouterr().out
-    window = Window()
+    window = FakeEditor()
     information = await window.server.reporter.debug_information()
     assert "set TMPDIR" in information["cacheFolder"]
     window.server.shutdown()
@@ -317,9 +317,9 @@ async def test_what_stands_in_the_sockets_place_is_removed(
     path = socket_paths.socket_path(Settings().engine_options())
     make(path)
     with pytest.raises(
-        EngineError, match="exited right after its start with code 1; it wrote no log"
+        EngineUnavailable, match="exited right after its start with code 1; it wrote no log"
     ):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
     assert not os.path.lexists(path)
     assert (path.parent / "target").exists() == (make is _link)
 
@@ -327,15 +327,15 @@ async def test_what_stands_in_the_sockets_place_is_removed(
 async def test_what_cannot_be_removed_is_named(base: Path) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     (path / "full").mkdir(parents=True)
-    with pytest.raises(EngineError, match=r"blocks the engine's socket: .*; remove it"):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+    with pytest.raises(EngineUnavailable, match=r"blocks the engine's socket: .*; remove it"):
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_lock_that_cannot_be_taken_is_named(base: Path) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     path.with_suffix(".lock").mkdir()
-    with pytest.raises(EngineError, match=r"cannot be locked: .*; remove it"):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+    with pytest.raises(EngineUnavailable, match=r"cannot be locked: .*; remove it"):
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_lock_that_a_hung_process_holds_gives_way(
@@ -347,14 +347,14 @@ async def test_a_lock_that_a_hung_process_holds_gives_way(
     path = socket_paths.socket_path(Settings().engine_options())
     with (
         FileLock(path.with_suffix(".lock")),
-        pytest.raises(EngineError, match="exited right after its start"),
+        pytest.raises(EngineUnavailable, match="exited right after its start"),
     ):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
     locks = [FileLock(path.with_suffix(f".{k}.lock" if k else ".lock")) for k in range(3)]
     for lock in locks:
         lock.acquire()
-    with pytest.raises(EngineError, match="for too long; close them"):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+    with pytest.raises(EngineUnavailable, match="for too long; close them"):
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
     for lock in locks:
         lock.release()
 
@@ -375,13 +375,15 @@ async def test_a_process_that_cannot_be_made_is_told(
         raise error
 
     monkeypatch.setattr(detached.subprocess, "Popen", failing)
-    with pytest.raises(EngineError, match=f"cannot start the engine: {words}"):
-        await engine_process.reach(Settings(), "test", lambda *_: ["false"])
+    with pytest.raises(EngineUnavailable, match=f"cannot start the engine: {words}"):
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_program_that_is_missing_is_told(base: Path) -> None:
-    with pytest.raises(EngineError, match=r"cannot start the engine: .* reinstall Warmline"):
-        await engine_process.reach(Settings(), "test", lambda *_: [str(base / "no-python")])
+    with pytest.raises(EngineUnavailable, match=r"cannot start the engine: .* reinstall Warmline"):
+        await engine_process.connect_or_start(
+            Settings(), "test", lambda *_: [str(base / "no-python")]
+        )
 
 
 async def test_a_thread_that_cannot_be_made_ends_what_was_started(
@@ -391,8 +393,8 @@ async def test_a_thread_that_cannot_be_made_ends_what_was_started(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(detached.threading, "Thread", failing)
-    with pytest.raises(EngineError, match="no thread can be started"):
-        await engine_process.reach(Settings(), "test", lambda *_: ["sleep", "300"])
+    with pytest.raises(EngineUnavailable, match="no thread can be started"):
+        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["sleep", "300"])
 
 
 async def test_an_engine_that_does_not_come_up_is_killed(
@@ -401,8 +403,10 @@ async def test_an_engine_that_does_not_come_up_is_killed(
     monkeypatch.setattr(engine_process, "STARTED_WITHIN_S", 3.0)
     pid = base / "pid"
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
-    with pytest.raises(EngineError, match="did not start within"):
-        await engine_process.reach(Settings(), "test", lambda *_: [sys.executable, "-c", code])
+    with pytest.raises(EngineUnavailable, match="did not start within"):
+        await engine_process.connect_or_start(
+            Settings(), "test", lambda *_: [sys.executable, "-c", code]
+        )
     async with asyncio.timeout(30):
         while (Path("/proc") / pid.read_text()).exists():
             await asyncio.sleep(0.05)
@@ -458,7 +462,7 @@ async def test_the_server_answers_and_reports_in_any_environment(
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, text)
-    window = Window()
+    window = FakeEditor()
     window.server = make_server(lambda settings, path: ["false"])
     window.server.protocol.set_writer(window)  # type: ignore[arg-type]
     window.server.engine._sleep = _no_pause  # type: ignore[method-assign]

@@ -58,7 +58,7 @@ async def test_those_the_engine_dies_of_are_found_among_many(n_bad: int) -> None
         engine.react = dies_of(engine, *bad)
         async with Counting(*names) as client:
             await client.until_state("ready")
-            assert client.engine.left_out == set(bad)
+            assert client.engine.quarantined == set(bad)
             assert all(client.engine.has(name) for name in names if name not in bad)
             assert len(client.pauses) <= n_bad + 1
             assert client.n_steps < 1000
@@ -70,7 +70,7 @@ async def test_one_that_is_opened_alone_after_a_crash_is_acquitted() -> None:
         engine.react = dies_of(engine, names[5])
         async with Counting(*names) as client:
             await client.until_state("ready")
-            assert client.engine.left_out == {names[5]}
+            assert client.engine.quarantined == {names[5]}
             # its neighbour in the batch is now worked on when the engine dies, for the first time
             asked = asyncio.ensure_future(client.engine.complete(wire.Complete(0, names[4], 1, 0)))
             await engine.next(wire.Complete)
@@ -78,7 +78,7 @@ async def test_one_that_is_opened_alone_after_a_crash_is_acquitted() -> None:
             assert await asked is None
             await engine.until(lambda: engine.n_connections == 4)
             await client.until_state("ready")
-            assert client.engine.left_out == {names[5]}
+            assert client.engine.quarantined == {names[5]}
 
 
 def fails_on(
@@ -168,7 +168,7 @@ def test_pauses_grow_and_failures_of_long_ago_are_forgotten() -> None:
     now = [0.0]
     failing = Failing(lambda: now[0])
     assert [failing.note("d", k) for k in range(MAX_FAILURES)] == [0.0, 0.5, 1.0, 2.0, 0.0]
-    assert failing.left_out() == {"d"}
+    assert failing.quarantined() == {"d"}
     assert not failing.may_open("d", 99)  # it pauses
     failing.resume("d")
     assert (failing.may_open("d", 4), failing.may_open("d", 5)) == (False, True)

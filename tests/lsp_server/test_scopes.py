@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, WITHIN_S, FakeEngine, Window, fake_engine, window
+from tests.support.fake_engine import URI, WITHIN_S, FakeEditor, FakeEngine, fake_engine, window
 from warmline_protocol import wire
 
 TEXT = "def greet(name):\n    \n"
@@ -32,7 +32,7 @@ ODD: dict[str, Any] = {
 }  # fmt: skip
 
 
-async def is_served(client: Window, engine: FakeEngine, max_tokens: int) -> None:
+async def is_served(client: FakeEditor, engine: FakeEngine, max_tokens: int) -> None:
     await client.ready()
     client.open(text=TEXT)
     asked = client.ask((1, 4))
@@ -42,20 +42,20 @@ async def is_served(client: Window, engine: FakeEngine, max_tokens: int) -> None
     assert await client.texts(asked) == ["x"]
 
 
-async def until_tokens(client: Window, max_tokens: int) -> None:
+async def until_tokens(client: FakeEditor, max_tokens: int) -> None:
     """Waits for settings, which nothing that the client sees tells of."""
     async with asyncio.timeout(WITHIN_S):
         while client.server.settings_of(URI).max_tokens != max_tokens:
             await client.answer(client.request("warmline/debugInformation", None))
 
 
-def logged(client: Window) -> list[str]:
+def logged(client: FakeEditor) -> list[str]:
     return [params["message"] for params in client.of("window/logMessage")]
 
 
 @pytest.mark.parametrize("name", BAD)
 async def test_an_answer_that_cannot_be_used_leaves_the_settings_known_so_far(name: str) -> None:
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         client.replies = BAD[name]
 
     async with fake_engine() as engine, window(prepare, maxTokens=7) as client:
@@ -73,7 +73,7 @@ async def test_an_answer_that_cannot_be_used_leaves_the_settings_known_so_far(na
 
 @pytest.mark.parametrize("name", ODD)
 async def test_an_entry_that_is_malformed_counts_as_the_defaults(name: str) -> None:
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         client.configuration = lambda scope: ODD[name]
 
     async with fake_engine() as engine, window(prepare) as client:
@@ -83,7 +83,7 @@ async def test_an_entry_that_is_malformed_counts_as_the_defaults(name: str) -> N
 
 
 async def test_no_answer_leaves_the_settings_known_so_far_and_a_late_one_is_taken() -> None:
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         client.holds_configuration = True
         client.server.scopes._answer_within_s = 0.01
 
@@ -127,7 +127,7 @@ async def test_a_client_that_replies_to_nothing_is_served() -> None:
         },
     }  # fmt: skip
 
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         client._reply = lambda request_id, result: None  # type: ignore[method-assign]
         client.server.scopes._answer_within_s = 0.01
 
@@ -139,7 +139,7 @@ async def test_a_client_that_replies_to_nothing_is_served() -> None:
     "options", [{"maxTokens": float("inf")}, {"maxTokens": float("nan")}, {"model": "\ud800"}]
 )
 async def test_a_value_that_cannot_be_used_is_reported_once(options: dict[str, Any]) -> None:
-    def prepare(client: Window) -> None:
+    def prepare(client: FakeEditor) -> None:
         client.configuration = lambda scope: options
 
     async with fake_engine() as engine, window(prepare, **options) as client:

@@ -215,9 +215,9 @@ async def test_where_nothing_is_completed_no_engine_is_used() -> None:
 
 
 async def test_requests_before_and_after_their_time_are_answered() -> None:
-    from tests.support.fake_engine import Window
+    from tests.support.fake_engine import FakeEditor
 
-    client = Window()
+    client = FakeEditor()
     early = client.ask((0, 0))
     assert client.answers[early][0]["error"]["code"] == -32002
     await client.begin()
@@ -369,8 +369,12 @@ async def test_what_the_model_is_shown_can_be_asked_for() -> None:
         frame = await engine.next(wire.AskContext)
         item = wire.ContextItem("a.py", 3, "area", "imported", "def area(): ...", 9)
         engine.say(wire.Context(frame.id, "ready", 20, 19, (item,)))
-        told = await client.answer(asked)
-        assert (told["state"], told["nTokens"], told["items"][0]["name"]) == ("ready", 20, "area")
+        reported = await client.answer(asked)
+        assert (reported["state"], reported["nTokens"], reported["items"][0]["name"]) == (
+            "ready",
+            20,
+            "area",
+        )
         arguments = {"command": "warmline.server.context", "arguments": [URI]}
         asked = client.request("workspace/executeCommand", arguments)
         frame = await engine.next(wire.AskContext, 1)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_lsp.completion.suggestions import Offer
-from warmline_lsp.completion.typing_cadence import Rhythm
-from warmline_lsp.completion.usage_statistics import KEPT_AFTER_S, Kept, Statistics
+from warmline_lsp.completion.suggestions import Suggestion
+from warmline_lsp.completion.typing_cadence import TypingCadence
+from warmline_lsp.completion.usage_statistics import KEPT_AFTER_S, RetainedText, UsageStatistics
 from warmline_lsp.documents.difference import Edit
 
 TEXT = "return name\n    pass"
@@ -18,8 +18,8 @@ class Typist:
     """Edits at the cursor of one offer at offset 10, and the counts."""
 
     def __init__(self, text: str = TEXT) -> None:
-        self.counts = Statistics()
-        self.offer: Offer | None = Offer("w1", 10, text)
+        self.counts = UsageStatistics()
+        self.offer: Suggestion | None = Suggestion("w1", 10, text)
         self.counts.offered("w1", text, 0)
         self.counts.answered("python", 20.0)
         self.cursor, self.now = 10, 0.0
@@ -99,7 +99,7 @@ def test_parts_are_counted_from_what_was_given_last() -> None:
 
 
 def test_notices_of_what_was_never_offered_are_ignored() -> None:
-    counts = Statistics()
+    counts = UsageStatistics()
     counts.shown("")
     counts.accepted("w9")
     counts.partly_accepted("w9", 3)
@@ -136,7 +136,7 @@ places = st.integers(0, 30)
 def test_kept_characters_are_those_a_marked_text_keeps(
     edits: list[tuple[int, int, str]],
 ) -> None:
-    kept = Kept("u", 8, 12, 0.0)
+    kept = RetainedText("u", 8, 12, 0.0)
     marks = [False] * 8 + [True] * 12 + [False] * 10
     for a, b, text in edits:
         start, end = sorted((min(a, len(marks)), min(b, len(marks))))
@@ -146,7 +146,7 @@ def test_kept_characters_are_those_a_marked_text_keeps(
 
 
 def test_latencies_are_told_by_language() -> None:
-    counts = Statistics()
+    counts = UsageStatistics()
     for k in range(100):
         counts.answered("python", float(k))
     counts.answered("rust", 7.0)
@@ -156,7 +156,7 @@ def test_latencies_are_told_by_language() -> None:
 
 
 def test_the_wait_follows_the_typing() -> None:
-    fast, slow = Rhythm(), Rhythm()
+    fast, slow = TypingCadence(), TypingCadence()
     for k in range(40):
         fast.note(0.08 * k)
         slow.note(1.2 * k)
@@ -167,4 +167,4 @@ def test_the_wait_follows_the_typing() -> None:
     # who asks later has waited already
     assert fast.wait_s(0.04, False, last_fast + 0.03) == pytest.approx(0.01)
     assert fast.wait_s(0.04, False, last_fast + 0.05) == 0.0
-    assert Rhythm().wait_s(0.04, False, 0.0) < 0.04
+    assert TypingCadence().wait_s(0.04, False, 0.0) < 0.04

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, Window, fake_engine, window
+from tests.support.fake_engine import URI, FakeEditor, fake_engine, window
 from warmline_protocol import wire
 
 TEXT = "def greet(name):\n    \n"
 pytestmark = pytest.mark.usefixtures("runtime")
 
 
-async def sent(client: Window, **options: Any) -> None:
+async def sent(client: FakeEditor, **options: Any) -> None:
     """Puts other settings in force."""
     client.configuration = lambda scope: {"debounceMs": 0, **options}
     client.notify("workspace/didChangeConfiguration", {"settings": None})
@@ -115,9 +115,9 @@ async def test_the_status_tells_of_work_of_latency_and_of_what_was_accepted() ->
         engine.answer(frame.id, "return name")
         await client.answer(asked)
         await client.until(lambda: not client.status()["working"])
-        told = client.status()
-        assert 0 < told["p50Ms"] <= told["p95Ms"]
-        assert told["acceptedShare"] == 0
+        reported = client.status()
+        assert 0 < reported["p50Ms"] <= reported["p95Ms"]
+        assert reported["acceptedShare"] == 0
         client.change(2, (1, 4), "return name")
         await client.until(lambda: client.status()["acceptedShare"] == 1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_engine import URI, FakeEngine, Window, fake_engine, window
+from tests.support.fake_engine import URI, FakeEditor, FakeEngine, fake_engine, window
 from warmline_lsp.documents import documents
 from warmline_protocol import wire
 
@@ -28,7 +28,7 @@ def engine_text(engine: FakeEngine, uri: str = URI) -> str:
     return text
 
 
-async def completes(client: Window, engine: FakeEngine, at: tuple[int, int]) -> wire.Complete:
+async def completes(client: FakeEditor, engine: FakeEngine, at: tuple[int, int]) -> wire.Complete:
     """Asks, and returns what the engine is asked."""
     n_before = len(engine.of(wire.Complete))
     asked = client.ask(at)
@@ -38,7 +38,7 @@ async def completes(client: Window, engine: FakeEngine, at: tuple[int, int]) -> 
     return frame
 
 
-def send(client: Window, version: Any, *changes: dict[str, Any], uri: str = URI) -> None:
+def send(client: FakeEditor, version: Any, *changes: dict[str, Any], uri: str = URI) -> None:
     document: dict[str, Any] = {"uri": uri}
     if version != "none":
         document["version"] = version

@@ -142,7 +142,10 @@ def test_parses_for_a_completion_are_few_and_short(monkeypatch: pytest.MonkeyPat
 
 def test_deep_nesting_is_walked_once() -> None:
     text = 20_000 * "[" + "'a"
-    assert syntax.Trees().place_of("u", "python", text, 5) in (syntax.Place(False, False), None)
+    assert syntax.Trees().place_of("u", "python", text, 5) in (
+        syntax.LexicalContext(False, False),
+        None,
+    )
 
 
 def test_lines_are_counted() -> None:
@@ -163,7 +166,7 @@ def test_lines_are_counted() -> None:
 def test_comments_and_strings_are_known(text: str, is_comment: bool, is_string: bool) -> None:
     offset = text.index("(|)")
     place = syntax.Trees().place_of("u", "python", text.replace("(|)", ""), offset)
-    assert place == syntax.Place(is_comment, is_string)
+    assert place == syntax.LexicalContext(is_comment, is_string)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def test_they_are_known_in_other_languages(
 ) -> None:
     offset = text.index("(|)")
     place = syntax.Trees().place_of("u", language, text.replace("(|)", "", 1), offset)
-    assert place == syntax.Place(is_comment, is_string)
+    assert place == syntax.LexicalContext(is_comment, is_string)
 
 
 def test_a_language_without_grammar_has_no_place() -> None:

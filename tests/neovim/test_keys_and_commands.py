@@ -86,8 +86,8 @@ def test_an_open_menu_has_the_key(nvim: Any) -> None:
 def test_a_command_that_is_none_is_refused_by_name(nvim: Any, name: str) -> None:
     nvim.exec_lua("vim.notify = function(text) told = text end")
     nvim.command(f"Warmline {name}")
-    told = nvim.exec_lua("return told")
-    assert told.startswith(f"Warmline: {name} is unknown; there are enable, disable")
+    reported = nvim.exec_lua("return told")
+    assert reported.startswith(f"Warmline: {name} is unknown; there are enable, disable")
 
 
 def test_each_name_that_is_completed_is_an_action(nvim: Any) -> None:

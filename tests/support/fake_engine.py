@@ -131,7 +131,7 @@ async def _end(engine: FakeEngine, server: asyncio.Server) -> None:
     await asyncio.sleep(0)
 
 
-class Window(Waiting):
+class FakeEditor(Waiting):
     """A client whose messages go through the server's own JSON-RPC, without a process between."""
 
     def __init__(self) -> None:
@@ -305,10 +305,10 @@ class Window(Waiting):
 
 @asynccontextmanager
 async def window(
-    prepare: Callable[[Window], None] = lambda _: None, **options: Any
-) -> AsyncIterator[Window]:
+    prepare: Callable[[FakeEditor], None] = lambda _: None, **options: Any
+) -> AsyncIterator[FakeEditor]:
     """A window that is ended with the test; no request of it may have been answered twice, or not at all."""
-    found = Window()
+    found = FakeEditor()
     prepare(found)
     try:
         await found.begin(**options)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
 
@@ -30,12 +30,12 @@ TOLERANCE = 1e-4  # float32, against logits of a spread of about 10
 token = st.integers(0, 96)
 
 
-def read_all(sequence: Sequence) -> None:
+def read_all(sequence: KVSequence) -> None:
     while sequence.encode_pending(64):
         pass
 
 
-def assert_equals_cold_read(sequence: Sequence, model: Transformer) -> None:
+def assert_equals_cold_read(sequence: KVSequence, model: Transformer) -> None:
     cold = ColdRead(model, sequence.tokens, slice(-1, None))
     keys, values = sequence.keys_and_values()
     assert float((keys - cold.keys).abs().max()) < TOLERANCE
@@ -58,7 +58,7 @@ edits = st.lists(
 )  # fmt: skip
 
 
-def apply(sequence: Sequence, mirror: list[int], edit: tuple) -> None:
+def apply(sequence: KVSequence, mirror: list[int], edit: tuple) -> None:
     n = len(mirror)
     match edit:
         case ("splice", at, share, tokens):

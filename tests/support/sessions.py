@@ -6,22 +6,22 @@ import inspect
 import textwrap
 from typing import Any
 
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 
 
-def ask(offset: int, **changes: Any) -> Ask:
+def ask(offset: int, **changes: Any) -> CompletionQuery:
     asked: dict[str, Any] = {
         "offset": offset,
-        "assumed": "",
+        "virtual_text": "",
         "max_tokens": 12,
         "multi_line": True,
         "n_alternatives": 1,
         "deadline_ms": None,
         "is_cancelled": lambda: False,
     }
-    return Ask(**(asked | changes))
+    return CompletionQuery(**(asked | changes))
 
 
 def finish(session: Session) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from warmline_kernels.memory import ask_for_large_pages
 
-from .slots import RowMoves
+from .slots import SlotCopies
 
 BLOCK_SLOTS = 256
 
@@ -69,7 +69,7 @@ class Arena:
         assert self.used_bytes >= 0, self.used_bytes
 
 
-class Rows:
+class KVStore:
     """The rows of one sequence.
 
     Shapes: unrotated, rotated and values [layers, kv heads, slots, head size].
@@ -129,7 +129,7 @@ class Rows:
         self.unrotated, self.rotated, self.values = rows
         self._n_blocks = ample
 
-    def copy(self, moves: RowMoves) -> None:
+    def copy(self, moves: SlotCopies) -> None:
         """Copies rows over others, bit for bit."""
         if not moves:
             return

@@ -11,7 +11,7 @@ from torch import Tensor
 ChunkRows = tuple[Tensor, Tensor]
 
 
-class Below(Protocol):
+class ChunkStore(Protocol):
     """Storage that outlasts the process."""
 
     def get(self, tokens: tuple[int, ...]) -> ChunkRows | None: ...
@@ -19,10 +19,10 @@ class Below(Protocol):
     def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None: ...
 
 
-class KeptChunks:
+class ChunkCache:
     """A least-recently-used cache. A chunk attends only to itself, so its tokens are the key."""
 
-    def __init__(self, budget_bytes: int, below: Below | None = None) -> None:
+    def __init__(self, budget_bytes: int, below: ChunkStore | None = None) -> None:
         self.budget_bytes = budget_bytes
         self.below = below
         self.n_bytes = 0

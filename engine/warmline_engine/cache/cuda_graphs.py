@@ -20,9 +20,9 @@ from torch import Tensor
 from warmline_engine.model.quant.linear import FEW_ROWS
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels.choose import Kernels, is_fast
-from warmline_kernels.view import EVERY_SPAN, UNSEEN, View, cos_sin
+from warmline_kernels.view import EVERY_SPAN, UNSEEN, AttentionMetadata, cos_sin
 
-from .arena import Rows
+from .arena import KVStore
 from .slots import Ints
 
 MIN_ASKED = 2  # a shape that is asked for once only is not worth capturing, which takes as long as some passes
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pass:
+class PassInputs:
     """Tokens on their way through the layers, and the slots that are there.
 
-    `spans` and `seen` are the attention rule as a `View` has it, None where each token sees all.
+    `spans` and `seen` are the attention rule as an `AttentionMetadata` has it, None where each token sees all.
 
     Shapes: tokens, slots, at and seen [T], standing, rotated_at and spans [S].
     """
@@ -43,7 +43,7 @@ class Pass:
     slots: Ints
     at: Ints
     offset: int
-    standing: Ints
+    seen_at: Ints
     rotated_at: Ints
     spans: Ints | None
     seen: Ints | None
@@ -55,7 +55,7 @@ class Replayed(Protocol):
     def replay(self) -> None: ...
 
 
-class GraphedPasses:
+class CudaGraphRunner:
     """The graphs of one sequence."""
 
     def __init__(self, model: Transformer, kernels: Kernels) -> None:
@@ -72,7 +72,7 @@ class GraphedPasses:
         self._n_asked: Counter[tuple[int, int]] = Counter()
         self._n_used = 0
 
-    def run(self, rows: Rows, numbers: Pass, n_logits: int) -> Tensor | None:
+    def run(self, rows: KVStore, numbers: PassInputs, n_logits: int) -> Tensor | None:
         """The logits of the last n_logits tokens; None where this pass has no graph, and nothing has happened.
 
         Shape: [n_logits, V] float32. Modifies: the tokens' rows.
@@ -100,7 +100,7 @@ class GraphedPasses:
         return logits.clone()  # the next replay writes there
 
     @torch.inference_mode(False)
-    def _begin(self, rows: Rows, where: tuple[int, ...]) -> None:
+    def _begin(self, rows: KVStore, where: tuple[int, ...]) -> None:
         self.drop()
         self._known = where
         sizes = (*[FEW_ROWS] * 5, *[rows.n_slots] * 3)
@@ -110,20 +110,20 @@ class GraphedPasses:
         self._read = self._device.split(sizes)
         self._written[5][:] = UNSEEN
 
-    def _write(self, numbers: Pass) -> None:
+    def _write(self, numbers: PassInputs) -> None:
         """Hands the numbers of a pass over, in one copy."""
-        n_tokens, n_used = len(numbers.tokens), len(numbers.standing)
-        tokens, slots, at, rotated_for, seen, standing, rotated_at, spans = self._written
+        n_tokens, n_used = len(numbers.tokens), len(numbers.seen_at)
+        tokens, slots, at, rotated_for, seen, seen_at, rotated_at, spans = self._written
         tokens[:n_tokens], slots[:n_tokens] = numbers.tokens, numbers.slots
         at[:n_tokens], rotated_for[:n_tokens] = numbers.at, numbers.at - numbers.offset
         seen[:n_tokens] = EVERY_SPAN if numbers.seen is None else numbers.seen
-        standing[:n_used], standing[n_used : self._n_used] = numbers.standing, UNSEEN
+        seen_at[:n_used], seen_at[n_used : self._n_used] = numbers.seen_at, UNSEEN
         rotated_at[:n_used] = numbers.rotated_at
         spans[:n_used] = 0 if numbers.spans is None else numbers.spans
         self._n_used = n_used
         self._device.copy_(self._host)
 
-    def _captured(self, rows: Rows, n_tokens: int, n_logits: int) -> tuple[Replayed, Tensor]:
+    def _captured(self, rows: KVStore, n_tokens: int, n_logits: int) -> tuple[Replayed, Tensor]:
         def work() -> Tensor:
             return self._forward(rows, n_tokens, n_logits)
 
@@ -142,19 +142,19 @@ class GraphedPasses:
         return graph, logits
 
     @torch.inference_mode()
-    def _forward(self, rows: Rows, n_tokens: int, n_logits: int) -> Tensor:
+    def _forward(self, rows: KVStore, n_tokens: int, n_logits: int) -> Tensor:
         config = self._model.config
         tokens, slots, at, rotated_for, seen = (part[:n_tokens] for part in self._read[:5])
-        standing, rotated_at, spans = self._read[5:]
+        seen_at, rotated_at, spans = self._read[5:]
         frequencies, factor = self._frequencies, config.rope.attention_factor
-        view = View(
-            at, standing, rotated_at, frequencies, factor, config.attention_scale, spans, seen
+        view = AttentionMetadata(
+            at, seen_at, rotated_at, frequencies, factor, config.attention_scale, spans, seen
         )
         cos, sin = cos_sin(rotated_for[:, None], frequencies, factor)
         layers, kernels = rows.layers(rows.n_slots), self._kernels
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            kernels.store(k, v, slots, cos, sin, layers[layer])
+            kernels.write_kv(k, v, slots, cos, sin, layers[layer])
             _, keys, values = layers[layer]
             return kernels.attention(q, keys, values, view, config.windows[layer])
 
@@ -173,7 +173,7 @@ class _Repeated:
             self.logits.copy_(self._work())
 
 
-def passes_for(model: Transformer, kernels: Kernels) -> GraphedPasses | None:
+def passes_for(model: Transformer, kernels: Kernels) -> CudaGraphRunner | None:
     """Graphs where they pay: on a GPU with the kernels that were made for it, whose sizes wait for no number."""
     is_served = model.device.type == "cuda" and is_fast(kernels)
-    return GraphedPasses(model, kernels) if is_served else None
+    return CudaGraphRunner(model, kernels) if is_served else None

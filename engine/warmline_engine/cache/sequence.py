@@ -24,14 +24,14 @@ from torch import Tensor
 from warmline_engine.model.transformer import Transformer
 from warmline_engine.text.prefix import n_in_common
 from warmline_kernels.choose import is_fast, kernels_for
-from warmline_kernels.decoder import Step
-from warmline_kernels.view import EVERY_SPAN, View, cos_sin
+from warmline_kernels.decoder import NativePass
+from warmline_kernels.view import EVERY_SPAN, AttentionMetadata, cos_sin
 
-from .arena import Arena, Rows
-from .chunk_cache import KeptChunks
-from .cuda_graphs import Pass, passes_for
+from .arena import Arena, KVStore
+from .chunk_cache import ChunkCache
+from .cuda_graphs import PassInputs, passes_for
 from .slots import Ints, SlotTable
-from .unbound_tail import SecondRow
+from .unbound_tail import UnboundTail
 
 # more queries than this read keys that all have one offset; fewer are turned once per offset instead. At 8,000
 # slots and two offsets the second version of 8 queries costs what half of the keys cost to derive (37 and 33 ms)
@@ -43,7 +43,7 @@ MAX_BOUND = 61  # chunks: spans are bits of a mask
 FARTHEST_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
-class Sequence:
+class KVSequence:
     """The model's view of a document, or of a window of it."""
 
     def __init__(self, model: Transformer, arena: Arena) -> None:
@@ -60,7 +60,7 @@ class Sequence:
         self._kernels = kernels_for(model.device)
         self._graphs = passes_for(model, self._kernels)
         self._slots = SlotTable()
-        self._rows = Rows(arena)
+        self._rows = KVStore(arena)
         self._sees_chunks = True  # not while a second row is made
 
     def __len__(self) -> int:
@@ -156,7 +156,7 @@ class Sequence:
         self._chunk_of = np.repeat(np.arange(len(self.bound)), [len(chunk) for chunk in self.bound])
         self._rows.copy(self._slots.bind(len(self._bound_tokens)))
 
-    def encode_bound(self, limit: int, kept: KeptChunks) -> bool:
+    def encode_bound(self, limit: int, kept: ChunkCache) -> bool:
         """Brings the first chunk that is pending nearer: out of what is kept, or `limit` of its tokens encoded.
 
         Whether there was one. Raises: ArenaFull.
@@ -236,7 +236,7 @@ class Sequence:
         before = asked[:0] if pending is None else pending[pending < first]
         return self.encode(np.concatenate((before, asked)), len(asked))
 
-    def logits_without(self, row: SecondRow, n_tokens: int) -> Tensor:
+    def logits_without(self, row: UnboundTail, n_tokens: int) -> Tensor:
         """The logits behind the first n_tokens, of a second version of the last without chunks. Shape: [V] float32.
 
         The version is made from where `row` has it; meanwhile it lies where the first one does, which comes back
@@ -276,7 +276,7 @@ class Sequence:
         Where that fails, the tokens it was to rotate are pending.
         """
         table = self._slots
-        moved = np.flatnonzero(table.standing - table.rotated_at != offset)
+        moved = np.flatnonzero(table.seen_at - table.rotated_at != offset)
         if len(moved) == 0:
             return
         slots = torch.from_numpy(moved).to(self._model.device)
@@ -284,7 +284,7 @@ class Sequence:
         table.mark_rotated(moved, offset)
 
     def _rotate(self, positions: Ints, slots: Tensor, offset: int) -> None:
-        at = torch.from_numpy(self._slots.stand(positions) - offset).to(self._model.device)
+        at = torch.from_numpy(self._slots.seen_positions(positions) - offset).to(self._model.device)
         cos, sin = cos_sin(at, self._frequencies, self._rope.attention_factor)
         try:
             self._kernels.rotate(self._rows.unrotated, self._rows.rotated, slots, cos, sin)
@@ -358,18 +358,18 @@ class Sequence:
         """`has_one_offset`: all keys are rotated for `offset` places before where they stand."""
         table, device, rows = self._slots, self._model.device, self._rows
         source = self._bound_tokens if positions[0] < 0 else self.tokens
-        numbers = Pass(
-            np.array([source[p] for p in positions.tolist()]), slots, table.stand(positions), offset,
-            table.standing, table.rotated_at, *self._rule(positions, n_logits),
+        numbers = PassInputs(
+            np.array([source[p] for p in positions.tolist()]), slots, table.seen_positions(positions), offset,
+            table.seen_at, table.rotated_at, *self._rule(positions, n_logits),
         )  # fmt: skip
         if self._graphs is not None:
             logits = self._graphs.run(rows, numbers, n_logits)
             if logits is not None:
                 return logits
         at, tokens = (torch.from_numpy(part).to(device) for part in (numbers.at, numbers.tokens))
-        view = View(
+        view = AttentionMetadata(
             query_positions=at,
-            key_positions=torch.from_numpy(numbers.standing).to(device),
+            key_positions=torch.from_numpy(numbers.seen_at).to(device),
             rotated_at=torch.from_numpy(numbers.rotated_at.copy()).to(device),
             inverse_frequencies=self._frequencies,
             attention_factor=self._rope.attention_factor,
@@ -382,8 +382,8 @@ class Sequence:
             cos, sin = (angles[0] for angles in view.query_angles)
         else:
             cos, sin = cos_sin(at[:, None] - offset, self._frequencies, self._rope.attention_factor)
-        if self._model.takes_at_once(len(positions)):
-            step = Step(rows.stores, torch.from_numpy(slots), view, (cos, sin))
+        if self._model.supports_fused(len(positions)):
+            step = NativePass(rows.stores, torch.from_numpy(slots), view, (cos, sin))
             return self._model.forward_at_once(tokens, step, n_logits)
         windows, kernels = self._model.config.windows, self._kernels
         # a GPU's kernels take no slices
@@ -393,7 +393,7 @@ class Sequence:
         layers = rows.layers(table.n_used)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            kernels.store(k, v, target, cos, sin, layers[layer])
+            kernels.write_kv(k, v, target, cos, sin, layers[layer])
             _, keys, values = layers[layer]
             return kernels.attention(q, keys, values, view, windows[layer])
 

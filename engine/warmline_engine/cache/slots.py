@@ -17,7 +17,7 @@ PENDING = -1
 
 
 @dataclass(frozen=True)
-class RowMoves:
+class SlotCopies:
     """Rows of the cache to copy, so that the used slots stay dense: sources[k] goes to destinations[k]."""
 
     sources: Ints
@@ -45,11 +45,11 @@ class SlotTable:
         self.bound_end = 0
 
     @property
-    def standing(self) -> Ints:
+    def seen_at(self) -> Ints:
         """The position that each used slot's key is seen at."""
-        return self.stand(self.position_of)
+        return self.seen_positions(self.position_of)
 
-    def stand(self, positions: Ints) -> Ints:
+    def seen_positions(self, positions: Ints) -> Ints:
         """The positions that tokens are seen at, by those in the books; these themselves where nothing is bound."""
         if not len(self.bound_slot_of):
             return positions
@@ -81,13 +81,13 @@ class SlotTable:
         """The positions before 0 that are pending, rising."""
         return np.flatnonzero(self.bound_slot_of == PENDING) - len(self.bound_slot_of)
 
-    def bind(self, n_tokens: int) -> RowMoves:
+    def bind(self, n_tokens: int) -> SlotCopies:
         """Replaces all that is bound by n_tokens pending ones."""
         freed = self.bound_slot_of[self.bound_slot_of != PENDING]
         self.bound_slot_of = np.full(n_tokens, PENDING, np.int64)
         return self._fill_holes(freed)
 
-    def splice(self, start: int, end: int, n_new: int) -> RowMoves:
+    def splice(self, start: int, end: int, n_new: int) -> SlotCopies:
         """Replaces the positions [start, end) by n_new pending ones.
 
         The slots behind the removed ones that were the last in use fill the holes; the caller copies the rows.
@@ -109,7 +109,7 @@ class SlotTable:
 
     def offsets(self) -> tuple[Ints, Ints]:
         """How far keys stand from where they are rotated for, each once, and how many keys do."""
-        offsets = self.standing - self.rotated_at
+        offsets = self.seen_at - self.rotated_at
         # there mostly is one, and sorting takes ten times as long
         if len(offsets) and offsets.min() == offsets.max():
             return offsets[:1], np.array([len(offsets)])
@@ -131,10 +131,10 @@ class SlotTable:
             self.n_used += n_missing
             table[positions] = slots
             self._position_of[slots] = positions
-        self._rotated_at[slots] = self.stand(positions) - offset
+        self._rotated_at[slots] = self.seen_positions(positions) - offset
         return slots
 
-    def forget(self, positions: Ints) -> RowMoves:
+    def forget(self, positions: Ints) -> SlotCopies:
         """Makes tokens pending again."""
         bound, own = positions[positions < 0], positions[positions >= 0]
         freed = np.concatenate((self.bound_slot_of[bound], self.slot_of[own]))
@@ -143,7 +143,7 @@ class SlotTable:
 
     def mark_rotated(self, slots: Ints, offset: int = 0) -> None:
         """Notes that the keys of these slots are rotated for `offset` places before where they stand."""
-        self._rotated_at[slots] = self.stand(self._position_of[slots]) - offset
+        self._rotated_at[slots] = self.seen_positions(self._position_of[slots]) - offset
 
     def check(self) -> None:
         """Recomputes the books.
@@ -172,9 +172,9 @@ class SlotTable:
         has_slot = slots != PENDING
         self._position_of[slots[has_slot]] = np.arange(start, end)[has_slot]
 
-    def _fill_holes(self, freed: Ints) -> RowMoves:
+    def _fill_holes(self, freed: Ints) -> SlotCopies:
         if not len(freed):
-            return RowMoves(freed, freed)
+            return SlotCopies(freed, freed)
         n_left = self.n_used - len(freed)
         destinations = freed[freed < n_left]
         is_source = np.ones(len(freed), bool)
@@ -189,4 +189,4 @@ class SlotTable:
         self.bound_slot_of[moved[is_bound]] = destinations[is_bound]
         self.slot_of[moved[~is_bound]] = destinations[~is_bound]
         self.n_used = n_left
-        return RowMoves(sources, destinations)
+        return SlotCopies(sources, destinations)

@@ -8,7 +8,7 @@ from .chunk_cache import ChunkRows
 
 
 @dataclass
-class SecondRow:
+class UnboundTail:
     """What was made so far of the second version: `Sequence.logits_without` goes on from there.
 
     `tokens` are those from position `start` on that have rows.

@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from torch import Tensor
 
-from .hypotheses import Begun, logprobs_of
+from .hypotheses import Hypothesis, logprobs_of
 
 # of Python
 WORDS = ("for", "if", "def", "with", "while", "try:", "else:", "elif", "except", "class", "async")
@@ -18,13 +18,14 @@ def openers(
     encode: Callable[[str], list[int]],
     logits: Callable[[Sequence[int]], Tensor],
     logprob: float,
-) -> list[Begun]:
+) -> list[Hypothesis]:
     """A text with each of the words behind it, the likeliest first. `logprob` is that of the text."""
     spelled = [encode(beginning + word) for word in WORDS]
     alike = list(takewhile(lambda ids: len(set(ids)) == 1, zip(*spelled, strict=False)))
     shared = [ids[0] for ids in alike]
     expected = logprobs_of(logits(shared))
     found = [
-        Begun(tuple(tokens), logprob + float(expected[tokens[len(shared)]])) for tokens in spelled
+        Hypothesis(tuple(tokens), logprob + float(expected[tokens[len(shared)]]))
+        for tokens in spelled
     ]
-    return sorted(found, key=lambda begun: -begun.logprob)
+    return sorted(found, key=lambda hypothesis: -hypothesis.logprob)

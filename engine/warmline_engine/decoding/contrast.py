@@ -43,12 +43,14 @@ def is_uncertain(logits: Tensor, rule: ContrastRule) -> bool:
     return statistics_of(logits).squares < rule.below
 
 
-def contrasted(logits: Tensor, lame: Tensor, rule: ContrastRule) -> Tensor:
+def contrasted(logits: Tensor, negative_logits: Tensor, rule: ContrastRule) -> Tensor:
     """Log-probabilities after the contrast, the logits where it leaves no token. Shapes: [V], [V] → [V] float32."""
     kernels = kernels_on(logits.device)
-    numbers = kernels.statistics(logits), kernels.statistics(lame)
+    numbers = kernels.statistics(logits), kernels.statistics(negative_logits)
     is_ratio = rule.form == "ratio"
-    scores = kernels.contrasted(logits, lame, *numbers, is_ratio, rule.strength, rule.plausible)
+    scores = kernels.contrasted(
+        logits, negative_logits, *numbers, is_ratio, rule.strength, rule.plausible
+    )
     if not bool(torch.isfinite(scores).any()):
         return logits
     return scores.log_softmax(0)

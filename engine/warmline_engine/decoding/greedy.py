@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .hypotheses import Begun, Branches
+from .hypotheses import BranchRecorder, Hypothesis
 from .request import CompletionRequest
 
-NOTHING = Begun()
+NOTHING = Hypothesis()
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ def likeliest(logprobs: Tensor) -> int:
 def decode(
     request: CompletionRequest,
     logits_after: Callable[[Sequence[int]], Tensor],
-    begun: Begun = NOTHING,
-    branches: Branches | None = None,
+    hypothesis: Hypothesis = NOTHING,
+    branches: BranchRecorder | None = None,
     choose: Callable[[Tensor], int] = likeliest,
 ) -> Decoded:
-    """Generates one text, which begins with the tokens of `begun`.
+    """Generates one text, which begins with the tokens of `hypothesis`.
 
     `logits_after` gives the logits behind generated tokens. `branches` notes what else could have been chosen. `choose`
     gets log-probabilities.
     """
     tokenizer, stopping, limits = request.tokenizer, request.stopping, request.limits
     n_known = len(request.healed_text)
-    tokens, logprob, n_chosen = list(begun.tokens), begun.logprob, len(begun.tokens)
+    tokens, logprob, n_chosen = list(hypothesis.tokens), hypothesis.logprob, len(hypothesis.tokens)
     text, reason = tokenizer.decode(tokens)[n_known:], ""
     logits = logits_after(tokens)
     # added, which takes a tenth of what filling in does

@@ -23,17 +23,17 @@ from warmline_engine.text.tokenizer import Tokenizer
 class Healing:
     """What is generated begins with the stub, the text of the tokens that were taken out; it may be empty."""
 
-    def __init__(self, stub: str, tokenizer: Tokenizer, spellings: Spellings) -> None:
-        self.stub = stub
+    def __init__(self, healed_text: str, tokenizer: Tokenizer, spellings: Spellings) -> None:
+        self.healed_text = healed_text
         self._tokenizer = tokenizer
         self._spellings = spellings
 
     def allowed(self, generated: Sequence[int]) -> NDArray[np.int64] | None:
         """The tokens that may follow the generated ones, rising; None where all may."""
-        spelled = self._tokenizer.decode(list(generated)) if generated and self.stub else ""
-        if len(self.stub) <= len(spelled):
+        spelled = self._tokenizer.decode(list(generated)) if generated and self.healed_text else ""
+        if len(self.healed_text) <= len(spelled):
             return None
-        return self._spellings.agreeing(self.stub[len(spelled) :])
+        return self._spellings.prefix_compatible(self.healed_text[len(spelled) :])
 
 
 def only(logits: Tensor, allowed: NDArray[np.int64]) -> Tensor:

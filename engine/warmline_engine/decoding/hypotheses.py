@@ -15,7 +15,7 @@ N_EARLY = 8  # tokens of the first answer that alternatives may leave it at
 
 
 @dataclass(frozen=True)
-class Begun:
+class Hypothesis:
     """Tokens that an answer begins with, and how likely they are together."""
 
     tokens: tuple[int, ...] = ()
@@ -30,7 +30,7 @@ class _Branch:
 
 
 @dataclass
-class Branches:
+class BranchRecorder:
     """The other ways an answer could have gone, noted while it is decoded; at most `most` are taken."""
 
     most: int
@@ -50,9 +50,9 @@ class Branches:
         self,
         n_wanted: int,
         tokens: Sequence[int],
-        ends: frozenset[int],
+        stop_ids: frozenset[int],
         decode: Callable[[list[int]], str],
-    ) -> list[Begun]:
+    ) -> list[Hypothesis]:
         """The likeliest branches off the tokens of an answer, the one that shares the most of it first."""
         assert n_wanted <= self.most, (n_wanted, self.most)
         text, chosen = decode(list(tokens)), list[_Branch]()
@@ -61,10 +61,10 @@ class Branches:
                 break
             begun = decode([*tokens[: branch.n_shared], branch.token])
             # the same text in other tokens is no alternative, and nothing at all is none either
-            if branch.token not in ends and not text.startswith(begun):
+            if branch.token not in stop_ids and not text.startswith(begun):
                 chosen.append(branch)
         chosen.sort(key=lambda branch: -branch.n_shared)
-        return [Begun((*tokens[: b.n_shared], b.token), b.logprob) for b in chosen]
+        return [Hypothesis((*tokens[: b.n_shared], b.token), b.logprob) for b in chosen]
 
 
 def logprobs_of(logits: Tensor) -> Tensor:

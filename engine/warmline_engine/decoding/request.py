@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_engine.syntax.syntax_context import SyntaxContext
 from warmline_engine.text.tokenizer import Tokenizer
 
 from .sampling import SamplingRule
@@ -50,7 +50,7 @@ class CompletionRequest:
     stopping: Stopping
     limits: Limits
     healed_text: str = ""
-    syntax: SyntaxAt | None = None
+    syntax: SyntaxContext | None = None
     shows_broken: bool = True
     n_answers: int = 1
     n_searched: int = 0

@@ -37,10 +37,10 @@ class Stopping:
         self._is_at_line_start = not before.strip()
         self._indent_text = before if self._is_at_line_start else ""
         # the lines above and below, where a whole line is asked for that should say something else
-        self.beside: set[str] = set()
+        self.adjacent_lines: set[str] = set()
         if self._is_at_line_start:
             above = prefix[: len(prefix) - len(before)].rstrip().rpartition("\n")[2]
-            self.beside = set(filter(_says, (above, (self._next_line or "").rstrip())))
+            self.adjacent_lines = set(filter(_says, (above, (self._next_line or "").rstrip())))
 
     def find(self, text: str) -> Stop | None:
         """Where the text generated so far is over, None while it is not."""
@@ -51,11 +51,11 @@ class Stopping:
             return self._find_line_end(text)
         return self._find_in_block(text)
 
-    def says_again(self, text: str) -> bool:
+    def repeats_adjacent_line(self, text: str) -> bool:
         """Whether it begins with the line above or below: of 300 held-out lines none does, of those offered ten."""
         line = text.lstrip("\n").partition("\n")[0].rstrip()
         whole = line if text.startswith("\n") else self._indent_text + line
-        return whole in self.beside
+        return whole in self.adjacent_lines
 
     def _find_line_end(self, text: str) -> Stop | None:
         # at a line's start a line break first is only a blank line; behind something it ends the line
@@ -121,10 +121,10 @@ def _n_repeated(lines: list[str]) -> int:
 
     0 for none.
     """
-    said = [line.strip() for line in lines[-2 * MAX_REPEATED :]]
-    if said[-N_REPEATS:] == [said[-1]] * N_REPEATS:
+    stripped = [line.strip() for line in lines[-2 * MAX_REPEATED :]]
+    if stripped[-N_REPEATS:] == [stripped[-1]] * N_REPEATS:
         return 1
-    for n in range(2, min(MAX_REPEATED, len(said) // 2) + 1):
-        if said[-n:] == said[-2 * n : -n]:
+    for n in range(2, min(MAX_REPEATED, len(stripped) // 2) + 1):
+        if stripped[-n:] == stripped[-2 * n : -n]:
             return n
     return 0

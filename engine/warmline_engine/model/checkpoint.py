@@ -54,12 +54,12 @@ def load(
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _: None,
-    few: str = "",
+    decode_format: str = "",
     is_few_alone: bool = False,
 ) -> Transformer:
     """The model in a folder, its weights in the dtype and on the device given.
 
-    Weights in bf16 are kept in the format `few` of `compact.FORMATS` too, for products of few rows; with
+    Weights in bf16 are kept in the format `decode_format` of `compact.FORMATS` too, for products of few rows; with
     `is_few_alone` in that only, but for the embedding. "" is none. On a GPU that takes the kernels for it.
 
     Raises: ConfigError; CheckpointError, which lists every tensor that is missing or misshapen.
@@ -68,7 +68,7 @@ def load(
     with ExitStack() as stack:
         tensors = _Tensors(folder, config, stack, device or torch.device("cpu"), dtype)
         tensors.check()
-        model = _assemble(config, tensors, progress, Formats(few, is_few_alone))
+        model = _assemble(config, tensors, progress, Formats(decode_format, is_few_alone))
     give_back()
     return model
 
@@ -260,18 +260,20 @@ def _listed(entries: list[str], between: str) -> str:
 class Formats:
     """The format of the copy for few rows, and whether it is the only one."""
 
-    few: str
+    decode_format: str
     is_few_alone: bool
 
     def linear(self, weight: Tensor, bias: Tensor | None) -> Linear:
-        return self._linear(weight, bias, compact(weight, self.few) if self.few else None)
+        return self._linear(
+            weight, bias, compact(weight, self.decode_format) if self.decode_format else None
+        )
 
     def head(self, weight: Tensor, is_tied: bool) -> Linear:
         """Never in 4 bits alone: on trained models that loses nine times what it loses in all layers."""
         is_kept = is_tied or not self.is_few_alone
-        is_rescored = self.few == "int4" and is_kept and weight.numel() >= LARGE_HEAD
+        is_rescored = self.decode_format == "int4" and is_kept and weight.numel() >= LARGE_HEAD
         copy = Rescored.of(weight) if is_rescored else None
-        if copy is None and self.few:
+        if copy is None and self.decode_format:
             copy = compact(weight, "int8")
         return self._linear(weight, None, copy)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from warmline_kernels.reference import turn
+from warmline_kernels.reference import apply_rotary
 from warmline_kernels.view import cos_sin
 
 from .transformer import Transformer
@@ -39,8 +39,8 @@ class ColdRead:
         window = self._model.config.windows[layer]
         mask = None if window is None else (self._distance >= 0) & (self._distance < window)
         out = F.scaled_dot_product_attention(
-            turn(q, *self._angles).transpose(0, 1)[None],
-            turn(k, *self._angles).transpose(0, 1)[None],
+            apply_rotary(q, *self._angles).transpose(0, 1)[None],
+            apply_rotary(k, *self._angles).transpose(0, 1)[None],
             v.transpose(0, 1)[None],
             attn_mask=mask,
             is_causal=mask is None,

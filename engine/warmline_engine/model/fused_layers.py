@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from warmline_kernels.decoder import MAX_MASKS, Decoder, LayerParts, Product, Shape
+from warmline_kernels.decoder import MAX_MASKS, LayerParts, NativeDecoder, NativeShape, Product
 from warmline_kernels.native.blocks import Blocks
 
 from .config import ModelConfig
@@ -14,13 +14,13 @@ from .layers import Layer, Norm
 from .quant.linear import Linear
 
 
-def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> Decoder | None:
+def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> NativeDecoder | None:
     """None for a family whose layers are of another kind, and where a weight has no copy for our own products."""
-    shape = Shape(
+    shape = NativeShape(
         n_heads=config.n_heads,
         n_kv_heads=config.n_kv_heads,
         head_size=config.head_size,
-        n_turned=2 * len(config.rope.inverse_frequencies),
+        rotary_dim=2 * len(config.rope.inverse_frequencies),
         norm_eps=config.norm_eps,
         residual_multiplier=config.residual_multiplier,
         attention_scale=config.attention_scale,
@@ -32,7 +32,7 @@ def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> Dec
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None
-    return Decoder(known[0].qkv.weights.library, shape, known, norm.weight)
+    return NativeDecoder(known[0].qkv.weights.library, shape, known, norm.weight)
 
 
 def _parts(layer: Layer, window: int | None) -> LayerParts | None:
@@ -54,4 +54,6 @@ def _parts(layer: Layer, window: int | None) -> LayerParts | None:
 
 
 def _product(part: Linear) -> Product | None:
-    return Product(part.few, part.bias) if isinstance(part.few, Blocks) else None
+    return (
+        Product(part.decode_weights, part.bias) if isinstance(part.decode_weights, Blocks) else None
+    )

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from warmline_kernels.choose import kernels_for
-from warmline_kernels.decoder import MAX_ROWS, Decoder, Step
+from warmline_kernels.decoder import MAX_ROWS, NativeDecoder, NativePass
 
 from .config import ModelConfig
 from .fused_layers import decoder_for
@@ -40,7 +40,7 @@ class Transformer:
         self._kernels = kernels_for(embedding.device)
 
     @cached_property
-    def _decoder(self) -> Decoder | None:
+    def _decoder(self) -> NativeDecoder | None:
         return decoder_for(self.config, self._layers, self._norm)
 
     @cached_property
@@ -89,12 +89,12 @@ class Transformer:
         ]
         return Transformer(self.config, self._embedding, layers, self._norm, part(self.head))
 
-    def takes_at_once(self, n_rows: int) -> bool:
+    def supports_fused(self, n_rows: int) -> bool:
         """Whether so many rows can go through the layers in one call."""
         return n_rows <= self._n_at_once
 
     @torch.inference_mode()
-    def forward_at_once(self, tokens: Tensor, step: Step, n_logits: int) -> Tensor:
+    def forward_at_once(self, tokens: Tensor, step: NativePass, n_logits: int) -> Tensor:
         """As `forward`, in one call of the kernels, which write keys and values and attend to them.
 
         Shapes: tokens [T] int64 → the logits of the last n_logits [n_logits, V] float32.
@@ -107,7 +107,7 @@ class Transformer:
         if not n_logits:
             return torch.empty(0, self.config.n_vocabulary)
         last = x[len(x) - n_logits :]
-        return self._logits(last if self.head.few is not None else last.to(self.dtype))
+        return self._logits(last if self.head.decode_weights is not None else last.to(self.dtype))
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, attend: Attend, logits_for: slice | Tensor | None) -> Tensor:
@@ -149,7 +149,7 @@ class Transformer:
         if not self.config.is_gated:
             return layer.down(self._activate(up))
         if self.config.activation == "silu":
-            return layer.down(self._kernels.gated(up))
+            return layer.down(self._kernels.swiglu(up))
         gate, up = up.chunk(2, dim=-1)
         return layer.down(self._activate(gate) * up)
 
@@ -163,7 +163,7 @@ class Transformer:
         """x with what is added to it, and the norm of that. Shapes: [T, width]."""
         scale = self.config.residual_multiplier
         if self.config.norm == "rms":
-            return self._kernels.normed(x, added, scale, norm.weight, self.config.norm_eps)
+            return self._kernels.add_rms_norm(x, added, scale, norm.weight, self.config.norm_eps)
         if added is not None:
             x = x + added if scale == 1.0 else x + added * scale
         return x, self._normed_alone(x, norm)

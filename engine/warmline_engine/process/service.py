@@ -321,7 +321,7 @@ def _load(options: EngineOptions, progress: Callable[[str, float], None]) -> Loa
     from warmline_engine.decoding.two_models.switching import SwitchRule
     from warmline_engine.decoding.two_models.threshold import Threshold
     from warmline_engine.session.loaded_model import load
-    from warmline_engine.session.model_pair import Patience, paired
+    from warmline_engine.session.model_pair import LatencyBudget, paired
 
     base, *small = (
         load(
@@ -347,7 +347,7 @@ def _load(options: EngineOptions, progress: Callable[[str, float], None]) -> Loa
         base,
         small[0],
         threshold if options.switching == "entropy" else None,
-        Patience(options.switch_within_ms) if options.switching == "deadline" else None,
+        LatencyBudget(options.switch_within_ms) if options.switching == "deadline" else None,
     )
 
 

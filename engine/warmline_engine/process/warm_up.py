@@ -12,12 +12,12 @@ from dataclasses import replace
 import torch
 
 from warmline_engine.cache.arena import ArenaFull
-from warmline_engine.cache.sequence import Sequence
-from warmline_engine.decoding.speculative.draft_costs import Payoff
+from warmline_engine.cache.sequence import KVSequence
+from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
 from warmline_engine.model import thread_count
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import Pair
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 from warmline_kernels.native.library import library
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,18 @@ def warm_up(loaded: LoadedModel | Pair, measures_threads: bool = False) -> None:
     for model in (loaded.base, loaded.small) if isinstance(loaded, Pair) else (loaded,):
         # what passes cost now says nothing of what they will
         session = Session(
-            replace(model, payoff=Payoff()), TEXT, len(TEXT), CONTEXT_TOKENS, language="python"
+            replace(model, draft_costs=DraftCostModel()),
+            TEXT,
+            len(TEXT),
+            CONTEXT_TOKENS,
+            language="python",
         )
         with suppress(ArenaFull):  # who gave the caches no room at all will be told when asking
             while session.encode_some(CONTEXT_TOKENS):
                 pass
-            session.complete(Ask(len(TEXT), "", MAX_TOKENS, False, 1, None, lambda: False))
+            session.complete(
+                CompletionQuery(len(TEXT), "", MAX_TOKENS, False, 1, None, lambda: False)
+            )
         session.drop_cache()
     if measures_threads:
         with suppress(ArenaFull):
@@ -46,9 +52,9 @@ def warm_up(loaded: LoadedModel | Pair, measures_threads: bool = False) -> None:
 def _measure_threads(model: LoadedModel) -> None:
     """Lets the compiled kernels use the threads that a pass of one token is fastest with."""
     kernels, n_most = library(), torch.get_num_threads()
-    if kernels is None or n_most == 1 or not model.transformer.takes_at_once(1):
+    if kernels is None or n_most == 1 or not model.transformer.supports_fused(1):
         return
-    sequence = Sequence(model.transformer, model.arena)
+    sequence = KVSequence(model.transformer, model.arena)
     try:
         sequence.splice(0, 0, model.tokenizer.encode(TEXT).ids)
         sequence.encode_pending(CONTEXT_TOKENS)

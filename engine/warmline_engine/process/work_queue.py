@@ -28,7 +28,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Waiting:
+class CompletionJob:
     """A completion that somebody waits for, since `arrived`."""
 
     client: Client
@@ -38,7 +38,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
+class DocumentFrame:
     """A frame that is taken in order; None says that the client is gone."""
 
     client: Client
@@ -47,7 +47,7 @@ class Text:
 
 
 @dataclass(frozen=True, eq=False)
-class Finds:
+class RetrievalResult:
     """What the librarian found in other files for a document, by its key."""
 
     key: DocumentKey
@@ -60,12 +60,12 @@ class Inbox:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         # of each client, by its identity; whose turn it is comes first
-        self._texts: OrderedDict[int, deque[Text]] = OrderedDict()
-        self._completions: OrderedDict[int, deque[Waiting]] = OrderedDict()
+        self._texts: OrderedDict[int, deque[DocumentFrame]] = OrderedDict()
+        self._completions: OrderedDict[int, deque[CompletionJob]] = OrderedDict()
         self._n_texts_in_a_row = 0
-        self._finds: dict[DocumentKey, Finds] = {}
-        self._current: Waiting | None = None
-        self._cancelled: set[Waiting] = set()
+        self._finds: dict[DocumentKey, RetrievalResult] = {}
+        self._current: CompletionJob | None = None
+        self._cancelled: set[CompletionJob] = set()
         self.is_closing = False
 
     def submit(
@@ -74,7 +74,7 @@ class Inbox:
         """Takes a frame of a connection; `on_done` is called, from any thread, when it takes no more room here."""
         with self._changed:
             if isinstance(frame, wire.Complete):
-                waiting = Waiting(client, frame, time.monotonic(), on_done)
+                waiting = CompletionJob(client, frame, time.monotonic(), on_done)
                 self._completions.setdefault(id(client), deque()).append(waiting)
             elif isinstance(frame, wire.Cancel):
                 self._cancelled |= {
@@ -82,7 +82,7 @@ class Inbox:
                 }
                 on_done()
             else:
-                self._put(Text(client, frame, on_done))
+                self._put(DocumentFrame(client, frame, on_done))
                 if isinstance(frame, wire.Edit | wire.Close | wire.Open):
                     self._cancel_current(client, frame.document)
             self._changed.notify()
@@ -90,16 +90,16 @@ class Inbox:
     def forget_documents(self, client: Client) -> None:
         """Has all documents of a connection forgotten, after the frames that it has sent."""
         with self._changed:
-            self._put(Text(client, None))
+            self._put(DocumentFrame(client, None))
             self._changed.notify()
 
     def found(self, key: DocumentKey, found: list[Found]) -> None:
         """Takes finds, in place of older ones."""
         with self._changed:
-            self._finds[key] = Finds(key, found)
+            self._finds[key] = RetrievalResult(key, found)
             self._changed.notify()
 
-    def finds_for(self, key: DocumentKey) -> Finds | None:
+    def finds_for(self, key: DocumentKey) -> RetrievalResult | None:
         """Finds that were not taken yet."""
         with self._changed:
             return self._finds.pop(key, None)
@@ -109,7 +109,7 @@ class Inbox:
         with self._changed:
             for text in self._texts.pop(id(client), ()):
                 text.on_done()
-            self._put(Text(client, None))
+            self._put(DocumentFrame(client, None))
             gone = set(self._completions.pop(id(client), ()))
             for waiting in gone:
                 waiting.on_done()
@@ -124,7 +124,7 @@ class Inbox:
             self.is_closing = True
             self._changed.notify()
 
-    def take(self) -> Text | Waiting | Finds | None:
+    def take(self) -> DocumentFrame | CompletionJob | RetrievalResult | None:
         """The next text; then the next completion, which is being answered until it is `answered`; then finds.
 
         A completion waits for its own client's texts, and for MAX_TEXTS_IN_A_ROW of other clients at most.
@@ -144,7 +144,7 @@ class Inbox:
                 return self._finds.pop(next(iter(self._finds)))
             return None
 
-    def _take_completion(self) -> Waiting | None:
+    def _take_completion(self) -> CompletionJob | None:
         """The next of a client without texts, which the answer would have to wait for."""
         ready = next((key for key in self._completions if key not in self._texts), None)
         if ready is None:
@@ -154,14 +154,14 @@ class Inbox:
         self._current = _next(self._completions)
         return self._current
 
-    def answered(self, waiting: Waiting) -> None:
+    def answered(self, waiting: CompletionJob) -> None:
         """A completion is done."""
         with self._changed:
             self._current = None
             self._cancelled.discard(waiting)
             waiting.on_done()
 
-    def is_cancelled(self, waiting: Waiting) -> bool:
+    def is_cancelled(self, waiting: CompletionJob) -> bool:
         return waiting in self._cancelled
 
     def wait(self, timeout_s: float | None) -> None:
@@ -170,10 +170,10 @@ class Inbox:
             if not (self._texts or self._completions or self._finds or self.is_closing):
                 self._changed.wait(timeout_s)
 
-    def _put(self, text: Text) -> None:
+    def _put(self, text: DocumentFrame) -> None:
         self._texts.setdefault(id(text.client), deque()).append(text)
 
-    def _unanswered(self) -> list[Waiting]:
+    def _unanswered(self) -> list[CompletionJob]:
         queued = [waiting for queue in self._completions.values() for waiting in queue]
         return [*queued, *([self._current] if self._current else [])]
 

@@ -34,16 +34,16 @@ from warmline_engine.errors import (
 )
 from warmline_engine.panics import describe, is_panic
 from warmline_engine.retrieval.rank import Found
-from warmline_engine.retrieval.workspace_indexer import Librarian, Place
+from warmline_engine.retrieval.workspace_indexer import RetrievalQuery, WorkspaceIndexer
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import Pair, PairedSession
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 from warmline_protocol import wire
 
 from .idle_throttle import Battery, Pace
 from .visibility import is_left_out, may_show_document, may_show_piece
 from .warm_up import warm_up
-from .work_queue import Client, Finds, Inbox, Text, Waiting
+from .work_queue import Client, CompletionJob, DocumentFrame, Inbox, RetrievalResult
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,7 +62,7 @@ SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its las
 
 
 @dataclass
-class Document:
+class EngineDocument:
     """A session and what the worker remembers of it."""
 
     client: Client
@@ -105,14 +105,14 @@ class Worker(threading.Thread):
         self._broadcast = broadcast
         self._measures_threads = measures_threads
         self._inbox = Inbox()
-        self._librarian = Librarian(self._inbox.found)
-        self._documents: dict[tuple[int, str], Document] = {}
+        self._indexer = WorkspaceIndexer(self._inbox.found)
+        self._documents: dict[tuple[int, str], EngineDocument] = {}
         self._chunk = 64
         self._pace = Pace(Battery())
         self._model: LoadedModel | None = None
         self._pair: Pair | None = None
         self._failure = ""
-        self._told_progress_at = float("-inf")
+        self._progress_sent_at = float("-inf")
 
     # ---- called from the event loop
 
@@ -135,7 +135,7 @@ class Worker(threading.Thread):
 
     def close(self) -> bool:
         """Ends the thread after the present chunk; whether it has ended."""
-        self._librarian.close()
+        self._indexer.close()
         self._inbox.close()
         self.join(END_WITHIN_S)
         return not self.is_alive()
@@ -158,9 +158,9 @@ class Worker(threading.Thread):
             self._on_death("the worker ended")
 
     def _run(self) -> None:
-        self._librarian.start()
+        self._indexer.start()
         try:
-            loaded = self._load(self._tell_progress)
+            loaded = self._load(self._notify_progress)
             warm_up(loaded, self._measures_threads)
             self._serve(loaded)
         except ModelError as error:
@@ -193,11 +193,11 @@ class Worker(threading.Thread):
         self._pair = loaded if isinstance(loaded, Pair) else None
         self._model = loaded.base if isinstance(loaded, Pair) else loaded
 
-    def _tell_progress(self, stage: str, share: float) -> None:
+    def _notify_progress(self, stage: str, share: float) -> None:
         # a fetch tells of every few kilobytes: what a person cannot see is not sent
         now = time.monotonic()
-        if share >= 1.0 or now - self._told_progress_at >= SHOWN_EVERY_S:
-            self._told_progress_at = now
+        if share >= 1.0 or now - self._progress_sent_at >= SHOWN_EVERY_S:
+            self._progress_sent_at = now
             self._broadcast(wire.Progress(stage, share))
 
     def _fail(self, message: str) -> None:
@@ -222,15 +222,15 @@ class Worker(threading.Thread):
     def _step(self) -> bool:
         """Does the weightiest piece of work; whether there was any."""
         taken = self._inbox.take()
-        if isinstance(taken, Text):
+        if isinstance(taken, DocumentFrame):
             self._take_text(taken.client, taken.frame)
-        elif isinstance(taken, Waiting):
+        elif isinstance(taken, CompletionJob):
             try:
-                with self._librarian.kept_quiet():
+                with self._indexer.kept_quiet():
                     self._complete(taken)
             finally:
                 self._inbox.answered(taken)
-        elif isinstance(taken, Finds):
+        elif isinstance(taken, RetrievalResult):
             self._bind(taken)
         else:
             return self._model is not None and self._work_ahead()
@@ -247,7 +247,7 @@ class Worker(threading.Thread):
             if isinstance(frame, wire.AskStatus):
                 client.send(self._status(client, frame.id))
             elif isinstance(frame, wire.FilesChanged):
-                self._librarian.changed_on_disk(frame.root, frame.paths)
+                self._indexer.changed_on_disk(frame.root, frame.paths)
                 for one in self._documents.values():
                     one.is_left_out = None
             elif self._model is None:
@@ -304,12 +304,12 @@ class Worker(threading.Thread):
         self._check_room(client, len(frame.text))
         binds = bool(frame.root)
         if binds:
-            self._librarian.serve(frame.root, frame.excluded)
+            self._indexer.serve(frame.root, frame.excluded)
         arguments = frame.text, frame.cursor, self._context_tokens, binds, frame.language
         pair = self._pair
         session = PairedSession(pair, *arguments) if pair else Session(self._model, *arguments)
         now = time.monotonic()
-        document = Document(
+        document = EngineDocument(
             client,
             session,
             frame.version,
@@ -354,11 +354,11 @@ class Worker(threading.Thread):
                 f"the client's documents have more than {MAX_CHARACTERS} characters in total"
             )
 
-    def _look_around(self, client: Client, name: str, document: Document) -> None:
+    def _look_around(self, client: Client, name: str, document: EngineDocument) -> None:
         """Lets other files be searched for what the cursor needs; nobody waits for it."""
         if document.root:
             session = document.session
-            place = Place(
+            place = RetrievalQuery(
                 document.root,
                 document.path,
                 session.text,
@@ -366,9 +366,9 @@ class Worker(threading.Thread):
                 session.visible,
                 document.excluded,
             )
-            self._librarian.look((id(client), name), place)
+            self._indexer.request((id(client), name), place)
 
-    def _bind(self, finds: Finds) -> None:
+    def _bind(self, finds: RetrievalResult) -> None:
         document = self._documents.get(finds.key)
         if document is None:
             return
@@ -388,14 +388,14 @@ class Worker(threading.Thread):
         if forgotten:
             forgotten.session.release()
             if forgotten.root:
-                self._librarian.forget((id(client), name), forgotten.root, forgotten.path)
+                self._indexer.forget((id(client), name), forgotten.root, forgotten.path)
 
     def _forget_all(self, client: Client) -> None:
         for owner, name in list(self._documents):
             if owner == id(client):
                 self._forget(client, name)
 
-    def _find(self, client: Client, name: str) -> Document:
+    def _find(self, client: Client, name: str) -> EngineDocument:
         document = self._documents.get((id(client), name))
         if document is None:
             raise UnknownDocument("the document is not open")
@@ -404,7 +404,7 @@ class Worker(threading.Thread):
     def _context(self, client: Client, frame: wire.AskContext) -> wire.Context:
         document, key = self._find(client, frame.document), (id(client), frame.document)
         # in this order: what is found after it was asked is told as looked for
-        is_looking = bool(document.root) and self._librarian.is_looking(key)
+        is_looking = bool(document.root) and self._indexer.is_looking(key)
         if (finds := self._inbox.finds_for(key)) is not None:
             self._bind(finds)
         session = document.session
@@ -419,7 +419,7 @@ class Worker(threading.Thread):
 
     # ---- completions
 
-    def _complete(self, waiting: Waiting) -> None:
+    def _complete(self, waiting: CompletionJob) -> None:
         client, frame = waiting.client, waiting.frame
         try:
             client.send(self._answer(waiting))
@@ -439,7 +439,7 @@ class Worker(threading.Thread):
                 raise
             self._panicked(client, frame.id, frame.document, error)
 
-    def _answer(self, waiting: Waiting) -> wire.Completion:
+    def _answer(self, waiting: CompletionJob) -> wire.Completion:
         frame = waiting.frame
         if self._model is None:
             raise EngineError(self._failure or "the model is still loading")
@@ -447,9 +447,9 @@ class Worker(threading.Thread):
         document.touched = time.monotonic()
         if self._inbox.is_cancelled(waiting) or document.version != frame.version:
             return _empty(frame.id, waiting.arrived)
-        ask = Ask(
+        ask = CompletionQuery(
             frame.offset,
-            frame.assumed,
+            frame.virtual_text,
             max(1, min(frame.max_tokens, 512)),
             frame.multi_line,
             max(1, min(frame.n_alternatives, 5)),
@@ -460,7 +460,7 @@ class Worker(threading.Thread):
             n_searched=N_SEARCHED if frame.shows_unsure else 0,
             sampling=SAMPLED.get(frame.alternatives_by),
             contrast=RULES.get(frame.contrast),
-            by_base=frame.by_base,
+            force_base=frame.force_base,
             documents=self._beside(document),
             chunk_tokens=max(MIN_CHUNK_ASKED, self._chunk),
         )
@@ -485,7 +485,7 @@ class Worker(threading.Thread):
             is_provisional=answer.is_provisional,
         )
 
-    def _beside(self, wanted: Document) -> NDArray[np.int64]:
+    def _beside(self, wanted: EngineDocument) -> NDArray[np.int64]:
         """Tokens of the client's other documents, those used last, a border between them."""
         others = [d for d in self._documents.values() if d.client is wanted.client]
         found, n_tokens = [np.zeros(0, np.int64)], 0
@@ -497,7 +497,7 @@ class Worker(threading.Thread):
                 n_tokens += len(found[-1])
         return np.concatenate(found)
 
-    def _may_show(self, document: Document, wanted: Document) -> bool:
+    def _may_show(self, document: EngineDocument, wanted: EngineDocument) -> bool:
         """Whether a completion of `wanted` may repeat text of another document."""
         if not may_show_document(document.name, document.root, document.path, wanted.excluded):
             return False
@@ -505,7 +505,7 @@ class Worker(threading.Thread):
             document.is_left_out = bool(document.root) and is_left_out(document.root, document.path)
         return not document.is_left_out
 
-    def _with_room(self, wanted: Document, work: Callable[[], T]) -> T:
+    def _with_room(self, wanted: EngineDocument, work: Callable[[], T]) -> T:
         """Does work on a document; where memory is spent, the one unused longest loses its cache first."""
         while True:
             try:
@@ -537,7 +537,7 @@ class Worker(threading.Thread):
                     return True
         return False
 
-    def _work_on(self, name: str, document: Document, kind: str) -> bool:
+    def _work_on(self, name: str, document: EngineDocument, kind: str) -> bool:
         begin, before = time.monotonic(), document.session.n_encoded
         try:
             did = self._with_room(document, lambda: getattr(document.session, kind)(self._chunk))
@@ -557,7 +557,9 @@ class Worker(threading.Thread):
             self._report_encoded(name, document, document.session.n_encoded, time.monotonic())
         return did
 
-    def _report_encoded(self, name: str, document: Document, n_encoded: int, ready: float) -> None:
+    def _report_encoded(
+        self, name: str, document: EngineDocument, n_encoded: int, ready: float
+    ) -> None:
         if document.edited_at is None:
             return
         session = document.session

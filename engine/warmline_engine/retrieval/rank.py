@@ -60,7 +60,7 @@ def ranked(
         for rank, chunk in enumerate(list_of):
             chunks[chunk.id] = chunk
             scores.setdefault(chunk.id, _Score(tier, why)).add(rank, DEFINED)
-    similar = together(index.search(query.words, N_BLOCKS), near)
+    similar = fuse_scores(index.search(query.words, N_BLOCKS), near)
     chunks |= index.chunks(id for id, _ in similar if id not in chunks)
     for rank, (id, why) in enumerate(similar):
         if id in chunks:
@@ -91,7 +91,7 @@ def ranked(
     return found
 
 
-def together(
+def fuse_scores(
     by_words: Sequence[tuple[int, float]], by_vectors: Sequence[tuple[int, float]]
 ) -> list[tuple[int, str]]:
     """One ranking of two, as (id, why): by BM25 as a share of the best one's, and so many times the cosine.

@@ -40,7 +40,7 @@ DocumentKey = tuple[int, str]  # a client, and what it calls the document
 
 
 @dataclass(frozen=True)
-class Place:
+class RetrievalQuery:
     """A cursor in a document of a workspace.
 
     Units: offset and visible count code points of the text; visible is what the model sees of it.
@@ -84,15 +84,15 @@ class _Workspace:
         return builder.wait()
 
 
-class Librarian(threading.Thread):
+class WorkspaceIndexer(threading.Thread):
     """`deliver` gets, from this thread, what was found for a place by the key it was asked under."""
 
     def __init__(self, deliver: Callable[[DocumentKey, list[Found]], None]) -> None:
-        super().__init__(name="librarian", daemon=True)
+        super().__init__(name="indexer", daemon=True)
         self._deliver = deliver
         self._changed = threading.Condition()
-        self._wanted: dict[DocumentKey, tuple[float, Place]] = {}
-        self._last: dict[DocumentKey, Place] = {}  # that was answered, by key
+        self._wanted: dict[DocumentKey, tuple[float, RetrievalQuery]] = {}
+        self._last: dict[DocumentKey, RetrievalQuery] = {}  # that was answered, by key
         self._is_at_work = False
         self._roots: dict[str, tuple[str, ...]] = {}
         self._root_of: dict[DocumentKey, str] = {}  # of documents that are open
@@ -114,7 +114,7 @@ class Librarian(threading.Thread):
                 self._files.append((root, None))
                 self._changed.notify()
 
-    def look(self, key: DocumentKey, place: Place) -> None:
+    def request(self, key: DocumentKey, place: RetrievalQuery) -> None:
         """Asks what a place needs; the newest place of a key counts, once it has not changed for a moment."""
         with self._changed:
             self._wanted[key] = (time.monotonic() + PAUSE_S, place)
@@ -188,7 +188,7 @@ class Librarian(threading.Thread):
             for root, path in files:
                 self._attempt(lambda root=root, path=path: self._note(root, path), root)
             for root, workspace in self._workspaces.items():
-                self._attempt(lambda r=root, w=workspace: self._tend(r, w), root)
+                self._attempt(lambda r=root, w=workspace: self._maintain(r, w), root)
             for key, place in due.items():
                 self._is_free.wait(QUIET_S)
                 self._attempt(lambda k=key, p=place: self._answer(k, p), place.root)
@@ -267,7 +267,7 @@ class Librarian(threading.Thread):
             self._workspaces[root] = known
         return known
 
-    def _tend(self, root: str, workspace: _Workspace) -> None:
+    def _maintain(self, root: str, workspace: _Workspace) -> None:
         """Starts to build an index that is behind the disk; notes when that is done."""
         if workspace.builder is not None:
             status = workspace.builder.poll()
@@ -304,7 +304,7 @@ class Librarian(threading.Thread):
                 stderr=subprocess.DEVNULL,
             )
 
-    def _answer(self, key: DocumentKey, place: Place) -> None:
+    def _answer(self, key: DocumentKey, place: RetrievalQuery) -> None:
         workspace = self._workspace(place.root)
         language = language_of(place.path)
         if workspace is None or language is None or len(place.text) > MAX_BYTES:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from warmline_engine.cache.unbound_tail import SecondRow
+from warmline_engine.cache.unbound_tail import UnboundTail
 from warmline_engine.decoding.contrast import ContrastRule, contrasted, is_uncertain
 from warmline_engine.decoding.healing import Healing, only
 from warmline_engine.decoding.ngram.recall import Recall
-from warmline_engine.decoding.ngram.suffix_match import BORDER, LONGEST, Around, Ids
-from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter, copying
-from warmline_engine.decoding.speculative.model_drafts import Trust, drafting
+from warmline_engine.decoding.ngram.suffix_match import BORDER, LONGEST, Ids, SuffixMatcher
+from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter, prompt_lookup
+from warmline_engine.decoding.speculative.model_drafts import DraftModelStats, draft_with_model
 from warmline_engine.decoding.speculative.speculation import Speculation
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 
@@ -23,14 +23,14 @@ from .window import Context
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
+class DraftSources:
     """Tokens that are no part of the context but may come next: of text that was removed, of other documents."""
 
     removed: Ids = ()
     documents: Ids = ()
 
 
-ALONE = Beside()
+NO_SOURCES = DraftSources()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class CompletionModel:
 
     model: LoadedModel
     context: Context
-    beside: Beside = ALONE
+    draft_sources: DraftSources = NO_SOURCES
     contrast: ContrastRule | None = None
     first: Tensor | None = None
 
@@ -50,23 +50,23 @@ class CompletionModel:
 class ModelLogits:
     """The logits of one model behind its context."""
 
-    def __init__(self, given: CompletionModel, matcher: Around, draft: Drafter) -> None:
+    def __init__(self, given: CompletionModel, matcher: SuffixMatcher, draft: Drafter) -> None:
         model, context = given.model, given.context
         self._sequence, self._contrast = context.sequence, given.contrast
         self._recall = Recall(model.recall, matcher) if model.recall else None
         self.speculation = Speculation(
-            context.sequence, draft, model.payoff, given.first, context.pending
+            context.sequence, draft, model.draft_costs, given.first, context.pending
         )
         # the last token of the context has seen what is bound, and so does what follows it
-        self._second_row = SecondRow(len(context.sequence) - 1)
+        self._unbound_tail = UnboundTail(len(context.sequence) - 1)
 
     def mixed(
         self, logits: Tensor, generated: Sequence[int], n_vocabulary: int, healing: Healing
     ) -> Tensor:
         """Logits of this model with contrast and recall, for so many ids. Shapes: [V] → [n_vocabulary]."""
-        rule, start = self._contrast, self._second_row.start
+        rule, start = self._contrast, self._unbound_tail.start
         if rule is not None and self._sequence.bound and is_uncertain(logits, rule):
-            unbound = self._sequence.logits_without(self._second_row, start + 1 + len(generated))
+            unbound = self._sequence.logits_without(self._unbound_tail, start + 1 + len(generated))
             logits = contrasted(logits, unbound, rule)
         # embeddings are padded differently: no id that both models have is behind the shorter
         if len(logits) != n_vocabulary:
@@ -84,13 +84,13 @@ class CompletionLogits:
         self,
         given: CompletionModel,
         companion: CompletionModel | None = None,
-        trust: Trust | None = None,
+        draft_stats: DraftModelStats | None = None,
         rule: SwitchRule | None = None,
     ) -> None:
         """With a rule the companion is the base model that this one switches to; without, it drafts for this one."""
         model, context = given.model, given.context
         self.n_by_base = 0  # tokens that the base model chose of all that were generated
-        self._n_vocabulary, self._suppressed = len(model.barred), model.barred
+        self._n_vocabulary, self._suppressed = len(model.suppressed_ids), model.suppressed_ids
         self._healing = Healing(context.healed_text, model.tokenizer, model.spellings)
         self._rule, self._switching = rule, None
         self._companion = None
@@ -100,9 +100,13 @@ class CompletionLogits:
             self._companion = ModelLogits(companion, other, draft)
         matcher = around(model, context)
         draft = _drafter(given, matcher)
-        if companion is not None and trust is not None and rule is None:
-            draft = drafting(
-                self._companion_logprobs, draft, trust, companion.model.payoff, model.payoff
+        if companion is not None and draft_stats is not None and rule is None:
+            draft = draft_with_model(
+                self._companion_logprobs,
+                draft,
+                draft_stats,
+                companion.model.draft_costs,
+                model.draft_costs,
             )
         self._own = ModelLogits(given, matcher, draft)
 
@@ -157,17 +161,21 @@ class CompletionLogits:
         return logits.masked_fill(self._suppressed, float("-inf")).log_softmax(0)
 
 
-def around(model: LoadedModel, context: Context) -> Around:
+def around(model: LoadedModel, context: Context) -> SuffixMatcher:
     """What recall and drafts look up: the tokens before the cursor, those behind it, and what is bound."""
     bound = [token for chunk in context.sequence.bound for token in (BORDER, *chunk)]
-    return Around(context.prefix_ids, context.suffix_ids, model.barred, bound)
+    return SuffixMatcher(context.prefix_ids, context.suffix_ids, model.suppressed_ids, bound)
 
 
-def _drafter(given: CompletionModel, matcher: Around) -> Drafter:
+def _drafter(given: CompletionModel, matcher: SuffixMatcher) -> Drafter:
     """Copies from text just removed first, then from the file, then from other documents."""
     sources, near = [matcher], given.context.prefix_ids[-LONGEST:]
-    if len(given.beside.removed):
-        sources.insert(0, Around(near, given.beside.removed, given.model.barred))
-    if len(given.beside.documents):
-        sources.append(Around(near, given.beside.documents, given.model.barred))
-    return copying(sources, given.model.payoff)
+    if len(given.draft_sources.removed):
+        sources.insert(
+            0, SuffixMatcher(near, given.draft_sources.removed, given.model.suppressed_ids)
+        )
+    if len(given.draft_sources.documents):
+        sources.append(
+            SuffixMatcher(near, given.draft_sources.documents, given.model.suppressed_ids)
+        )
+    return prompt_lookup(sources, given.model.draft_costs)

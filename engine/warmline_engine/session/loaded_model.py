@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.chunk_cache import KeptChunks
+from warmline_engine.cache.chunk_cache import ChunkCache
 from warmline_engine.cache.chunk_files import ChunkFiles
 from warmline_engine.decoding import confidence
 from warmline_engine.decoding.ngram.recall import Shares
-from warmline_engine.decoding.speculative.draft_costs import Payoff
+from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
 from warmline_engine.errors import TokenizerError
 from warmline_engine.model import checkpoint
 from warmline_engine.model.hub.sources import Card, locate, read_card
 from warmline_engine.model.quant.compact import FORMATS
 from warmline_engine.model.transformer import Transformer
-from warmline_engine.text.fim import Layout, find_layout
+from warmline_engine.text.fim import FimTemplate, find_template
 from warmline_engine.text.spellings import Spellings
 from warmline_engine.text.tokenizer import Tokenizer
 from warmline_kernels.native.library import library
@@ -42,9 +42,10 @@ FILED_MEBIBYTES = 256  # of them on disk, for all models together
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """`barred` is True for each id that may not be sampled; `recall` is None where none was fitted.
+    """`suppressed_ids` is True for each id that may not be sampled; `recall` is None where none was fitted.
 
-    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted. `payoff`
+    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted.
+    `draft_costs`
     is what has been learnt of drafts, `kept` are chunks of other files as they were encoded.
 
     Shape: barred [V] bool.
@@ -55,13 +56,13 @@ class LoadedModel:
     transformer: Transformer
     tokenizer: Tokenizer
     spellings: Spellings
-    layout: Layout
-    barred: Tensor
+    layout: FimTemplate
+    suppressed_ids: Tensor
     arena: Arena
     recall: Shares | None = None
     least_probability: float = 0.0
-    payoff: Payoff = field(default_factory=Payoff)
-    kept: KeptChunks = field(default_factory=lambda: KeptChunks(KEPT_MEBIBYTES * MEBIBYTE))
+    draft_costs: DraftCostModel = field(default_factory=DraftCostModel)
+    kept: ChunkCache = field(default_factory=lambda: ChunkCache(KEPT_MEBIBYTES * MEBIBYTE))
 
     def with_chunk_files(self, formats: str) -> LoadedModel:
         """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
@@ -74,7 +75,7 @@ class LoadedModel:
             log.warning("encoded chunks are not kept: %s", error)
             return self
         note_owner(folder, self.card.name)
-        return replace(self, kept=KeptChunks(KEPT_MEBIBYTES * MEBIBYTE, files))
+        return replace(self, kept=ChunkCache(KEPT_MEBIBYTES * MEBIBYTE, files))
 
     @property
     def least_logprob(self) -> float:
@@ -96,25 +97,27 @@ def load(
 
     Raises: ModelError, with what to do.
     """
-    tell = progress or (lambda stage, share: None)
+    notify = progress or (lambda stage, share: None)
     # without a listener the library shows its own progress in a terminal
-    folder = locate(model, partial(tell, "fetching") if progress else None)
+    folder = locate(model, partial(notify, "fetching") if progress else None)
     on = _device(device)
-    loading = partial(tell, "loading")
+    loading = partial(notify, "loading")
     card = read_card(folder)
-    few = _few(dtype, on, low_memory)
-    transformer = checkpoint.load(folder, on, _dtype(dtype, on, folder), loading, few, low_memory)
+    decode_format = _decode_format(dtype, on, low_memory)
+    transformer = checkpoint.load(
+        folder, on, _dtype(dtype, on, folder), loading, decode_format, low_memory
+    )
     tokenizer = Tokenizer.load(folder)
-    layout = find_layout(tokenizer, suffix_first=card.layout == "suffix-first")
+    layout = find_template(tokenizer, suffix_first=card.layout == "suffix-first")
     config = transformer.config
     if config.n_vocabulary < tokenizer.n_vocabulary:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.n_vocabulary} tokens and the model "
             f"{config.n_vocabulary}; they do not match"
         )
-    barred = torch.zeros(config.n_vocabulary, dtype=torch.bool, device=on)
-    barred[tokenizer.n_vocabulary :] = True  # padding of the embedding
-    barred[list(tokenizer.control_ids - layout.ends)] = True
+    suppressed_ids = torch.zeros(config.n_vocabulary, dtype=torch.bool, device=on)
+    suppressed_ids[tokenizer.n_vocabulary :] = True  # padding of the embedding
+    suppressed_ids[list(tokenizer.control_ids - layout.stop_ids)] = True
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, transformer.dtype, on)
     return LoadedModel(
         card,
@@ -123,7 +126,7 @@ def load(
         tokenizer,
         Spellings(tokenizer),
         layout,
-        barred,
+        suppressed_ids,
         Arena(shape, cache_mebibytes * MEBIBYTE),
         Shares.read(folder / "recall.json"),
         confidence.read(folder / "confidence.json"),
@@ -136,7 +139,7 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _few(dtype: str, device: torch.device, low_memory: bool) -> str:
+def _decode_format(dtype: str, device: torch.device, low_memory: bool) -> str:
     """The format for few rows."""
     if dtype == "auto":
         return "" if low_memory or device.type == "cuda" else AUTO_FEW

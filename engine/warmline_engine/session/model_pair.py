@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from warmline_engine.cache.arena import Arena
-from warmline_engine.decoding.speculative.model_drafts import Trust
+from warmline_engine.decoding.speculative.model_drafts import DraftModelStats
 from warmline_engine.decoding.two_models.threshold import Threshold
 from warmline_engine.errors import ModelError
 
 from .loaded_model import LoadedModel
-from .session import Answer, Ask, Partner, Session
+from .session import Answer, CompanionSession, CompletionQuery, Session
 
 NEW_SHARE = 0.2  # of a time just measured in the mean
 
 
 @dataclass
-class Patience:
+class LatencyBudget:
     """How long an answer may take, and how long those of the base model took lately, both in milliseconds."""
 
     within_ms: float
@@ -48,16 +48,16 @@ class Pair:
 
     base: LoadedModel
     small: LoadedModel
-    trust: Trust
+    draft_stats: DraftModelStats
     threshold: Threshold | None = None
-    patience: Patience | None = None
+    latency_budget: LatencyBudget | None = None
 
 
 def paired(
     base: LoadedModel,
     small: LoadedModel,
     threshold: Threshold | None = None,
-    patience: Patience | None = None,
+    latency_budget: LatencyBudget | None = None,
 ) -> Pair:
     """A pair that shares the base model's memory for caches, each as it needs for the same text.
 
@@ -74,10 +74,10 @@ def paired(
         for model, size in zip((base, small), sizes, strict=True)
     )
     ratio = small.transformer.n_weights / base.transformer.n_weights
-    return Pair(base, small, Trust(ratio), threshold, patience)
+    return Pair(base, small, DraftModelStats(ratio), threshold, latency_budget)
 
 
-def is_near(session: Session, ask: Ask) -> bool:
+def is_near(session: Session, ask: CompletionQuery) -> bool:
     """Whether a session can answer without reading for longer than one pass."""
     return session.n_pending <= ask.chunk_tokens
 
@@ -98,7 +98,7 @@ class PairedSession:
         self.small = Session(pair.small, text, cursor, context_tokens, binds, language)
         self._pair = pair
         # the one that answers first
-        small_first = pair.threshold is not None or pair.patience is not None
+        small_first = pair.threshold is not None or pair.latency_budget is not None
         self._both = (self.small, self.base) if small_first else (self.base, self.small)
 
     @property
@@ -177,28 +177,30 @@ class PairedSession:
     def refresh_some(self, limit: int) -> bool:
         return any(session.refresh_some(limit) for session in self._both)
 
-    def complete(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> Answer:
+    def complete(self, ask: CompletionQuery, now: Callable[[], float] = time.monotonic) -> Answer:
         """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
-        patience, threshold, begin = self._pair.patience, self._pair.threshold, now()
+        latency_budget, threshold, begin = self._pair.latency_budget, self._pair.threshold, now()
         if threshold is not None:
             partner = self._partner(self.base, ask)
             answer = self.small.complete(ask, now, partner)
             if partner is not None and answer.stop != "cancelled":
                 threshold.note(answer.n_by_base, answer.n_generated, (now() - begin) * 1000)
             return answer
-        is_in_time = patience is not None and patience.is_enough and is_near(self.base, ask)
-        if patience is not None and not (ask.by_base or is_in_time):
+        is_in_time = (
+            latency_budget is not None and latency_budget.is_enough and is_near(self.base, ask)
+        )
+        if latency_budget is not None and not (ask.force_base or is_in_time):
             return replace(self.small.complete(ask, now), is_provisional=True)
         answer = self.base.complete(ask, now, self._partner(self.small, ask))
-        if patience is not None and answer.stop != "cancelled":
-            patience.note((now() - begin) * 1000)
+        if latency_budget is not None and answer.stop != "cancelled":
+            latency_budget.note((now() - begin) * 1000)
         return answer
 
-    def _partner(self, session: Session, ask: Ask) -> Partner | None:
+    def _partner(self, session: Session, ask: CompletionQuery) -> CompanionSession | None:
         """A session as the partner of the one that answers, which does not wait until it has read a whole file."""
         pair, threshold = self._pair, self._pair.threshold
         rule = threshold.rule if threshold else None
-        return Partner(session, pair.trust, rule) if is_near(session, ask) else None
+        return CompanionSession(session, pair.draft_stats, rule) if is_near(session, ask) else None
 
     def drop_cache(self) -> None:
         for session in self._both:

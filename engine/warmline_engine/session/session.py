@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from warmline_engine.cache.sequence import MAX_BOUND, Sequence
+from warmline_engine.cache.sequence import MAX_BOUND, KVSequence
 from warmline_engine.decoding.answers.answer import answers
 from warmline_engine.decoding.contrast import ContrastRule
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.ngram.suffix_match import BORDER, Ids
 from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.sampling import SamplingRule
-from warmline_engine.decoding.speculative.model_drafts import Trust
+from warmline_engine.decoding.speculative.model_drafts import DraftModelStats
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.decoding.two_models.switching import SwitchRule
 from warmline_engine.errors import OutOfSync
-from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_engine.syntax.syntax_context import SyntaxContext
 from warmline_engine.syntax.tree import Syntax
 
-from .completion import Beside, CompletionLogits, CompletionModel
+from .completion import CompletionLogits, CompletionModel, DraftSources
 from .deleted_text import Removed
 from .loaded_model import LoadedModel
 from .window import CHARACTERS_PER_TOKEN, Context, Window, choose_stretch
@@ -39,11 +39,11 @@ MARGIN = 0.1  # a cursor this near a window's end, as a share of it, makes it sl
 
 
 @dataclass(frozen=True)
-class Ask:
+class CompletionQuery:
     """What a completion is asked for."""
 
     offset: int
-    assumed: str
+    virtual_text: str
     max_tokens: int
     multi_line: bool
     n_alternatives: int
@@ -53,7 +53,7 @@ class Ask:
     n_searched: int = 0  # lines that leave the greedy one and may be likelier
     sampling: SamplingRule | None = None  # of alternatives; without, they branch off the first
     contrast: ContrastRule | None = None  # against the text without what is bound
-    by_base: bool = False  # of a pair: by the base model, however long it takes
+    force_base: bool = False  # of a pair: by the base model, however long it takes
     documents: Ids = ()  # tokens of other open documents, for drafts
     chunk_tokens: int = (
         CHUNK  # after so many encoded ones, at most, it is asked whether it is cancelled
@@ -76,11 +76,11 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
-class Partner:
+class CompanionSession:
     """The session of a pair's other model in the same document: see `CompletionLogits`."""
 
     session: Session
-    trust: Trust
+    draft_stats: DraftModelStats
     rule: SwitchRule | None = None
 
 
@@ -260,9 +260,9 @@ class Session:
 
     def complete(
         self,
-        ask: Ask,
+        ask: CompletionQuery,
         now: Callable[[], float] = time.monotonic,
-        partner: Partner | None = None,
+        partner: CompanionSession | None = None,
     ) -> Answer:
         """Completes at an offset, with a partner where there is one.
 
@@ -278,7 +278,7 @@ class Session:
                 return Answer([], "cancelled", self.n_tokens, self.n_fresh, n_encoded, 0, 0.0)
             # windows that begin elsewhere may be cut into other tokens
             if partner and other and other.context.healed_text == given.context.healed_text:
-                source = CompletionLogits(given, other, partner.trust, partner.rule)
+                source = CompletionLogits(given, other, partner.draft_stats, partner.rule)
             else:
                 source = CompletionLogits(given)
             with closing(source):
@@ -301,29 +301,31 @@ class Session:
         )
 
     @contextmanager
-    def _context_for(self, ask: Ask) -> Iterator[CompletionModel | None]:
+    def _context_for(self, ask: CompletionQuery) -> Iterator[CompletionModel | None]:
         """What a completion follows, all but a last chunk of it read; None where it was cancelled.
 
         Raises: OutOfSync, when the offset lies outside the text.
         """
         window = self._window_at(ask.offset)
-        if not window.read(ask.assumed, ask.is_cancelled, ask.chunk_tokens):
+        if not window.read(ask.virtual_text, ask.is_cancelled, ask.chunk_tokens):
             yield None
             return
-        beside = Beside(self._removed_tokens(), ask.documents)
+        beside = DraftSources(self._removed_tokens(), ask.documents)
         with window.completing() as context:
             yield CompletionModel(self._model, context, beside, ask.contrast)
 
     def _request(
-        self, ask: Ask, context: Context, elapsed_ms: Callable[[], float]
+        self, ask: CompletionQuery, context: Context, elapsed_ms: Callable[[], float]
     ) -> CompletionRequest:
         model, deadline_ms = self._model, ask.deadline_ms
         return CompletionRequest(
             model.tokenizer,
-            model.barred,
-            model.layout.ends,
+            model.suppressed_ids,
+            model.layout.stop_ids,
             Stopping(
-                self.text[: self.cursor] + ask.assumed, self.text[self.cursor :], ask.multi_line
+                self.text[: self.cursor] + ask.virtual_text,
+                self.text[self.cursor :],
+                ask.multi_line,
             ),
             Limits(
                 ask.max_tokens,
@@ -332,16 +334,16 @@ class Session:
                 -math.inf if ask.shows_unsure else model.least_logprob,
             ),
             context.healed_text,
-            self._place(ask.assumed),
+            self._place(ask.virtual_text),
             ask.shows_unsure,
             max(1, ask.n_alternatives),
             ask.n_searched,
             ask.sampling,
         )
 
-    def _place(self, assumed: str) -> SyntaxAt | None:
+    def _place(self, virtual_text: str) -> SyntaxContext | None:
         """The cursor's in the syntax, None for a language without grammar."""
-        return SyntaxAt(self.syntax, self.cursor, assumed) if self.syntax else None
+        return SyntaxContext(self.syntax, self.cursor, virtual_text) if self.syntax else None
 
     def logits_at(self, offset: int) -> Tensor:
         """What the model expects next at an offset, from the cache as it is. Shape: [V] float32.
@@ -381,7 +383,7 @@ class Session:
     def _windows(self) -> list[Window]:
         return [self._full] if self._local is None else [self._full, self._local]
 
-    def _sequences(self) -> list[Sequence]:
+    def _sequences(self) -> list[KVSequence]:
         return [window.sequence for window in self._windows()]
 
     def _open_full(self) -> Window:

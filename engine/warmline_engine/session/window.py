@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.cache.slots import Ints
 from warmline_engine.text.tokenized_text import Change, Splice, TailToken, TokenizedText
 
@@ -30,7 +30,7 @@ class Context:
     taken out to be generated anew. The `pending` positions, rising, are to be encoded with the first pass.
     """
 
-    sequence: Sequence
+    sequence: KVSequence
     prefix_ids: list[int]
     suffix_ids: list[int]
     healed_text: str = ""
@@ -46,7 +46,7 @@ class Window:
         self.tokenized = TokenizedText(
             model.tokenizer, model.layout, text[start:end], cursor - start
         )
-        self.sequence = Sequence(model.transformer, model.arena)
+        self.sequence = KVSequence(model.transformer, model.arena)
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
@@ -84,7 +84,7 @@ class Window:
         if not self.is_behind_changed:
             return np.zeros(0, np.int64)
         begin, end = self.tokenized.prefix_span
-        end -= len(self.begun())
+        end -= len(self.healed_ids())
         first = max(begin, self.sequence.n_fresh, end - N_REPAIRED)
         return np.arange(first, max(first, end))
 
@@ -154,7 +154,7 @@ class Window:
                 return n_kept, len(spelled)
         return 0, 0
 
-    def begun(self) -> list[int]:
+    def healed_ids(self) -> list[int]:
         """The last tokens of the prefix that a completion chooses anew: those of a piece begun at the cursor."""
         line = self.tokenized.line_before
         # at a line's start a model knows what it does: it was trained on cuts there
@@ -164,7 +164,7 @@ class Window:
         is_all = len(tokens) == self.n_own_tokens  # a model expects nothing behind nothing
         return [] if is_all or not self._can_spell(tokens) else tokens
 
-    def begun_in_tail(self) -> list[int]:
+    def healed_ids_in_tail(self) -> list[int]:
         """The last tokens carried that a completion chooses anew."""
         carried, tokenizer = self.carried(), self._model.tokenizer
         encoded = tokenizer.encode(tokenizer.decode(carried))
@@ -179,7 +179,7 @@ class Window:
     def pending_ahead(self) -> Ints:
         """The pending positions that are worth encoding ahead: what a completion chooses anew is not."""
         pending, end = self.sequence.pending_positions(), self.tokenized.prefix_span[1]
-        begin = end - len(self.begun())  # whether or not a tail spells it already
+        begin = end - len(self.healed_ids())  # whether or not a tail spells it already
         return pending[(pending < begin) | (end <= pending)]
 
     def encode_ahead(self, limit: int) -> int:
@@ -197,12 +197,12 @@ class Window:
         pending = self.sequence.pending_positions()
         return pending[(pending < limit) | (self.n_own_tokens <= pending)]
 
-    def read(self, assumed: str, is_cancelled: Callable[[], bool], chunk_tokens: int) -> bool:
+    def read(self, virtual_text: str, is_cancelled: Callable[[], bool], chunk_tokens: int) -> bool:
         """Encodes all but a last chunk of what a completion behind the assumed text needs.
 
         False where it was cancelled between two chunks.
         """
-        self.put_tail(assumed)
+        self.put_tail(virtual_text)
         # nearer to the cursor than in front of all: suffix first, that is the nearest place before the prefix
         self.sequence.bound_end = self.tokenized.prefix_span[0]
         while len(pending := self.needed()) > chunk_tokens:
@@ -220,7 +220,7 @@ class Window:
         sequence, carried = self.sequence, self.carried()
         prefix, suffix = self.tokenized.prefix_ids, self.tokenized.suffix_ids
         # behind a tail its last piece is the one begun; what the tail spells anew is no part of the context either
-        begun = self.begun_in_tail() if carried else self.begun()
+        begun = self.healed_ids_in_tail() if carried else self.healed_ids()
         n_respelled = self.n_respelled if carried else len(begun)
         sequence.truncate(len(sequence) - (len(begun) if carried else 0))
         n_encoded = sequence.n_encoded

@@ -25,16 +25,16 @@ OPENERS = (":", *CLOSERS)
 BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
 
 
-class SyntaxAt:
+class SyntaxContext:
     """A place in a document where something may be put, behind what is assumed to stand there."""
 
-    def __init__(self, syntax: Syntax, cursor: int, assumed: str = "") -> None:
-        self._syntax, self._cursor, self._assumed = syntax, cursor, assumed
+    def __init__(self, syntax: Syntax, cursor: int, virtual_text: str = "") -> None:
+        self._syntax, self._cursor, self._virtual_text = syntax, cursor, virtual_text
 
     @property
     def tells(self) -> bool:
         """Whether an error can be the fault of what is put here."""
-        return self._lacking is not None
+        return self._missing_opener is not None
 
     def fits(self, offered: str) -> bool:
         """Whether the text is whole with it.
@@ -75,7 +75,7 @@ class SyntaxAt:
 
         None where no such line helps, or a language opens blocks in another way.
         """
-        lacking = self._lacking or ""
+        lacking = self._missing_opener or ""
         if ":" not in lacking or not self._syntax.is_indented or self._line.strip():
             return None
         lines, budget = offered.split("\n"), Budget(LINES_STEPS)
@@ -93,7 +93,7 @@ class SyntaxAt:
     # ---- what is lacking
 
     @cached_property
-    def _lacking(self) -> str | None:
+    def _missing_opener(self) -> str | None:
         """What the line at the cursor could say for the text to have no error, nothing at all included.
 
         None where no such line is known, or finding one takes too many steps.
@@ -132,7 +132,7 @@ class SyntaxAt:
     @property
     def _line(self) -> str:
         """What stands on the cursor's line before it."""
-        text = self._syntax.text[: self._cursor] + self._assumed
+        text = self._syntax.text[: self._cursor] + self._virtual_text
         return text[text.rfind("\n") + 1 :]
 
     def _columns(self, beginning: str) -> list[str]:
@@ -148,11 +148,11 @@ class SyntaxAt:
     # ---- what is offered
 
     def _is_whole(self, offered: str, budget: Budget | None = None) -> bool:
-        return self._syntax.is_whole(self._cursor, self._cursor, self._assumed + offered, budget)
+        return self._syntax.is_whole(self._cursor, self._cursor, self._virtual_text + offered, budget)
 
     def _up_to_bracket(self, offered: str) -> str:
         """As much as ends with the bracket that is lacking; empty where none is, or none does."""
-        if not (self._lacking or "").endswith(tuple(CLOSERS)):
+        if not (self._missing_opener or "").endswith(tuple(CLOSERS)):
             return ""
         ends = [match.end() for match in BRACKETS.finditer(offered)]
         budget = Budget(LINES_STEPS)

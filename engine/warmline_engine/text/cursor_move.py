@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .segment import Half, Retokenized
-from .token_identity import Key, keyed, shared_run
+from .segment import Retokenized, Segment
+from .token_identity import TokenIdentity, identify, shared_run
 
 
 @dataclass(frozen=True)
-class Passed:
+class Transfer:
     """What became of two halves' tokens; keys are in characters of the whole text.
 
     The giver's tokens from `given_at` on were `gone_before`, the run and `gone_behind`, and are `left`.
@@ -25,13 +25,13 @@ class Passed:
 
     run: tuple[int, int]  # of the giver's tokens as they were
     given_at: int
-    gone_before: list[Key]
-    gone_behind: list[Key]
-    left: list[Key]
+    gone_before: list[TokenIdentity]
+    gone_behind: list[TokenIdentity]
+    left: list[TokenIdentity]
     taken_at: int
-    replaced: list[Key]
-    before: list[Key]
-    behind: list[Key]
+    replaced: list[TokenIdentity]
+    before: list[TokenIdentity]
+    behind: list[TokenIdentity]
 
     @property
     def n_carried(self) -> int:
@@ -46,11 +46,11 @@ class _Tokens:
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, half: Half, begin: int) -> _Tokens:
+    def of(cls, half: Segment, begin: int) -> _Tokens:
         return cls(half.ids, half.starts + begin)
 
-    def keys(self, begin: int, end: int) -> list[Key]:
-        return keyed(self.starts[begin:end].tolist(), self.ids[begin:end])
+    def keys(self, begin: int, end: int) -> list[TokenIdentity]:
+        return identify(self.starts[begin:end].tolist(), self.ids[begin:end])
 
     def agrees(self, index: int, other: _Tokens, other_idx: int) -> bool:
         is_same = self.ids[index] == other.ids[other_idx]
@@ -58,7 +58,7 @@ class _Tokens:
 
 
 @dataclass(frozen=True)
-class _Put:
+class _Insertion:
     """From token `at` on the taker has other tokens than before; `n_gone` of its own are no longer there."""
 
     at: int
@@ -67,7 +67,7 @@ class _Put:
     run: tuple[int, int] | None  # of the giver's tokens; None where it is to be searched
 
 
-def pass_back(prefix: Half, suffix: Half, cursor: int) -> Passed:
+def pass_back(prefix: Segment, suffix: Segment, cursor: int) -> Transfer:
     """Takes the prefix's text from `cursor` on to the front of the suffix."""
     old_cursor = len(prefix.text)
     giver, taker = _Tokens.of(prefix, 0), _Tokens.of(suffix, old_cursor)
@@ -76,7 +76,7 @@ def pass_back(prefix: Half, suffix: Half, cursor: int) -> Passed:
     return _passed(giver, given, 0, taker, _Tokens.of(suffix, cursor), put)
 
 
-def pass_on(prefix: Half, suffix: Half, cursor: int) -> Passed:
+def pass_on(prefix: Segment, suffix: Segment, cursor: int) -> Transfer:
     """Takes the suffix's text up to `cursor` to the end of the prefix."""
     old_cursor = len(prefix.text)
     giver, taker = _Tokens.of(suffix, old_cursor), _Tokens.of(prefix, 0)
@@ -85,11 +85,11 @@ def pass_on(prefix: Half, suffix: Half, cursor: int) -> Passed:
     return _passed(giver, given, cursor, taker, _Tokens.of(prefix, 0), put)
 
 
-def _put_in_front(giver: Half, taker: Half, start: int) -> _Put:
+def _put_in_front(giver: Segment, taker: Segment, start: int) -> _Insertion:
     text = giver.text[start:]
-    begin, end = giver.settled(start, len(giver.text))
+    begin, end = giver.stable_span(start, len(giver.text))
     if begin == end:
-        return _Put(0, taker.edit(0, 0, text).end, 0, None)
+        return _Insertion(0, taker.edit(0, 0, text).end, 0, None)
     first, last = giver.start_of(begin) - start, giver.start_of(end) - start
     taker.put_in_front(giver, begin, end)
     rest = taker.edit(last - first, last - first, text[last:])
@@ -98,16 +98,16 @@ def _put_in_front(giver: Half, taker: Half, start: int) -> _Put:
     n_too_many = max(0, head.end - rest.start - len(rest.new_ids))
     run = (begin + head.end, begin + rest.start)
     n_gone = rest.end - (end - begin) + n_too_many
-    return _Put(0, n_gone, len(head.new_ids), run if run[0] < run[1] else None)
+    return _Insertion(0, n_gone, len(head.new_ids), run if run[0] < run[1] else None)
 
 
-def _put_at_end(giver: Half, taker: Half, end_of_text: int) -> _Put:
+def _put_at_end(giver: Segment, taker: Segment, end_of_text: int) -> _Insertion:
     text = giver.text[:end_of_text]
-    begin, end = giver.settled(0, end_of_text)
+    begin, end = giver.stable_span(0, end_of_text)
     here, n_old = len(taker.text), len(taker)
     if begin == end:
         at = taker.edit(here, here, text).start
-        return _Put(at, n_old - at, 0, None)
+        return _Insertion(at, n_old - at, 0, None)
     first, last = giver.start_of(begin), giver.start_of(end)
     taker.put_behind(giver, begin, end)
     head = taker.edit(here, here, text[:first])
@@ -115,12 +115,12 @@ def _put_at_end(giver: Half, taker: Half, end_of_text: int) -> _Put:
     at, n_head = min(head.start, rest.start), head.start + len(head.new_ids)
     begin += head.end - n_old
     run = (begin, begin + rest.start - n_head)
-    return _Put(at, n_old - at, n_head - at, run if run[0] < run[1] else None)
+    return _Insertion(at, n_old - at, n_head - at, run if run[0] < run[1] else None)
 
 
 def _passed(
-    giver: _Tokens, given: Retokenized, given_from: int, old: _Tokens, new: _Tokens, put: _Put
-) -> Passed:
+    giver: _Tokens, given: Retokenized, given_from: int, old: _Tokens, new: _Tokens, put: _Insertion
+) -> Transfer:
     end = len(new.ids) - (len(old.ids) - put.at - put.n_gone)
     if put.run is None:
         keys = giver.keys(given.start, given.end), new.keys(put.at, end)
@@ -136,12 +136,12 @@ def _passed(
     behind = begin + last - first
     while behind < given.end and last < end and giver.agrees(behind, new, last):
         behind, last = behind + 1, last + 1
-    return Passed(
+    return Transfer(
         run=(begin, behind),
         given_at=given.start,
         gone_before=giver.keys(given.start, begin),
         gone_behind=giver.keys(behind, given.end),
-        left=keyed((start + given_from for start in given.new_starts), given.new_ids),
+        left=identify((start + given_from for start in given.new_starts), given.new_ids),
         taken_at=put.at,
         replaced=old.keys(put.at, put.at + put.n_gone),
         before=new.keys(put.at, first),

@@ -8,7 +8,7 @@ from .tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Layout:
+class FimTemplate:
     """Control tokens around the two halves of a text, by id.
 
     The sequence is `front`, one half, `between`, the other half, `behind`; the prefix is the first half
@@ -18,7 +18,7 @@ class Layout:
     front: tuple[int, ...]
     between: tuple[int, ...]
     behind: tuple[int, ...]
-    ends: frozenset[int]  # a sampled one of these ends the middle
+    stop_ids: frozenset[int]  # a sampled one of these ends the middle
     is_suffix_first: bool = False
     has_suffix: bool = True
 
@@ -42,28 +42,28 @@ _FAMILIES: tuple[tuple[tuple[str, str, str], str | None, tuple[str, ...]], ...] 
     ),
     (("▁<PRE>", "▁<SUF>", "▁<MID>"), "<s>", ("▁<EOT>", "</s>")),  # CodeLlama
 )
-_ENDS = ("<|endoftext|>", "</s>", "<｜end▁of▁sentence｜>", "<|end_of_text|>")
+_STOP_TOKENS = ("<|endoftext|>", "</s>", "<｜end▁of▁sentence｜>", "<|end_of_text|>")
 
 
-def find_layout(tokenizer: Tokenizer, suffix_first: bool = False) -> Layout:
+def find_template(tokenizer: Tokenizer, suffix_first: bool = False) -> FimTemplate:
     """The layout of a model; left to right where its tokenizer has no fill-in-the-middle tokens."""
-    for markers, begin, ends in _FAMILIES:
+    for markers, begin, stop_ids in _FAMILIES:
         found = [tokenizer.control_id(name) for name in markers]
         if None in found:
             continue
         prefix, suffix, middle = (token_id for token_id in found if token_id is not None)
         first = _ids(tokenizer, (begin,) if begin else ())
-        stops = frozenset(_ids(tokenizer, ends)) | {prefix, suffix, middle}
+        stops = frozenset(_ids(tokenizer, stop_ids)) | {prefix, suffix, middle}
         if suffix_first:
-            return Layout((*first, prefix, suffix), (middle,), (), stops, is_suffix_first=True)
-        return Layout((*first, prefix), (suffix,), (middle,), stops)
+            return FimTemplate((*first, prefix, suffix), (middle,), (), stops, is_suffix_first=True)
+        return FimTemplate((*first, prefix), (suffix,), (middle,), stops)
     suffix, prefix = tokenizer.control_id("[SUFFIX]"), tokenizer.control_id("[PREFIX]")
     if suffix is not None and prefix is not None:  # Codestral: suffix first and no middle
         first = _ids(tokenizer, ("<s>",))
         stops = frozenset(_ids(tokenizer, ("</s>",))) | {suffix, prefix}
-        return Layout((*first, suffix), (prefix,), (), stops, is_suffix_first=True)
-    stops = frozenset(_ids(tokenizer, _ENDS))
-    return Layout(_ids(tokenizer, ("<s>",)), (), (), stops, has_suffix=False)
+        return FimTemplate((*first, suffix), (prefix,), (), stops, is_suffix_first=True)
+    stops = frozenset(_ids(tokenizer, _STOP_TOKENS))
+    return FimTemplate(_ids(tokenizer, ("<s>",)), (), (), stops, has_suffix=False)
 
 
 def _ids(tokenizer: Tokenizer, names: tuple[str, ...]) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ class Retokenized:
     new_starts: list[int]
 
 
-class Half:
+class Segment:
     """Text, its tokens and where each starts."""
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
@@ -62,14 +62,14 @@ class Half:
         begin = next((k for k in reversed(range(n_tokens)) if self._begins[k]), n_tokens)
         return n_tokens - begin
 
-    def settled(self, start: int, end: int) -> tuple[int, int]:
+    def stable_span(self, start: int, end: int) -> tuple[int, int]:
         """The tokens within characters that stay the same wherever the text goes: all but the pieces at its ends."""
         begin, last = self.index_of(start), self._border_before(end)
         while begin < last and not self._is_border(begin):
             begin += 1
         return begin, max(begin, last)
 
-    def put_in_front(self, other: Half, begin: int, end: int) -> None:
+    def put_in_front(self, other: Segment, begin: int, end: int) -> None:
         """Puts settled tokens of another half in front, with their text. An edit where they meet is to follow."""
         first, last = other.start_of(begin), other.start_of(end)
         self.ids = other.ids[begin:end] + self.ids
@@ -78,7 +78,7 @@ class Half:
         self._begins = np.concatenate((other._begins[begin:end], self._begins))
         self.text = other.text[first:last] + self.text
 
-    def put_behind(self, other: Half, begin: int, end: int) -> None:
+    def put_behind(self, other: Segment, begin: int, end: int) -> None:
         """Puts settled tokens of another half at the end, with their text. An edit where they meet is to follow."""
         first, last = other.start_of(begin), other.start_of(end)
         self.ids = self.ids + other.ids[begin:end]
@@ -100,7 +100,7 @@ class Half:
                 stop = len(text)
             encoded = self._tokenizer.encode(text[begin:stop])
             self.n_characters_read += stop - begin
-            n_new, last = self._meet(encoded, text, begin, stop, end, shift)
+            n_new, last = self._resync(encoded, text, begin, stop, end, shift)
             if last is not None:
                 break
             reach *= 4
@@ -136,7 +136,7 @@ class Half:
     def _is_border(self, index: int) -> bool:
         return bool(self._begins[index]) and self.text[int(self.starts[index])].isascii()
 
-    def _meet(
+    def _resync(
         self, encoded: Encoded, text: str, begin: int, stop: int, end: int, shift: int
     ) -> tuple[int, int | None]:
         """How many of the new tokens count, and the old token they run into; None where they do not meet."""

@@ -22,7 +22,7 @@ class Spellings:
         self._texts = [text for text, _ in spelled]
         self._ids = np.array([token for _, token in spelled], np.int64)
 
-    def agreeing(self, text: str) -> NDArray[np.int64]:
+    def prefix_compatible(self, text: str) -> NDArray[np.int64]:
         """Tokens that begin with a text that is not empty, and tokens that the text begins with. Shape: [n], rising."""
         beginning = self._between(text, text + LAST_CHARACTER)
         begun = [self._between(start, start + "\0") for start in accumulate(text[:-1])]

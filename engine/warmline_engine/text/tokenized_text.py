@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .cursor_move import Passed, pass_back, pass_on
-from .fim import Layout
-from .segment import Half, Retokenized
-from .token_identity import NOWHERE, Key, KeyPair, keyed
+from .cursor_move import Transfer, pass_back, pass_on
+from .fim import FimTemplate
+from .segment import Retokenized, Segment
+from .token_identity import NOWHERE, IdentityPair, TokenIdentity, identify
 from .tokenizer import Tokenizer
 
 
@@ -41,12 +41,12 @@ class TokenizedText:
     """Tokens of `text`, cut at `cursor`, in a model's layout."""
 
     def __init__(
-        self, tokenizer: Tokenizer, layout: Layout, text: str, cursor: int, head: str = ""
+        self, tokenizer: Tokenizer, layout: FimTemplate, text: str, cursor: int, head: str = ""
     ) -> None:
         self.layout = layout
         self._head = (*layout.front, *tokenizer.encode(head).ids)
-        self._prefix = Half(tokenizer, text[:cursor])
-        self._suffix = Half(tokenizer, text[cursor:] if layout.has_suffix else "")
+        self._prefix = Segment(tokenizer, text[:cursor])
+        self._suffix = Segment(tokenizer, text[cursor:] if layout.has_suffix else "")
         self._unseen = "" if layout.has_suffix else text[cursor:]
 
     @property
@@ -160,12 +160,12 @@ class TokenizedText:
             begin += len(self._prefix) + len(self.layout.between)
         return begin
 
-    def _markers(self) -> KeyPair:
+    def _markers(self) -> IdentityPair:
         """The tokens between the halves, which in a new place are new ones."""
         between = self.layout.between
         return [(-2, 0, token) for token in between], [(-1, 0, token) for token in between]
 
-    def _passed_back(self, passed: Passed, begins: tuple[int, int]) -> list[Change]:
+    def _passed_back(self, passed: Transfer, begins: tuple[int, int]) -> list[Change]:
         """The changes of a cursor that went back; `begins` are the prefix's and the suffix's before that."""
         prefix, suffix = begins
         begin, end = passed.run
@@ -183,7 +183,7 @@ class TokenizedText:
         changes += _splices((passed.replaced, passed.behind), suffix + n_carried)
         return changes + _splices(([], passed.before), suffix)
 
-    def _passed_on(self, passed: Passed, begins: tuple[int, int], n_prefix: int) -> list[Change]:
+    def _passed_on(self, passed: Transfer, begins: tuple[int, int], n_prefix: int) -> list[Change]:
         """The changes of a cursor that went on, behind a prefix of n_prefix tokens."""
         prefix, suffix = begins
         begin, end = passed.run
@@ -228,15 +228,15 @@ def _moves(start: int, end: int, to: int) -> list[Change]:
 
 
 def _common_run(
-    tail: tuple[TailToken, ...], new: list[Key], start: int, n_inserted: int
-) -> tuple[int, list[Key]]:
+    tail: tuple[TailToken, ...], new: list[TokenIdentity], start: int, n_inserted: int
+) -> tuple[int, list[TokenIdentity]]:
     """The first run of tail tokens that the new tokens have in the same places: its start in the tail, its keys."""
     place_of = {(key[0], key[2]): k for k, key in enumerate(new) if key[0] < start + n_inserted}
     for first, (place, token) in enumerate(tail):
         k = place_of.get((start + place, token))
         if k is None:
             continue
-        run: list[Key] = []
+        run: list[TokenIdentity] = []
         for (place, token), key in zip(tail[first:], new[k:], strict=False):  # noqa: PLW2901
             if (start + place, token) != (key[0], key[2]) or start + n_inserted <= key[0]:
                 break
@@ -245,14 +245,14 @@ def _common_run(
     return 0, []
 
 
-def _keyed_around(change: Retokenized, start: int, end: int, n_replaced: int) -> KeyPair:
+def _keyed_around(change: Retokenized, start: int, end: int, n_replaced: int) -> IdentityPair:
     """Old keys in the characters of the new text; a token that starts in what was replaced is unlike any."""
     shift = n_replaced - (end - start)
     places = [s if s < start else (s + shift if end <= s else NOWHERE) for s in change.old_starts]
-    return keyed(places, change.old_ids), keyed(change.new_starts, change.new_ids)
+    return identify(places, change.old_ids), identify(change.new_starts, change.new_ids)
 
 
-def _splices(keys: KeyPair, begin: int) -> list[Change]:
+def _splices(keys: IdentityPair, begin: int) -> list[Change]:
     """The splices that turn the old keys into the new ones, from the back, so that each stands by itself."""
     old, new = keys
     place_of = {key: k for k, key in enumerate(old) if key[0] >= 0}

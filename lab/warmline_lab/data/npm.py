@@ -123,8 +123,8 @@ def declared_licence(manifest: bytes) -> str:
         return ""
     if not isinstance(content, dict) or content.get("private") is True:
         return ""
-    said = content.get("license", content.get("licenses", ""))
-    names = [_licence_name(one) for one in (said if isinstance(said, list) else [said])]
+    declared = content.get("license", content.get("licenses", ""))
+    names = [_licence_name(one) for one in (declared if isinstance(declared, list) else [declared])]
     # of a list any may be chosen
     return " OR ".join(names) if all(names) else ""
 
@@ -204,8 +204,8 @@ def _is_licence(path: str) -> bool:
     )
 
 
-def _licence_name(said: object) -> str:
-    name = said.get("type", "") if isinstance(said, dict) else said
+def _licence_name(declared: object) -> str:
+    name = declared.get("type", "") if isinstance(declared, dict) else declared
     if not isinstance(name, str):
         return ""
     name = _ALIASES.get(name.strip(), name.strip())

@@ -13,7 +13,7 @@ from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window, choose_stretch
 from warmline_lab.replay.edits import lines_of
 from warmline_lab.replay.layouts import in_other_layout
-from warmline_lab.replay.records import Judge, Record, Request
+from warmline_lab.replay.records import MethodJudge, Record, Request
 from warmline_lab.replay.scoring import read_all, score
 from warmline_lab.replay.traces import is_code
 
@@ -93,7 +93,7 @@ def run(model: LoadedModel, task: HoleTask) -> list[Record]:
     without = task.text[: task.cursor]
     records: list[Record] = []
     truth = model.tokenizer.encode(task.truth).ids
-    judge: Judge | None = None
+    judge: MethodJudge | None = None
     for name, text, served in [*ways, ("without the suffix", without, model)]:
         begin = time.perf_counter()
         window = Window(served, text, 0, len(text), task.cursor)
@@ -103,7 +103,7 @@ def run(model: LoadedModel, task: HoleTask) -> list[Record]:
         n_context = window.n_own_tokens
         if judge is None:
             request = Request(task.key, "fim", task.kind, task.package, task.truth)
-            judge = Judge(served, replace(request, n_context=n_context), scored)
+            judge = MethodJudge(served, replace(request, n_context=n_context), scored)
         offered = judge.offered(window, scored, task.kind != "line")
         records.append(judge.record(name, scored, n_context, elapsed, offered))
         window.sequence.drop_cache()

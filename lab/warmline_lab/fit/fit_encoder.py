@@ -61,8 +61,8 @@ class Pair:
 def from_docstrings(origin: str, text: str, bags: Bags) -> Iterator[Pair]:
     """Docstrings, of some words at least, with their functions."""
     for one in functions(text):
-        if len(words(one.said, False)) >= MIN_WORDS:
-            yield Pair(origin, bags.of(one.said), bags.of(one.code))
+        if len(words(one.docstring, False)) >= MIN_WORDS:
+            yield Pair(origin, bags.of(one.docstring), bags.of(one.code))
 
 
 def from_calls(

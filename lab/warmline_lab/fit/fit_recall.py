@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Recall, Shares, certainty_of
-from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
+from warmline_engine.decoding.ngram.suffix_match import LONGEST, SuffixMatcher
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.hub.sources import locate
 from warmline_engine.session.loaded_model import LoadedModel, load
@@ -56,11 +56,11 @@ def collect(model: LoadedModel, texts: list[str], n_middles: int, seed: int = 31
         logits = ColdRead(
             model.transformer, [*around.ids, *middle], slice(len(around.ids) - 1, None)
         ).logits
-        logits = logits.masked_fill(model.barred, float("-inf"))
+        logits = logits.masked_fill(model.suppressed_ids, float("-inf"))
         prefix, suffix = (
             around.ids[slice(*span)] for span in (around.prefix_span, around.suffix_span)
         )
-        recall = Recall(no_shares, Around(prefix, suffix, model.barred))
+        recall = Recall(no_shares, SuffixMatcher(prefix, suffix, model.suppressed_ids))
         for k, token in enumerate(middle):
             found = recall.find(middle[:k])
             if found is not None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
-from warmline_engine.session.session import CHUNK, Ask, Session
+from warmline_engine.session.session import CHUNK, CompletionQuery, Session
 from warmline_lab.data.samples import cut_middle, is_for_fitting
 from warmline_lab.metrics.measures import edit_similarity, is_exact
 from warmline_lab.metrics.ngram import ORDER, NGram
@@ -44,7 +44,7 @@ class Heldout:
 
 
 @dataclass(frozen=True)
-class Window:
+class HeldOutWindow:
     """A piece of a held-out file with a middle to fill in."""
 
     text: str
@@ -96,15 +96,17 @@ def read_heldout(path: Path, for_fitting: bool = False) -> list[Heldout]:
     ]
 
 
-def choose_windows(files: list[Heldout], n_windows: int, n_characters: int = 1500) -> list[Window]:
+def choose_windows(
+    files: list[Heldout], n_windows: int, n_characters: int = 1500
+) -> list[HeldOutWindow]:
     """Pieces of files, drawn evenly over files."""
     rng = np.random.default_rng(11)
-    found: list[Window] = []
+    found: list[HeldOutWindow] = []
     for _ in range(n_windows):
         text = files[int(rng.integers(len(files)))].text
         start = int(rng.integers(max(1, len(text) - n_characters)))
         window = text[start : start + n_characters]
-        found.append(Window(window, *cut_middle(window, rng)))
+        found.append(HeldOutWindow(window, *cut_middle(window, rng)))
     return found
 
 
@@ -155,7 +157,7 @@ def parses(text: str) -> bool:
     return True
 
 
-class Judge:
+class ModelJudge:
     """A model, measured."""
 
     def __init__(self, model: LoadedModel, files: list[Heldout]) -> None:
@@ -166,7 +168,7 @@ class Judge:
             token for name in names if (token := control(f"<|{name}|>")) is not None
         )
 
-    def bits_per_byte(self, layout: str, windows: list[Window]) -> float:
+    def bits_per_byte(self, layout: str, windows: list[HeldOutWindow]) -> float:
         """Over whole windows left to right, or over middles, their end included, in the layout psm or spm."""
         nats, n_bytes = 0.0, 0
         for window in windows:
@@ -175,7 +177,7 @@ class Judge:
             n_bytes += len(size.encode())
         return nats / math.log(2) / n_bytes
 
-    def _laid_out(self, layout: str, window: Window) -> tuple[list[int], list[int], str]:
+    def _laid_out(self, layout: str, window: HeldOutWindow) -> tuple[list[int], list[int], str]:
         before, middle, behind = self._parts(window)
         size = window.text[window.start : window.end]
         if layout == "psm":
@@ -186,11 +188,13 @@ class Judge:
             return [self._end], self.model.tokenizer.encode(window.text).ids, window.text
         return head, [*middle, self._end], size
 
-    def _parts(self, window: Window) -> list[list[int]]:
+    def _parts(self, window: HeldOutWindow) -> list[list[int]]:
         text, a, b = window.text, window.start, window.end
         return [self.model.tokenizer.encode(p).ids for p in (text[:a], text[a:b], text[b:])]
 
-    def baseline_bits_per_byte(self, model: NGram, windows: list[Window]) -> tuple[float, float]:
+    def baseline_bits_per_byte(
+        self, model: NGram, windows: list[HeldOutWindow]
+    ) -> tuple[float, float]:
         """The n-gram model's over the same windows, and over their middles behind what is before them."""
         whole, whole_bytes, middles, middle_bytes = 0.0, 0, 0.0, 0
         for window in windows:
@@ -236,7 +240,7 @@ class Judge:
         while session.encode_some(CHUNK):
             pass
         limit = 24 + 2 * len(self.model.tokenizer.encode(truth).ids)
-        ask = Ask(start, "", limit, hole.kind == "block", 1, None, lambda: False)
+        ask = CompletionQuery(start, "", limit, hole.kind == "block", 1, None, lambda: False)
         item = session.complete(ask).items[0]
         offered = item.text
         session.drop_cache()
@@ -247,9 +251,9 @@ class Judge:
 
 
 @cache
-def judge_of(folder: Path, heldout: Path, for_fitting: bool = False) -> Judge:
+def judge_of(folder: Path, heldout: Path, for_fitting: bool = False) -> ModelJudge:
     """The judge of a model, as the engine serves it, on a half of the held-out files; one for each process."""
-    return Judge(load(str(folder), "cpu"), read_heldout(heldout, for_fitting))
+    return ModelJudge(load(str(folder), "cpu"), read_heldout(heldout, for_fitting))
 
 
 def fill_one(folder: Path, heldout: Path, for_fitting: bool, hole: Hole) -> Filled:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from warmline_engine.session.loaded_model import LoadedModel
 
-from .cache_policies import EncodedAgain, Follower, Repaired
+from .cache_policies import CachePolicy, EncodedAgain, Repaired
 from .edits import Replacement, lines_of
 from .forks import forked
-from .records import Judge, Record, Request
+from .records import MethodJudge, Record, Request
 from .scoring import opened_at, score
 from .traces import is_code
 
@@ -45,8 +45,8 @@ def run(model: LoadedModel, task: AcceptTask) -> list[Record]:
     text = head + "".join(lines[task.first + N_ACCEPTS :])
     cursor = len(head) - 1
     opened = opened_at(model, text, cursor)
-    ways: dict[str, Follower] = {
-        "accepted, moved": Follower(model, opened),
+    ways: dict[str, CachePolicy] = {
+        "accepted, moved": CachePolicy(model, opened),
         "accepted, moved and repaired": Repaired(model, opened),
         "accepted, encoded again": EncodedAgain(model, opened),
     }
@@ -66,7 +66,7 @@ def run(model: LoadedModel, task: AcceptTask) -> list[Record]:
         request = Request(
             f"{task.key}/{number}", "accepts", kind, group, content, n_context=n_context
         )
-        judge = Judge(model, request, scored)
+        judge = MethodJudge(model, request, scored)
         records.append(judge.record("cold read", scored, n_context))
         for name, follower in ways.items():
             follower.change([enter])

@@ -13,7 +13,7 @@ from .forks import fork, leave_unrotated
 from .scoring import read_all, refresh_all
 
 
-class Follower:
+class CachePolicy:
     """The cache as it is served: edits are spliced in and encoded at once, nothing is made fresh."""
 
     rotates = True
@@ -89,16 +89,16 @@ class Follower:
         self.window.sequence.drop_cache()
 
 
-class Conflict(Follower):
+class UnrotatedKeys(CachePolicy):
     rotates = False
 
 
-class Settled(Follower):
+class FullRefresh(CachePolicy):
     settles = True
     accepts = "repaired"
 
 
-class Served(Settled):
+class Served(FullRefresh):
     """What a session does: tokens that tell of text that is gone are encoded again.
 
     Those right behind an edit with it, those before the cursor with an answer.
@@ -113,15 +113,15 @@ class Served(Settled):
         self.window.is_behind_changed = False
 
 
-class SettledElsewhere(Settled):
+class SettledElsewhere(FullRefresh):
     """As with a client that does not say where the cursor is."""
 
     knows_cursor = False
 
 
-class Repaired(Follower):
+class Repaired(CachePolicy):
     accepts = "repaired"
 
 
-class EncodedAgain(Follower):
+class EncodedAgain(CachePolicy):
     accepts = "encoded again"

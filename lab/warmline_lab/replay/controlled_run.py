@@ -16,7 +16,7 @@ from .controlled import IGNORED_FROM, Case, Target, cases_of
 from .edits import Replacement, inverse, line_number, moved
 from .forks import deviations, forked, key_error, leave_unrotated, take_layers
 from .layouts import in_other_layout
-from .records import Judge, Record, Request
+from .records import MethodJudge, Record, Request
 from .scoring import Scored, opened_at, read_all, refresh_all, score
 
 # the curve between what is served and a cold read: tokens in the order that is the default, then the orders
@@ -60,7 +60,7 @@ def _run_layout(model: LoadedModel, task: TargetTask, extra: bool | None) -> lis
     scored = score(cold, truth)
     cold_ms = (time.perf_counter() - begin) * 1000
     first = Request("", "controlled", "", f"{target.package}/{task.key}", target.truth)
-    offered = Judge(model, first, scored).offered(cold, scored)
+    offered = MethodJudge(model, first, scored).offered(cold, scored)
     records: list[Record] = []
     for number, case in enumerate(task.cases()):
         request = replace(
@@ -71,7 +71,7 @@ def _run_layout(model: LoadedModel, task: TargetTask, extra: bool | None) -> lis
             place=case.place,
             n_context=task.bucket,
         )
-        judge = Judge(model, request, scored)
+        judge = MethodJudge(model, request, scored)
         records.append(judge.record("cold read", scored, cold.n_own_tokens, cold_ms, offered))
         records += _Case(model, target, case, judge, cold).run(extra)
     cold.sequence.drop_cache()
@@ -80,7 +80,7 @@ def _run_layout(model: LoadedModel, task: TargetTask, extra: bool | None) -> lis
 
 class _Case:
     def __init__(
-        self, model: LoadedModel, target: Target, case: Case, judge: Judge, cold: Window
+        self, model: LoadedModel, target: Target, case: Case, judge: MethodJudge, cold: Window
     ) -> None:
         self._target, self._case = target, case
         self._judge, self._cold = judge, cold

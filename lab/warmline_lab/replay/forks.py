@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from warmline_engine.cache.arena import Rows
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.arena import KVStore
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.cache.slots import Ints
 from warmline_engine.session.window import Window
 
@@ -39,25 +39,25 @@ def fork(window: Window) -> Window:
     return twin
 
 
-def _fork_sequence(sequence: Sequence) -> Sequence:
+def _fork_sequence(sequence: KVSequence) -> KVSequence:
     twin = copy.copy(sequence)
     twin.tokens = list(sequence.tokens)
     twin._slots = copy.deepcopy(sequence._slots)
     n_used = sequence._slots.n_used
-    twin._rows = Rows(sequence._rows._arena)
+    twin._rows = KVStore(sequence._rows._arena)
     twin._rows.reserve(n_used + 64)
     for name in ("unrotated", "rotated", "values"):
         getattr(twin._rows, name)[:, :, :n_used] = getattr(sequence._rows, name)[:, :, :n_used]
     return twin
 
 
-def leave_unrotated(sequence: Sequence) -> None:
+def leave_unrotated(sequence: KVSequence) -> None:
     """Conflict fast encoding: takes keys for rotated where they stand that are rotated where they stood."""
     slots = sequence._slots
     slots.mark_rotated(np.arange(slots.n_used))
 
 
-def key_error(served: Sequence, fresh: Sequence) -> float:
+def key_error(served: KVSequence, fresh: KVSequence) -> float:
     """The largest difference of the first layer's keys as they are read: those know token and place only."""
     found: list[torch.Tensor] = []
     for sequence in (served, fresh):
@@ -67,7 +67,7 @@ def key_error(served: Sequence, fresh: Sequence) -> float:
     return float((found[0] - found[1]).abs().max())
 
 
-def deviations(served: Sequence, fresh: Sequence) -> Ints:
+def deviations(served: KVSequence, fresh: KVSequence) -> Ints:
     """Positions by how far keys and values are from a cold read's, the farthest first."""
     total = torch.zeros(len(served.tokens), dtype=torch.float64)
     for mine, true in zip(served.keys_and_values(), fresh.keys_and_values(), strict=True):
@@ -76,7 +76,7 @@ def deviations(served: Sequence, fresh: Sequence) -> Ints:
     return torch.argsort(total, descending=True, stable=True).numpy()
 
 
-def take_layers(served: Sequence, fresh: Sequence, layers: range, positions: Ints) -> None:
+def take_layers(served: KVSequence, fresh: KVSequence, layers: range, positions: Ints) -> None:
     """Puts a cold read's keys and values of some layers and positions in the place of the served ones."""
     served.derive_rotated()
     fresh.derive_rotated()

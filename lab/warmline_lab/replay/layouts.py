@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.text.fim import find_layout
+from warmline_engine.text.fim import find_template
 
 from .records import Record
 
@@ -16,7 +16,7 @@ OTHER = {"psm": "spm", "spm": "psm"}
 
 def in_other_layout(model: LoadedModel) -> LoadedModel | None:
     """The model with the halves of a text the other way round; None where it knows one way only."""
-    other = find_layout(model.tokenizer, suffix_first=not model.layout.is_suffix_first)
+    other = find_template(model.tokenizer, suffix_first=not model.layout.is_suffix_first)
     if not other.has_suffix or other.is_suffix_first == model.layout.is_suffix_first:
         return None
     return replace(model, layout=other)

@@ -63,7 +63,7 @@ class Record:
         return rounded | ({"key_error": self.key_error} if self.key_error is not None else {})
 
 
-class Judge:
+class MethodJudge:
     """Compares methods on one request with its cold read."""
 
     def __init__(self, model: LoadedModel, request: Request, cold: Scored) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from warmline_engine.decoding.answers.decoder import Decoder
+from warmline_engine.decoding.answers.decoder import AnswerDecoder
 from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.session.completion import CompletionLogits, CompletionModel
@@ -87,9 +87,11 @@ def offer(
     source = CompletionLogits(CompletionModel(used, context, first=scored.logits[0]))
     stopping = Stopping(text[:cursor], text[cursor:], multi_line)
     limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
-    request = CompletionRequest(used.tokenizer, used.barred, used.layout.ends, stopping, limits)
+    request = CompletionRequest(
+        used.tokenizer, used.suppressed_ids, used.layout.stop_ids, stopping, limits
+    )
     try:
-        decoded = Decoder(request, source).decode()
+        decoded = AnswerDecoder(request, source).decode()
     finally:
         sequence.truncate(window.n_own_tokens)
     return decoded.text if multi_line else decoded.text.split("\n")[0]

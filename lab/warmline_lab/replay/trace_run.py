@@ -11,13 +11,13 @@ from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
 
 from . import repair
-from .cache_policies import Conflict, Follower, Served, Settled, SettledElsewhere
+from .cache_policies import CachePolicy, FullRefresh, Served, SettledElsewhere, UnrotatedKeys
 from .edits import apply, differences
 from .forks import fork, forked, key_error
 from .layouts import in_other_layout
-from .records import Judge, Record, Request
+from .records import MethodJudge, Record, Request
 from .scoring import Scored, opened_at, read_all, refresh_all, score
-from .traces import Ask, Change, Jump, script
+from .traces import Change, CompletionPoint, Jump, script
 
 IGNORED_BEYOND = 3  # lines from the cursor: what reuse does not see
 REPAIRS = (
@@ -46,9 +46,9 @@ class TraceTask:
     number: int
 
     def n_requests(self) -> int:
-        return sum(isinstance(action, Ask) for action in self.actions())
+        return sum(isinstance(action, CompletionPoint) for action in self.actions())
 
-    def actions(self) -> list[Jump | Change | Ask]:
+    def actions(self) -> list[Jump | Change | CompletionPoint]:
         return script(self.old, self.new, np.random.default_rng(self.seed))
 
 
@@ -64,10 +64,10 @@ class Trace:
         self._opened = opened_at(model, task.old, 0)
         self._followers = _followers(model, self._opened, self._extra)
         self._other = in_other_layout(model) if self._extra else None
-        self._other_followers: dict[str, Follower] = {}
+        self._other_followers: dict[str, CachePolicy] = {}
         if self._extra:
             self._followers["PIE, settled, cursor unknown"] = SettledElsewhere(model, self._opened)
-            self._followers["conflict"] = Conflict(model, self._opened)
+            self._followers["conflict"] = UnrotatedKeys(model, self._opened)
         if self._other is not None:
             opened = opened_at(self._other, task.old, 0)
             self._other_followers = _followers(self._other, opened, is_extra=True)
@@ -78,7 +78,7 @@ class Trace:
         records: list[Record] = []
         everybody = [*self._followers.values(), *self._other_followers.values()]
         for action in self._task.actions():
-            if isinstance(action, Ask):
+            if isinstance(action, CompletionPoint):
                 records += self._ask(action)
                 continue
             if isinstance(action, Jump):
@@ -99,7 +99,7 @@ class Trace:
         self._opened.sequence.drop_cache()
         return records
 
-    def _ask(self, ask: Ask) -> list[Record]:
+    def _ask(self, ask: CompletionPoint) -> list[Record]:
         text, cursor = self._text, ask.offset
         changes = differences(self._task.old, text, cursor)
         ignored = [change.distance for change in changes if change.distance > IGNORED_BEYOND]
@@ -123,7 +123,7 @@ class Trace:
     def _judge_all(
         self,
         model: LoadedModel,
-        followers: dict[str, Follower],
+        followers: dict[str, CachePolicy],
         request: Request,
         text: str,
         cursor: int,
@@ -133,7 +133,7 @@ class Trace:
         cold = opened_at(model, text, cursor)
         scored = score(cold, truth)
         cold_ms = (time.perf_counter() - begin) * 1000
-        judge = Judge(model, replace(request, n_context=cold.n_own_tokens), scored)
+        judge = MethodJudge(model, replace(request, n_context=cold.n_own_tokens), scored)
         self._judge = judge
         is_main = model is self._model
         offered = judge.offered(cold, scored) if is_main else None
@@ -157,7 +157,9 @@ class Trace:
         cold.sequence.drop_cache()
         return records
 
-    def _repaired(self, judge: Judge, served: Window, n_encoded: int, cold: Window) -> list[Record]:
+    def _repaired(
+        self, judge: MethodJudge, served: Window, n_encoded: int, cold: Window
+    ) -> list[Record]:
         records: list[Record] = []
         text, cursor = served.tokenized.text, served.tokenized.cursor
         spans = [(c.at, c.at + len(c.text)) for c in differences(self._task.old, text, cursor)]
@@ -196,13 +198,13 @@ class Trace:
         return record
 
 
-def _followers(model: LoadedModel, opened: Window, is_extra: bool) -> dict[str, Follower]:
-    found: dict[str, Follower] = {
-        "PIE": Follower(model, opened),
+def _followers(model: LoadedModel, opened: Window, is_extra: bool) -> dict[str, CachePolicy]:
+    found: dict[str, CachePolicy] = {
+        "PIE": CachePolicy(model, opened),
         "PIE, as served": Served(model, opened),
     }
     if is_extra:
-        found["PIE, settled"] = Settled(model, opened)
+        found["PIE, settled"] = FullRefresh(model, opened)
     return found
 
 

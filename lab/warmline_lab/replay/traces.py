@@ -41,7 +41,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Ask:
+class CompletionPoint:
     """A completion is asked for at the cursor, where the new release has `truth`."""
 
     offset: int
@@ -49,7 +49,7 @@ class Ask:
     kind: str
 
 
-Action = Jump | Change | Ask
+Action = Jump | Change | CompletionPoint
 
 
 def script(old: str, new: str, rng: np.random.Generator) -> list[Action]:
@@ -207,7 +207,7 @@ class _Typist:
         self._type(cursor, content)
 
     def _ask(self, offset: int, truth: str, kind: str) -> None:
-        self.actions.append(Ask(offset, truth, kind))
+        self.actions.append(CompletionPoint(offset, truth, kind))
 
     def _type(self, at: int, text: str) -> None:
         """In bursts, with a slip of the finger now and then."""

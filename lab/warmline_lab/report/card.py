@@ -137,11 +137,11 @@ def _how(card: Card) -> str:
 
 
 def storage_text(folder: Path) -> str:
-    said = json.loads((folder / "config.json").read_text()).get("quantization_config")
-    if said is None:
+    declared = json.loads((folder / "config.json").read_text()).get("quantization_config")
+    if declared is None:
         return "weights are stored in bf16."
     return (
-        f"weights are stored in {said['bits']} bits with a scale for each {said['group_size']} of them,\n"
+        f"weights are stored in {declared['bits']} bits with a scale for each {declared['group_size']} of them,\n"
         "and all numbers below are of the model as it is stored and as the engine serves it on a CPU."
     )
 

@@ -17,7 +17,7 @@ from cattrs import structure, unstructure
 
 from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.session.loaded_model import LoadedModel, load
-from warmline_engine.session.session import Ask, Session
+from warmline_engine.session.session import CompletionQuery, Session
 
 FILE = "golden.json"
 CURSOR = "⌶"
@@ -103,7 +103,9 @@ def complete(model: LoadedModel, golden: Golden, n_at_once: int = 512) -> str:
     session = Session(model, golden.text, golden.offset, 8192)
     while session.encode_some(n_at_once):
         pass
-    ask = Ask(golden.offset, "", golden.max_tokens, golden.is_block, 1, None, lambda: False)
+    ask = CompletionQuery(
+        golden.offset, "", golden.max_tokens, golden.is_block, 1, None, lambda: False
+    )
     offered = session.complete(ask).items[0].text
     session.drop_cache()
     return offered

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from warmline_engine.model.transformer import Transformer
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_kernels.reference import turn
+from warmline_kernels.reference import apply_rotary
 from warmline_kernels.view import cos_sin
 
 N_REPEATED = 40  # tokens in a row that count as copied
@@ -92,9 +92,9 @@ def copied_share(
     n_copied = 0
     for begin in range(0, len(prompts), batch):
         block = torch.from_numpy(np.stack(prompts[begin : begin + batch]).astype(np.int64))
-        barred = model.barred.clone()
-        barred[list(model.layout.ends)] = True
-        found = Continuation(model.transformer, block, barred).run(N_GENERATED)
+        suppressed_ids = model.suppressed_ids.clone()
+        suppressed_ids[list(model.layout.stop_ids)] = True
+        found = Continuation(model.transformer, block, suppressed_ids).run(N_GENERATED)
         n_copied += sum(trained.repeats(row) for row in found.numpy().astype(np.int32))
     return 100 * n_copied / len(prompts)
 
@@ -102,8 +102,8 @@ def copied_share(
 class Continuation:
     """Greedy continuation of rows of one length, all at once."""
 
-    def __init__(self, model: Transformer, prompts: Tensor, barred: Tensor) -> None:
-        self._model, self._prompts, self._barred = model, prompts, barred
+    def __init__(self, model: Transformer, prompts: Tensor, suppressed_ids: Tensor) -> None:
+        self._model, self._prompts, self._barred = model, prompts, suppressed_ids
         self._n_rows = len(prompts)
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
@@ -125,7 +125,7 @@ class Continuation:
         rope = self._model.config.rope
         positions = torch.arange(self._n_read, self._n_read + q.shape[1])
         cos, sin = cos_sin(positions, rope.inverse_frequencies, rope.attention_factor)
-        q, k = (turn(part, cos[:, None], sin[:, None]) for part in (q, k))
+        q, k = (apply_rotary(part, cos[:, None], sin[:, None]) for part in (q, k))
         if layer in self._keys:
             k = torch.cat((self._keys[layer], k), 1)
             v = torch.cat((self._values[layer], v), 1)

@@ -27,7 +27,7 @@ from warmline_lab.data.samples import Documents
 from warmline_lab.metrics.judge import (
     KINDS,
     LAYOUTS,
-    Judge,
+    ModelJudge,
     choose_holes,
     choose_windows,
     fill_one,
@@ -55,7 +55,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelFolder:
     """Where a model and what it was made from lie."""
 
     folder: Path
@@ -70,7 +70,7 @@ class Place:
         return self.work / self.folder.name
 
 
-def write_card(place: Place, extent: Extent) -> None:
+def write_card(place: ModelFolder, extent: Extent) -> None:
     """Measures, and writes everything that goes beside the weights."""
     begin = time.monotonic()
     folder, work = place.folder, place.work
@@ -93,22 +93,22 @@ def write_card(place: Place, extent: Extent) -> None:
     print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")
 
 
-def card_of(place: Place, records: list[dict[str, Any]]) -> Card:
+def card_of(place: ModelFolder, records: list[dict[str, Any]]) -> Card:
     """What is known without measuring: by the run, and by the card that is there, whose run may be gone."""
     folder = place.folder
     path = folder / "card.toml"
-    said = tomllib.loads(path.read_text()) if path.exists() else {}
+    declared = tomllib.loads(path.read_text()) if path.exists() else {}
     newest = checkpoints.newest(place.run) if records else None
     counters = checkpoints.read_counters(newest) if newest else checkpoints.Counters()
-    newest_record = records[-1] if records else said
+    newest_record = records[-1] if records else declared
     return Card(
         folder.name,
-        records[-1]["tokens"] if records else said["tokens_seen"],
+        records[-1]["tokens"] if records else declared["tokens_seen"],
         # of weights whose tokens were not all counted, whoever says so
-        counters.is_continued or said.get("is_continued", False),
+        counters.is_continued or declared.get("is_continued", False),
         sum(path.stat().st_size for path in weight_files(folder)),
         read_card(folder).layout,
-        counters.grown_from or said.get("grown_from", ""),
+        counters.grown_from or declared.get("grown_from", ""),
         newest_record.get("teacher", ""),
         newest_record.get("device", ""),
     )
@@ -124,7 +124,7 @@ def last_branch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def measure(place: Place, extent: Extent) -> Measured:
+def measure(place: ModelFolder, extent: Extent) -> Measured:
     """Everything that the card tells of a model, on a process for each core."""
     files = read_heldout(place.heldout)
     windows = choose_windows(files, extent.n_windows)
@@ -156,15 +156,15 @@ def measure(place: Place, extent: Extent) -> Measured:
         )  # fmt: skip
 
 
-def _judge(place: Place) -> Judge:
+def _judge(place: ModelFolder) -> ModelJudge:
     return judge_of(place.folder, place.heldout)
 
 
-def _loss_by_position(place: Place, which: int) -> np.ndarray:
+def _loss_by_position(place: ModelFolder, which: int) -> np.ndarray:
     return _judge(place).loss_by_position(which)
 
 
-def _bits_per_byte(place: Place, layout: str, extent: Extent) -> float:
+def _bits_per_byte(place: ModelFolder, layout: str, extent: Extent) -> float:
     files = read_heldout(place.heldout)
     return _judge(place).bits_per_byte(layout, choose_windows(files, extent.n_windows))
 
@@ -179,7 +179,7 @@ class AgainstTraining:
     copied_heldout: float
 
 
-def _measure_against_training(place: Place, extent: Extent) -> AgainstTraining:
+def _measure_against_training(place: ModelFolder, extent: Extent) -> AgainstTraining:
     tokenizer = HuggingFaceTokenizer.from_file(str(place.folder / "tokenizer.json"))
     train = Documents(place.work / "corpus/train.jsonl", tokenizer, keep_ids=True).ids
     heldout = Documents(place.heldout, tokenizer, keep_ids=True).ids
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--holes", type=int, default=Extent.n_holes)
     options = parser.parse_args()
-    write_card(Place(EMBEDDED / options.name, options.work), Extent(n_holes=options.holes))
+    write_card(ModelFolder(EMBEDDED / options.name, options.work), Extent(n_holes=options.holes))
 
 
 if __name__ == "__main__":

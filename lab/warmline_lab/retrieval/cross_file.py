@@ -16,11 +16,11 @@ import numpy as np
 
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
-from warmline_engine.text.fim import Layout
+from warmline_engine.text.fim import FimTemplate
 from warmline_lab.metrics import measures
 from warmline_lab.replay.edits import lines_of
 from warmline_lab.replay.forks import forked
-from warmline_lab.replay.records import Judge, Record, Request
+from warmline_lab.replay.records import MethodJudge, Record, Request
 from warmline_lab.replay.scoring import Scored, offer, read_all, score
 from warmline_lab.replay.traces import is_code
 
@@ -166,7 +166,9 @@ def left_to_right(model: LoadedModel) -> LoadedModel:
     names = ("<s>", "<｜begin▁of▁sentence｜>", "<|endoftext|>")
     ids = [model.tokenizer.control_id(name) for name in names]
     front = tuple(i for i in ids if i is not None)[:1]
-    return replace(model, layout=Layout(front, (), (), model.layout.ends, has_suffix=False))
+    return replace(
+        model, layout=FimTemplate(front, (), (), model.layout.stop_ids, has_suffix=False)
+    )
 
 
 def run(model: LoadedModel, task: CrossTask) -> list[Record]:
@@ -179,7 +181,7 @@ def run(model: LoadedModel, task: CrossTask) -> list[Record]:
     whole = _read(served, prompt(task, with_snippets=True), len(truth))
     scored = score(whole, truth)
     request = Request(task.key, "cross-file", task.setting, task.repository, task.truth)
-    judge = Judge(served, replace(request, n_context=whole.n_own_tokens), scored)
+    judge = MethodJudge(served, replace(request, n_context=whole.n_own_tokens), scored)
 
     def add(name: str, window: Window, scored: Scored, n_encoded: int) -> None:
         offered = measures.first_code_line(offer(served, window, scored))

@@ -15,7 +15,7 @@ from warmline_engine.retrieval.rank import COSINE, RRF_RANKS
 from warmline_engine.retrieval.source.split import split
 
 K1, B = 1.2, 0.75  # as FTS5 has them
-Way = Callable[[str], NDArray[np.float64]]
+Ranker = Callable[[str], NDArray[np.float64]]
 """way(query) -> the score of each text, 0 where nothing speaks for it"""
 
 WORDS, WORDS_OF_BLOCKS = (
@@ -30,14 +30,14 @@ FUSED = {
 }
 
 
-def ways_of_finding(codes: Sequence[str], encoder: Encoder) -> dict[str, Way]:
+def rankers_for(codes: Sequence[str], encoder: Encoder) -> dict[str, Ranker]:
     """The ways by name, over Python texts; `FUSED` says which of them are fused."""
     whole = [[code] for code in codes]
     blocks = [[block.text for block in split(code, "python").blocks] for code in codes]
-    ways: dict[str, Way] = {}
+    rankers: dict[str, Ranker] = {}
     for with_parts, shown in ((False, "whole names"), (True, "names and their parts")):
         for documents, of in ((whole, "whole functions"), (blocks, "blocks")):
-            ways[f"BM25, {shown}, {of}"] = _by_words(documents, with_parts)
+            rankers[f"BM25, {shown}, {of}"] = _by_words(documents, with_parts)
     owners = np.repeat(np.arange(len(codes)), [len(parts) for parts in blocks])
     of_blocks = encoder.encode([part for parts in blocks for part in parts])
     sums = np.zeros((len(codes), encoder.n_dimensions), np.float32)
@@ -49,16 +49,16 @@ def ways_of_finding(codes: Sequence[str], encoder: Encoder) -> dict[str, Way]:
         np.maximum.at(best, owners, (of_blocks @ encoder.encode([query])[0]).astype(np.float64))
         return best + 1
 
-    def cosines(vectors: NDArray[np.float32]) -> Way:
+    def cosines(vectors: NDArray[np.float32]) -> Ranker:
         return lambda query: (vectors @ encoder.encode([query])[0]).astype(np.float64) + 1
 
-    return ways | {VECTORS: cosines(of_whole), NEAREST: nearest, MEAN: cosines(means)}
+    return rankers | {VECTORS: cosines(of_whole), NEAREST: nearest, MEAN: cosines(means)}
 
 
-def fused(ways: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def fused(rankers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Scores by reciprocal-rank fusion of several. Shapes: each [texts] → [texts]."""
-    total = np.zeros(len(ways[0]))
-    for scores in ways:
+    total = np.zeros(len(rankers[0]))
+    for scores in rankers:
         total += np.where(scores > 0, 1 / (RRF_RANKS + ranks_of(scores)), 0)
     return total
 
@@ -121,6 +121,6 @@ class Bm25:
         return rank_of(scores, owner) if scores[owner] else None
 
 
-def _by_words(documents: Sequence[Sequence[str]], with_parts: bool) -> Way:
+def _by_words(documents: Sequence[Sequence[str]], with_parts: bool) -> Ranker:
     index = Bm25([[words(part, with_parts) for part in parts] for parts in documents])
     return lambda query: index.scores(words(query, with_parts))

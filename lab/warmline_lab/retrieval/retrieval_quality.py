@@ -35,7 +35,7 @@ from warmline_lab.replay.traces import is_code
 from warmline_protocol import processes
 
 from .cross_file import line_behind_imports, names_from_package, parsed_module
-from .rankers import FUSED, added, fused, rank_of, ways_of_finding
+from .rankers import FUSED, added, fused, rank_of, rankers_for
 
 LONG = 820  # characters of a function of 256 tokens, about
 MIN_WORDS = 4  # of a docstring's first paragraph
@@ -70,7 +70,7 @@ class Function:
     """A function without its docstring, and the docstring's first paragraph."""
 
     code: str
-    said: str
+    docstring: str
 
 
 def functions(text: str) -> Iterator[Function]:
@@ -84,24 +84,24 @@ def functions(text: str) -> Iterator[Function]:
             if isinstance(child, ast.ClassDef):
                 stack.append(child)
             elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                said = ast.get_docstring(child) or ""
+                docstring = ast.get_docstring(child) or ""
                 last = child.end_lineno or child.lineno
                 kept = lines[child.lineno - 1 : last]
-                if said:
+                if docstring:
                     first = child.body[0]
                     end = first.end_lineno or first.lineno
                     kept = lines[child.lineno - 1 : first.lineno - 1] + lines[end:last]
-                yield Function(textwrap.dedent("".join(kept)), said.split("\n\n")[0])
+                yield Function(textwrap.dedent("".join(kept)), docstring.split("\n\n")[0])
 
 
 def from_docstrings(files: Sequence[str], encoder: Encoder) -> list[Row]:
     """Docstring to function, among all functions of all files."""
     found = [function for text in files for function in functions(text)]
-    asked = [k for k, one in enumerate(found) if len(words(one.said, False)) >= MIN_WORDS]
-    ways = ways_of_finding([one.code for one in found], encoder)
+    asked = [k for k, one in enumerate(found) if len(words(one.docstring, False)) >= MIN_WORDS]
+    rankers = rankers_for([one.code for one in found], encoder)
     ranks: dict[str, dict[int, int | None]] = defaultdict(dict)
     for k in asked:
-        scores = {name: way(found[k].said) for name, way in ways.items()}
+        scores = {name: ranker(found[k].docstring) for name, ranker in rankers.items()}
         for name, parts in FUSED.items():
             scores[f"{name}, by rank"] = fused([scores[part] for part in parts])
             scores[f"{name}, by score"] = added(*(scores[part] for part in parts))
@@ -248,9 +248,9 @@ def main() -> None:
     context = processes.workers("spawn")
     n_processes = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(n_processes, context, torch.set_num_threads, (1,)) as pool:
-        said = pool.submit(_from_docstrings, texts)
+        docstring = pool.submit(_from_docstrings, texts)
         uses = list(pool.map(_ranks_of_uses, packages))
-        rows = said.result() + from_uses(uses)
+        rows = docstring.result() + from_uses(uses)
     command = "python -m warmline_lab.retrieval.retrieval_quality"
     told = {
         "command": command,

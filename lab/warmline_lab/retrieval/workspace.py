@@ -24,7 +24,7 @@ from warmline_engine.retrieval.workspace_indexer import MAX_CHARACTERS, MAX_FOUN
 from warmline_engine.session.completion import around
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Context, Window, choose_stretch
-from warmline_lab.replay.records import Judge, Record, Request
+from warmline_lab.replay.records import MethodJudge, Record, Request
 from warmline_lab.replay.scoring import CHUNK, Scored, offer, read_all, score
 
 from . import cross_file
@@ -99,7 +99,7 @@ def run(model: LoadedModel, task: WorkspaceTask) -> list[Record]:
     elapsed = (time.perf_counter() - begin) * 1000
     request = Request(task.key, "workspace", task.setting, task.package, task.truth)
     request = replace(request, n_context=whole.n_own_tokens)
-    judge = Judge(model, request, served(model, whole, raw))
+    judge = MethodJudge(model, request, served(model, whole, raw))
     records: list[Record] = []
 
     def add(name: str, window: Window, raw: Scored, n_encoded: int, ready_ms: float) -> None:

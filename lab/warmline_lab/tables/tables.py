@@ -79,8 +79,8 @@ def report(records: list[Record], run: dict[str, Any]) -> str:
         "files drawn again. Exact is on the requests that were generated for, p is McNemar's.",
     ]
     if run["suite"] == "edits":
-        said = faults(records, run["dtype"])
-        parts.append("## Checks\n\n" + "\n".join(f"- {line}" for line in said or ["all hold"]))
+        verdict = faults(records, run["dtype"])
+        parts.append("## Checks\n\n" + "\n".join(f"- {line}" for line in verdict or ["all hold"]))
     for suite in sorted({suite for suite, _, _ in groups}):
         parts.append(f"## {suite.capitalize()}\n\n" + _methods(groups, suite))
         by: list[tuple[str, Callable[[Record], str]]] = [("kind", lambda r: r.kind)]
@@ -224,26 +224,26 @@ def _goals(records: list[Record], groups: dict[tuple[str, str, str], Pairs]) -> 
         if not pairs:
             continue
         change = lost(pairs)
-        said = "met" if change.high <= GOAL_NATS else "not met"
+        verdict = "met" if change.high <= GOAL_NATS else "not met"
         rows.append(
-            f"- {method} on traces loses at most {GOAL_NATS} nats a token: {said} (upper bound {change.high:+.4f})"
+            f"- {method} on traces loses at most {GOAL_NATS} nats a token: {verdict} (upper bound {change.high:+.4f})"
         )
         judged = [(a, b) for a, b in pairs if a.exact is not None and b.exact is not None]
         if judged:
             points = 100 * np.mean([bool(b.exact) - bool(a.exact) for a, b in judged])
-            said = "met" if points <= GOAL_EXACT else "not met"
+            verdict = "met" if points <= GOAL_EXACT else "not met"
             rows.append(
-                f"- {method} on traces loses at most {GOAL_EXACT} points of exact match: {said} ({points:.2f})"
+                f"- {method} on traces loses at most {GOAL_EXACT} points of exact match: {verdict} ({points:.2f})"
             )
     choice = decide(records)["repair"]
-    said = "nothing tried does it"
+    verdict = "nothing tried does it"
     if choice is not None:
         is_served = choice["method"] == "PIE"
-        said = "already as served, without any" if is_served else f"{choice['method']} does it"
+        verdict = "already as served, without any" if is_served else f"{choice['method']} does it"
     n = len(Closing(records).judged)
     note = "" if n >= N_JUDGED else f" (not judged: {n} requests)"
     rows.append(
-        f"- repair closes {GOAL_CLOSED:.0%} of the gap under {GOAL_COST:.0%} of a cold read: {said}{note}"
+        f"- repair closes {GOAL_CLOSED:.0%} of the gap under {GOAL_COST:.0%} of a cold read: {verdict}{note}"
     )
     return "\n".join(rows)
 

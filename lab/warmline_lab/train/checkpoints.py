@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from .decoder import Decoder
+from .decoder import TrainableDecoder
 from .optimizer import Optimizer
 
 N_KEPT = 2
@@ -31,7 +31,7 @@ class Counters:
     grown_from: str = ""
 
 
-def write(folder: Path, model: Decoder, optimizer: Optimizer, counters: Counters) -> Path:
+def write(folder: Path, model: TrainableDecoder, optimizer: Optimizer, counters: Counters) -> Path:
     """Writes a checkpoint and drops all but the newest few."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"weight/{name}": weight.detach() for name, weight in model.weights.items()}
@@ -49,7 +49,7 @@ def newest(folder: Path) -> Path | None:
     return max(folder.glob("step-*.safetensors"), default=None)
 
 
-def read(path: Path, model: Decoder, optimizer: Optimizer) -> Counters:
+def read(path: Path, model: TrainableDecoder, optimizer: Optimizer) -> Counters:
     """Restores a run into a model and an optimizer of its shape."""
     tensors = load_file(path)
     for name, weight in model.weights.items():

@@ -28,7 +28,7 @@ SHAPE_KEYS = {
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     n_tokens: int
     width: int
     n_layers: int
@@ -64,10 +64,10 @@ def working_type(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type != "cpu" or has_bfloat16() else torch.float32
 
 
-class Decoder(nn.Module):
+class TrainableDecoder(nn.Module):
     """Logit losses of a batch of sequences."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: ModelShape) -> None:
         super().__init__()
         self.shape = shape
         d, hd = shape.width, shape.head_size

@@ -9,12 +9,12 @@ import torch
 from tokenizers import Tokenizer
 
 from warmline_lab.data.samples import Controls, Documents, cut_middle
-from warmline_lab.train.decoder import Decoder
+from warmline_lab.train.decoder import TrainableDecoder
 
 
 @torch.no_grad()
 def bits_per_byte(
-    model: Decoder,
+    model: TrainableDecoder,
     documents: Documents,
     tokenizer: Tokenizer,
     n_windows: int,

@@ -12,12 +12,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .decoder import Shape
+from .decoder import ModelShape
 
 NOISE = 0.5  # of a matrix' own spread
 
 
-def grown(weights: dict[str, Tensor], old: Shape, new: Shape) -> dict[str, Tensor]:
+def grown(weights: dict[str, Tensor], old: ModelShape, new: ModelShape) -> dict[str, Tensor]:
     """The weights of a model of shape `new` that computes what the one of shape `old` does.
 
     Raises: ValueError, when a size of `new` is not a multiple of its size in `old`, or the shapes differ elsewhere.

@@ -31,7 +31,7 @@ from warmline_engine.model.thread_count import shortest_s
 from warmline_lab.train.heldout_loss import bits_per_byte
 
 from . import checkpoints
-from .decoder import Decoder, Shape
+from .decoder import ModelShape, TrainableDecoder
 from .optimizer import Optimizer
 from .train import Run, Texts, export
 
@@ -47,7 +47,7 @@ N_BEHIND, N_TIMED = 2000, 12  # tokens
 class Tried:
     """A shape with what it costs and, where it was trained, how it predicts."""
 
-    shape: Shape
+    shape: ModelShape
     n_bytes: int
     n_products: (
         int  # of weights with a token's numbers, N_BEHIND other tokens' keys and values included
@@ -58,7 +58,7 @@ class Tried:
     token_ms: float = math.nan
 
 
-def n_bytes_of(shape: Shape, storage: Scheme) -> int:
+def n_bytes_of(shape: ModelShape, storage: Scheme) -> int:
     """Of a model's weights as they are stored."""
     scales = 2 / storage.group_size
     return sum(
@@ -67,22 +67,22 @@ def n_bytes_of(shape: Shape, storage: Scheme) -> int:
     )
 
 
-def n_products_of(shape: Shape) -> int:
+def n_products_of(shape: ModelShape) -> int:
     """A token's products: each matrix once, the embedding as the head."""
     matrices = sum(n for n, is_matrix in _weights(shape) if is_matrix)
     return matrices + 2 * shape.n_layers * shape.n_heads * shape.head_size * N_BEHIND
 
 
 @lru_cache
-def _weights(shape: Shape) -> tuple[tuple[int, bool], ...]:
+def _weights(shape: ModelShape) -> tuple[tuple[int, bool], ...]:
     """The number of values of each weight, and whether it is a matrix."""
     with torch.device("meta"):
-        weights = Decoder(shape).weights.values()
+        weights = TrainableDecoder(shape).weights.values()
     return tuple((weight.numel(), weight.ndim == 2) for weight in weights)
 
 
 def candidates(
-    like: Shape,
+    like: ModelShape,
     storage: Scheme,
     most_bytes: int = MAX_BYTES,
     widths: Iterable[int] = WIDTHS,
@@ -106,7 +106,7 @@ def candidates(
                 yield described(deeper[n_fitting - 1], storage)
 
 
-def described(shape: Shape, storage: Scheme) -> Tried:
+def described(shape: ModelShape, storage: Scheme) -> Tried:
     return Tried(shape, n_bytes_of(shape, storage), n_products_of(shape))
 
 
@@ -114,7 +114,7 @@ def trained(tried: Tried, config: dict[str, Any], texts: Texts, n_steps: int) ->
     """The shape after n_steps, all of them on the same tokens as any other's. Writes beside the corpus."""
     shape = tried.shape
     torch.manual_seed(config["seed"])
-    model = Decoder(shape)
+    model = TrainableDecoder(shape)
     folder = texts.folder / f"shapes-{shape.width}-{shape.n_layers}-{shape.mlp_width}"
     run = Run(config, model, Optimizer(model.weights), checkpoints.Counters(), texts, folder)
     trunk, n_warm = config["trunk"], config["optimizer"]["warmup_steps"]
@@ -139,10 +139,10 @@ def trained(tried: Tried, config: dict[str, Any], texts: Texts, n_steps: int) ->
 
 def milliseconds_of_a_token(folder: Path) -> float:
     """The shortest of some, decoded in 8 bits behind N_BEHIND tokens."""
-    model = checkpoint.load(folder, dtype=torch.bfloat16, few="int8")
+    model = checkpoint.load(folder, dtype=torch.bfloat16, decode_format="int8")
     config = model.config
     rows = RowShape(config.n_layers, config.n_kv_heads, config.head_size, model.dtype, model.device)
-    sequence = cached.Sequence(model, Arena(rows, 2**28))
+    sequence = cached.KVSequence(model, Arena(rows, 2**28))
     sequence.splice(0, 0, [k % config.n_vocabulary for k in range(N_BEHIND)])
     while sequence.encode_pending(512):
         pass
@@ -162,7 +162,7 @@ def main() -> None:
     torch.set_num_threads(1)  # the cores are shared out by processes
     config = tomllib.loads(arguments.config.read_text())
     texts, found = Texts.of(arguments.work), list[Tried]()
-    shape, storage = Shape(**config["shape"]), Scheme(**config["storage"])
+    shape, storage = ModelShape(**config["shape"]), Scheme(**config["storage"])
     listed = candidates(shape, storage, MAX_BYTES, arguments.widths, arguments.ratios)
     for tried in listed:
         if arguments.steps:

@@ -1,6 +1,7 @@
 """The gradients of a batch, in pieces that stay in a core's cache, on one process for each core.
 
-The same mathematics as `Decoder`, its slow twin, in another order: query, key and value in one product, gate and up
+The same mathematics as `TrainableDecoder`, its slow twin, in another order: query, key and value in one product, gate
+and up
 in one, the loss and its gradient chunk by chunk without keeping logits, attention at short lengths by blocks of
 queries that skip what lies behind them. Gradients of the pieces are summed in float32. Processes split a batch by
 rows and meet once a step: threads would meet at each operation, and wait there for a core that others use.
@@ -24,7 +25,7 @@ from torch import Tensor
 from warmline_lab.data.samples import IGNORED
 from warmline_protocol import processes
 
-from .decoder import Decoder, Shape, norm, turn, working_type
+from .decoder import ModelShape, TrainableDecoder, norm, turn, working_type
 
 PIECE = 1024  # tokens that go through the layers at once on a CPU; and through the loss
 BLOCK = 128  # queries of one product in attention
@@ -50,17 +51,17 @@ class Teacher:
     """
 
     name: str
-    shape: Shape
+    shape: ModelShape
     weights: Tensors
     share: float
 
 
-class Step:
+class TrainStep:
     """Computes gradients of a model's weights with a number of processes, itself one of them."""
 
     def __init__(
         self,
-        model: Decoder,
+        model: TrainableDecoder,
         n_processes: int = 1,
         is_compiled: bool = True,
         piece: int = PIECE,
@@ -68,7 +69,7 @@ class Step:
     ) -> None:
         self._shape, self._weights = model.shape, model.weights
         weights = {name: weight.detach() for name, weight in model.weights.items()}
-        self._pieces = Pieces(model.shape, weights, is_compiled, piece, teacher)
+        self._pieces = GradientWorker(model.shape, weights, is_compiled, piece, teacher)
         self._workers: list[tuple[Any, Connection, Tensors]] = []
         context: Any = processes.workers("spawn")
         for weight in model.weights.values() if n_processes > 1 else ():
@@ -97,23 +98,28 @@ class Step:
         targets: Tensor,
         rounding: Callable[[Tensor], Tensor] | None = None,
         positions: Tensor | None = None,
-        counts: Tensor | None = None,
+        loss_weights: Tensor | None = None,
     ) -> float:
         """The mean loss in nats a token of the text. With `rounding` the weights are used as it makes them.
 
-        `counts` is how often a target is learnt from, once each without; the loss stays that of the text.
+        `loss_weights` is how often a target is learnt from, once each without; the loss stays that of the text.
 
         Shapes: tokens, targets and counts [B, T], positions [T]. Modifies: `grad` of each weight.
         """
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
-        if counts is None:
-            counts = torch.ones(targets.shape, device=targets.device)
-        counts = counts * (targets != IGNORED)
-        n_targets, n_learnt = int((targets != IGNORED).sum()), float(counts.sum())
+        if loss_weights is None:
+            loss_weights = torch.ones(targets.shape, device=targets.device)
+        loss_weights = loss_weights * (targets != IGNORED)
+        n_targets, n_learnt = int((targets != IGNORED).sum()), float(loss_weights.sum())
         n_parts = min(len(tokens), len(self._workers) + 1)
         parts = list(
-            zip(tokens.chunk(n_parts), targets.chunk(n_parts), counts.chunk(n_parts), strict=True)
+            zip(
+                tokens.chunk(n_parts),
+                targets.chunk(n_parts),
+                loss_weights.chunk(n_parts),
+                strict=True,
+            )
         )
         busy = self._workers[: len(parts) - 1]
         for (_, pipe, _sums), part in zip(busy, parts[1:], strict=True):
@@ -132,7 +138,7 @@ class Step:
 
 def _work(
     pipe: Connection,
-    shape: Shape,
+    shape: ModelShape,
     weights: Tensors,
     sums: Tensors,
     is_compiled: bool,
@@ -143,22 +149,24 @@ def _work(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    pieces = Pieces(shape, weights, is_compiled, piece, teacher)
+    pieces = GradientWorker(shape, weights, is_compiled, piece, teacher)
     while True:
         try:
             *arrays, rounding = pipe.recv()
         except EOFError:
             return
-        tokens, targets, counts, positions = (torch.from_numpy(np.asarray(part)) for part in arrays)
-        pipe.send(pieces.add_gradients(tokens, targets, counts, positions, sums, rounding))
+        tokens, targets, loss_weights, positions = (
+            torch.from_numpy(np.asarray(part)) for part in arrays
+        )
+        pipe.send(pieces.add_gradients(tokens, targets, loss_weights, positions, sums, rounding))
 
 
-class Pieces:
+class GradientWorker:
     """One process' share of a step."""
 
     def __init__(
         self,
-        shape: Shape,
+        shape: ModelShape,
         weights: Tensors,
         is_compiled: bool,
         piece: int,
@@ -186,7 +194,7 @@ class Pieces:
         self,
         tokens: Tensor,
         targets: Tensor,
-        counts: Tensor,
+        loss_weights: Tensor,
         positions: Tensor,
         sums: Tensors,
         rounding: Callable[[Tensor], Tensor] | None,
@@ -201,12 +209,12 @@ class Pieces:
         turns = self._turns
         cos, sin = turns[0][positions], turns[1][positions]
         loss = torch.zeros((), device=embedding.device)
-        given = (tokens, targets, counts)
+        given = (tokens, targets, loss_weights)
         for part, wanted, count in zip(*(one.split(n_rows) for one in given), strict=True):
             x = F.embedding(part, embedding).requires_grad_()
             hidden = self._layers(x, *leaves, cos, sin, self._shape)
             back, flat = torch.empty_like(hidden).flatten(0, 1), hidden.detach().flatten(0, 1)
-            taught = self._taught(part, positions)
+            teacher_hidden = self._taught(part, positions)
             for begin in range(0, len(flat), self._piece):
                 chunk = slice(begin, begin + self._piece)
                 losses, back[chunk], gradient = self._head(
@@ -214,7 +222,9 @@ class Pieces:
                     embedding,
                     wanted.flatten()[chunk],
                     count.flatten()[chunk],
-                    None if taught is None else (taught[chunk], self._teacher_embedding),
+                    None
+                    if teacher_hidden is None
+                    else (teacher_hidden[chunk], self._teacher_embedding),
                     self._teacher.share if self._teacher else 0.0,
                 )
                 sums["embedding"].add_(gradient)
@@ -238,7 +248,7 @@ class Pieces:
 
 def _as_used(
     weights: Tensors,
-    shape: Shape,
+    shape: ModelShape,
     rounding: Callable[[Tensor], Tensor] | None,
     working: torch.dtype,
 ) -> Tensors:
@@ -262,12 +272,12 @@ def _as_used(
     return {**stacked, "last": weights[LAST].clone(), "embedding": used(EMBEDDING)}
 
 
-def _zeros(weights: Tensors, model: Decoder) -> Tensors:
+def _zeros(weights: Tensors, model: TrainableDecoder) -> Tensors:
     used = _as_used(weights, model.shape, None, torch.float32)
     return {name: torch.zeros_like(tensor) for name, tensor in used.items()}
 
 
-def _by_name(sums: Tensors, shape: Shape) -> Tensors:
+def _by_name(sums: Tensors, shape: ModelShape) -> Tensors:
     """Each weight's gradient as a view of the sums."""
     found = {EMBEDDING: sums["embedding"], LAST: sums["last"]}
     hd = shape.head_size
@@ -284,7 +294,7 @@ def _by_name(sums: Tensors, shape: Shape) -> Tensors:
     return found
 
 
-def _turns(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
+def _turns(shape: ModelShape, device: torch.device) -> tuple[Tensor, Tensor]:
     frequencies = shape.rope_theta ** (
         -torch.arange(0, shape.head_size, 2).float() / shape.head_size
     )
@@ -302,7 +312,7 @@ def _layer(
     behind: Tensor,
     cos: Tensor,
     sin: Tensor,
-    shape: Shape,
+    shape: ModelShape,
 ) -> Tensor:
     size = shape.head_size
     n_query, n_key = shape.n_heads * size, shape.n_kv_heads * size
@@ -324,7 +334,7 @@ def _layers(
     last: Tensor,
     cos: Tensor,
     sin: Tensor,
-    shape: Shape,
+    shape: ModelShape,
     layer: Callable[..., Tensor] = _layer,
 ) -> Tensor:
     """Embeddings to normalised outputs. Shapes: x [B, T, width] → the same; weights [layers, ...]."""
@@ -363,15 +373,16 @@ def _head(
     hidden: Tensor,
     embedding: Tensor,
     targets: Tensor,
-    counts: Tensor,
-    taught: tuple[Tensor, Tensor] | None,
+    loss_weights: Tensor,
+    teacher_hidden: tuple[Tensor, Tensor] | None,
     share: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The summed loss, and its gradients for the outputs and for the embedding, without keeping logits.
 
-    `counts` multiplies the gradients of each target.
+    `loss_weights` multiplies the gradients of each target.
 
-    With `taught`, a teacher's outputs and its embedding, the gradients are those of the cross entropy with `share` of
+    With `teacher_hidden`, a teacher's outputs and its embedding, the gradients are those of the cross entropy with
+    `share` of
     what it expects and the rest of what the text says; the loss stays the text's.
 
     Shapes: hidden [N, width], embedding [V, width], targets and counts [N] → scalar, [N, width], [V, width].
@@ -385,11 +396,11 @@ def _head(
     above = logits.gather(1, wanted).float() - most
     losses = (total.log() - above) * is_wanted
     beyond, of_target = grown / total, above.exp() / total - 1
-    if taught is not None:
-        expected = F.linear(*taught).float().softmax(-1)
+    if teacher_hidden is not None:
+        expected = F.linear(*teacher_hidden).float().softmax(-1)
         beyond = beyond - share * expected
         of_target = of_target + share - share * expected.gather(1, wanted)
-    counted = counts[:, None]
+    counted = loss_weights[:, None]
     back = (beyond * counted).to(hidden.dtype)
     # one number of each row, where comparing all of them with their target would cost as much as the rest
     back = back.scatter(1, wanted, (of_target * counted).to(hidden.dtype))

@@ -39,10 +39,10 @@ from warmline_lab.train.heldout_loss import bits_per_byte
 from warmline_protocol.model_names import typed
 
 from . import checkpoints
-from .decoder import SHAPE_KEYS, Decoder, Shape
+from .decoder import SHAPE_KEYS, ModelShape, TrainableDecoder
 from .net2net import grown
 from .optimizer import Optimizer
-from .step import Step, Teacher
+from .step import Teacher, TrainStep
 
 MAX_EPOCHS = 3.5  # in the trunk: no file is seen more than four times, decay included
 TEACHER_SHARE = 0.5  # of what is learnt
@@ -79,7 +79,7 @@ class Run:
     """A model in training with what it is trained on."""
 
     config: dict[str, Any]
-    model: Decoder
+    model: TrainableDecoder
     optimizer: Optimizer
     counters: checkpoints.Counters
     texts: Texts
@@ -92,13 +92,15 @@ class Run:
     def device(self) -> torch.device:
         return self.model.weights["model.norm.weight"].device
 
-    def begin(self) -> Step:
+    def begin(self) -> TrainStep:
         """What computes gradients: on a CPU with a process for each core."""
         if self.device.type == "cuda":
-            return Step(self.model, 1, self.config.get("compile", True), GPU_PIECE, self.teacher)
+            return TrainStep(
+                self.model, 1, self.config.get("compile", True), GPU_PIECE, self.teacher
+            )
         n_processes = self.config.get("processes", len(os.sched_getaffinity(0)))
         is_compiled = self.config.get("compile", True)
-        return Step(self.model, n_processes, is_compiled, teacher=self.teacher)
+        return TrainStep(self.model, n_processes, is_compiled, teacher=self.teacher)
 
     def samples(self, sequence: int, seed: int) -> Samples:
         """What is trained on at one sequence length."""
@@ -111,12 +113,12 @@ class Run:
     @property
     def storage(self) -> Scheme | None:
         """How the exported weights are stored; None is bf16."""
-        said = self.config.get("storage")
-        return Scheme(**said) if said else None
+        declared = self.config.get("storage")
+        return Scheme(**declared) if declared else None
 
     def train_step(
         self,
-        step: Step,
+        step: TrainStep,
         samples: Samples,
         rows: int,
         scale: float,
@@ -158,7 +160,7 @@ class Run:
     def log_heldout(self, stage: str, rounding: Callable[[Tensor], Tensor] | None = None) -> None:
         model = self.model
         if rounding:
-            model = Decoder(self.model.shape).to(self.device)
+            model = TrainableDecoder(self.model.shape).to(self.device)
             for name, weight in self.model.weights.items():
                 value = weight.detach()
                 model.weights[name].data.copy_(rounding(value) if value.ndim == 2 else value)
@@ -176,7 +178,7 @@ def open_run(config_path: Path, work: Path, exported: Path | None = None) -> Run
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = config_for(device.type, tomllib.loads(config_path.read_text()))
     torch.manual_seed(config["seed"])
-    model = Decoder(Shape(**config["shape"])).to(device)
+    model = TrainableDecoder(ModelShape(**config["shape"])).to(device)
     optimizer = Optimizer(model.weights)
     folder = work / config_path.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +206,7 @@ def config_for(device: str, config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **gpu} if device == "cuda" else config
 
 
-def _read_exported(folder: Path, model: Decoder, tokenizer: Path) -> checkpoints.Counters:
+def _read_exported(folder: Path, model: TrainableDecoder, tokenizer: Path) -> checkpoints.Counters:
     """Takes an exported model's weights, grown where it is smaller; the optimizer begins anew.
 
     Raises: ValueError, when it reads another tokenizer's tokens, or cannot grow to the run's shape.
@@ -239,13 +241,13 @@ def take_teacher(run: Run, folder: Path) -> None:
     run.teacher = Teacher(folder.name, shape_of(folder), weights, share)
 
 
-def shape_of(folder: Path) -> Shape:
+def shape_of(folder: Path) -> ModelShape:
     """The shape that `export` wrote."""
-    said = json.loads((folder / "config.json").read_text())
-    return Shape(**{name: said[key] for name, key in SHAPE_KEYS.items()})
+    declared = json.loads((folder / "config.json").read_text())
+    return ModelShape(**{name: declared[key] for name, key in SHAPE_KEYS.items()})
 
 
-def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
+def run_stable(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
     """Trains at full rate until the time is over or the process is told to stop, writing checkpoints."""
     trunk = run.config["trunk"]
     samples = run.samples(trunk["sequence"], run.config["seed"])
@@ -255,7 +257,7 @@ def run_trunk(run: Run, minutes: float | None, max_steps: int | None = None) -> 
 
 
 def _run_steps(
-    run: Run, step: Step, samples: Samples, minutes: float | None, max_steps: int | None
+    run: Run, step: TrainStep, samples: Samples, minutes: float | None, max_steps: int | None
 ) -> None:
     trunk, warmup = run.config["trunk"], run.config["optimizer"]["warmup_steps"]
     start = time.monotonic()
@@ -363,12 +365,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     if arguments.stage == "trunk":
-        run_trunk(run, arguments.minutes)
+        run_stable(run, arguments.minutes)
     elif arguments.out is None:
         parser.error("--out is where the model goes")
     elif arguments.stage == "whole":
         minutes = arguments.minutes or 30.0
-        run_trunk(run, minutes * 2 / 3)
+        run_stable(run, minutes * 2 / 3)
         run_decay(run, minutes / 3, arguments.out)
     elif arguments.stage == "decay":
         run_decay(run, arguments.minutes or 30.0, arguments.out)

@@ -100,7 +100,7 @@ async def complete(options: argparse.Namespace) -> int:
 
 async def _settled_context(engine: EngineClient, uri: str) -> wire.Context:
     """What was found in other files, once the workspace has been looked through."""
-    begin, is_told = time.monotonic(), False
+    begin, is_notified = time.monotonic(), False
     while True:
         context = await engine.ask_context(uri)
         if context is None:
@@ -108,8 +108,8 @@ async def _settled_context(engine: EngineClient, uri: str) -> wire.Context:
         waited = time.monotonic() - begin
         if context.state != "looking" or waited > CONTEXT_WITHIN_S:
             return context
-        if waited > 1 and not is_told:
-            is_told = True
+        if waited > 1 and not is_notified:
+            is_notified = True
             print("warmline: searching the workspace ...", file=sys.stderr)
         await asyncio.sleep(0.05)
 

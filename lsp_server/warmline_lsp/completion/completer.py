@@ -17,11 +17,11 @@ from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
 from .cursors import Cursors
-from .suggestions import Accepted, Offer, Surroundings
+from .suggestions import Accepted, Suggestion, Surroundings
 from .syntax import Trees
 from .trim import trim
-from .typing_cadence import Rhythm
-from .usage_statistics import Statistics
+from .typing_cadence import TypingCadence
+from .usage_statistics import UsageStatistics
 
 HASH_COMMENTS = frozenset(
     ("python", "ruby", "shellscript", "perl", "r", "yaml", "toml", "makefile", "dockerfile")
@@ -63,19 +63,19 @@ class Selected:
 
 @dataclass(frozen=True)
 class _Target:
-    """What the text will be where a completion goes: `assumed` in the place of [offset, offset + n_replaced)."""
+    """What the text will be where a completion goes: `virtual_text` in the place of [offset, offset + n_replaced)."""
 
     offset: int
-    assumed: str = ""
+    virtual_text: str = ""
     n_replaced: int = 0
 
     def text(self, document: Document) -> str:
         behind = self.offset + self.n_replaced
-        return document.text[: self.offset] + self.assumed + document.text[behind:]
+        return document.text[: self.offset] + self.virtual_text + document.text[behind:]
 
 
 @dataclass(frozen=True)
-class Ask:
+class SuggestionQuery:
     """A request for completions of one version of a document."""
 
     document: Document
@@ -97,12 +97,12 @@ class Item:
 class _Typing:
     """What is remembered of a document between requests."""
 
-    offer: Offer | None = None
+    offer: Suggestion | None = None
     n_edits: int = 0
     superseded: asyncio.Future[None] | None = None
     prefetch: asyncio.Task[None] | None = None
     improvement: asyncio.Task[None] | None = None
-    rhythm: Rhythm = field(default_factory=Rhythm)
+    cadence: TypingCadence = field(default_factory=TypingCadence)
     cursors: Cursors = field(default_factory=Cursors)
     accepted: deque[Accepted] = field(default_factory=lambda: deque[Accepted](maxlen=8))
     last_undone: bool = False  # by the newest edit
@@ -113,7 +113,7 @@ def _no_trace(event: str, **what: Any) -> None:
     """Default trace callback; does nothing."""
 
 
-def _tell_nobody(uri: str, offset: int) -> None:
+def _ignore(uri: str, offset: int) -> None:
     """Default callback for a better answer; does nothing."""
 
 
@@ -123,14 +123,14 @@ class Completer:
     def __init__(
         self,
         engine: Engine,
-        statistics: Statistics,
+        statistics: UsageStatistics,
         trace: Callable[..., None] = _no_trace,
         clock: Callable[[], float] = time.monotonic,
-        tell_better: Callable[[str, int], None] = _tell_nobody,
+        notify_better: Callable[[str, int], None] = _ignore,
     ) -> None:
-        """`tell_better` is called where a request for a document at an offset would now be answered better."""
+        """`notify_better` is called where a request for a document at an offset would now be answered better."""
         self.engine = engine
-        self._tell_better = tell_better
+        self._notify_better = notify_better
         self.statistics = statistics
         self._trace = trace
         self._clock = clock
@@ -142,7 +142,7 @@ class Completer:
         """Follows the edits that led to a document, before the next request for it."""
         typing = self._typing.setdefault(document.uri, _Typing())
         now = self._clock()
-        typing.rhythm.note(now)
+        typing.cadence.note(now)
         typing.n_edits += 1
         typing.cursors.note(edits)
         for edit in edits:
@@ -152,10 +152,10 @@ class Completer:
             _note_accepted(typing, before, edit)
         _note_undone(typing, document, edits)
         _supersede(typing)
-        _stop_following(typing)
+        _cancel_prefetch(typing)
         offer = typing.offer
-        if offer is not None and offer.rest and not offer.following:
-            self._prefetch(typing, Ask(document, offer.cursor, settings))
+        if offer is not None and offer.remaining and not offer.prefetched:
+            self._prefetch(typing, SuggestionQuery(document, offer.cursor, settings))
 
     def closed(self, uri: str) -> None:
         """Forgets a document."""
@@ -164,9 +164,9 @@ class Completer:
         typing = self._typing.pop(uri, None)
         if typing is not None:
             _supersede(typing)
-            _stop_following(typing)
+            _cancel_prefetch(typing)
 
-    async def complete(self, ask: Ask) -> list[Item]:
+    async def complete(self, ask: SuggestionQuery) -> list[Item]:
         """Texts to insert at an offset of a version, best first.
 
         A newer request for the document makes this one answer empty at once; so does an edit.
@@ -183,7 +183,7 @@ class Completer:
         if known and not self._lacks_others(typing, ask):
             self.statistics.n_reused += 1
             return self._answered(uri, "offer", _behind_entry(ask, known))
-        _stop_following(typing)
+        _cancel_prefetch(typing)
         superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         typing.superseded = superseded
         n_edits, wait = typing.n_edits, self._wait_s(typing, ask)
@@ -197,7 +197,7 @@ class Completer:
         if not found.texts and standing is None:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        texts = [target.assumed + text for text in found.texts]
+        texts = [target.virtual_text + text for text in found.texts]
         if standing is not None:
             shown = _left_of(standing, ask)
             texts = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
@@ -214,7 +214,7 @@ class Completer:
             self._prefetch(typing, ask)
         return self._answered(uri, "engine", _behind_entry(ask, items))
 
-    def _is_refused(self, typing: _Typing, ask: Ask) -> bool:
+    def _is_refused(self, typing: _Typing, ask: SuggestionQuery) -> bool:
         """Whether the user does not want completions here, or not now."""
         if not self._is_wanted(ask):
             return True
@@ -223,7 +223,7 @@ class Completer:
         here = Surroundings.of(ask.document.text, ask.offset)
         return typing.cursors.are_several or here in typing.undone
 
-    async def comment_first(self, ask: Ask) -> str:
+    async def comment_first(self, ask: SuggestionQuery) -> str:
         """Offers a comment that says what comes next, and the code behind it, if any; the text, or nothing without one.
 
         Nothing is inserted; a client that shows completions shows this one when it is told.
@@ -231,41 +231,43 @@ class Completer:
         """
         document, typing = ask.document, self._typing.setdefault(ask.document.uri, _Typing())
         _supersede(typing)
-        _stop_following(typing)
+        _cancel_prefetch(typing)
         n_edits = typing.n_edits
         line = _line_before(document, ask.offset)
         indent = line[: len(line) - len(line.lstrip())]
         lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
         lead = fitted(lead, document.text, ask.offset)
         one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
-        said = await self._ask(one_line, _Target(ask.offset, lead), 0.0, "comment", by_base=True)
-        if not said.texts:
+        comment_text = await self._ask(
+            one_line, _Target(ask.offset, lead), 0.0, "comment", force_base=True
+        )
+        if not comment_text.texts:
             return ""
-        comment = lead + said.texts[0].splitlines()[0].rstrip()
+        comment = lead + comment_text.texts[0].splitlines()[0].rstrip()
         behind = fitted("\n" + indent, document.text, ask.offset)
         target = _Target(ask.offset, comment + behind)
-        code = await self._ask(ask, target, 0.0, "code", by_base=True)
+        code = await self._ask(ask, target, 0.0, "code", force_base=True)
         if typing.n_edits != n_edits:
             return ""
         text = comment + behind + code.texts[0] if code.texts else comment
         typing.offer = self._offer(ask.offset, text)
-        self._tell_better(document.uri, ask.offset)
+        self._notify_better(document.uri, ask.offset)
         return typing.offer.text
 
     def _answered(self, uri: str, source: str, items: list[Item]) -> list[Item]:
         self._trace("answer", uri=uri, source=source, items=len(items))
         return items
 
-    def _offers(self, offset: int, texts: list[str]) -> list[Offer]:
-        offers = [Offer(f"w{next(self._ids)}", offset, text) for text in texts]
+    def _offers(self, offset: int, texts: list[str]) -> list[Suggestion]:
+        offers = [Suggestion(f"w{next(self._ids)}", offset, text) for text in texts]
         for offer in offers:
             self.statistics.offered(offer.id, offer.text, 0)
         return offers
 
-    def _offer(self, offset: int, text: str) -> Offer:
+    def _offer(self, offset: int, text: str) -> Suggestion:
         return self._offers(offset, [text])[0]
 
-    def _is_wanted(self, ask: Ask) -> bool:
+    def _is_wanted(self, ask: SuggestionQuery) -> bool:
         settings = ask.settings
         if ask.is_automatic and settings.mode == "onRequest":
             return False
@@ -281,7 +283,7 @@ class Completer:
             settings.inside_strings or not place.is_string
         )
 
-    def _known(self, typing: _Typing, ask: Ask) -> list[Item]:
+    def _known(self, typing: _Typing, ask: SuggestionQuery) -> list[Item]:
         """What is left of the present offers, or what was fetched to follow them."""
         offer = typing.offer
         if offer is None:
@@ -291,35 +293,40 @@ class Completer:
             typing.offer = offer = offer.moved(ask.offset, skipped)
         if offer.cursor != ask.offset:
             return []
-        if offer.rest:
-            offers = [o for o in (offer, *offer.others) if o.cursor == ask.offset and o.rest]
+        if offer.remaining:
+            offers = [o for o in (offer, *offer.others) if o.cursor == ask.offset and o.remaining]
             for o in offers:
                 self.statistics.offered(o.id, o.text, o.n_typed)
             found = [Item(o.id, _left_of(o, ask)) for o in offers]
             return [item for item in found if item.text]
-        if offer.following:
+        if offer.prefetched:
             self.statistics.n_prefetched += 1
-            typing.offer = offer = self._offer(ask.offset, offer.following)
+            typing.offer = offer = self._offer(ask.offset, offer.prefetched)
             self._prefetch(typing, ask)
             return [Item(offer.id, offer.text)]
         return []
 
-    def _lacks_others(self, typing: _Typing, ask: Ask) -> bool:
+    def _lacks_others(self, typing: _Typing, ask: SuggestionQuery) -> bool:
         """Whether the user, who sees an offer, wants to see what else there is."""
         offer = typing.offer
         is_wanted = not ask.is_automatic and ask.settings.alternatives > 1
         return is_wanted and offer is not None and not offer.has_others
 
-    def _wait_s(self, typing: _Typing, ask: Ask) -> float:
+    def _wait_s(self, typing: _Typing, ask: SuggestionQuery) -> float:
         if not ask.is_automatic:
             return 0.0
         document = ask.document
         is_line_start = not _line_before(document, ask.offset).strip()
         most_s = ask.settings.debounce_ms / 1000
-        return typing.rhythm.wait_s(most_s, is_line_start, self._clock())
+        return typing.cadence.wait_s(most_s, is_line_start, self._clock())
 
     async def _ask(
-        self, ask: Ask, target: _Target, wait_s: float, purpose: str, by_base: bool = False
+        self,
+        ask: SuggestionQuery,
+        target: _Target,
+        wait_s: float,
+        purpose: str,
+        force_base: bool = False,
     ) -> _Found:
         if wait_s:
             await asyncio.sleep(wait_s)
@@ -332,7 +339,7 @@ class Completer:
                 document=document.uri,
                 version=document.version,
                 offset=target.offset,
-                assumed=target.assumed,
+                virtual_text=target.virtual_text,
                 n_replaced=target.n_replaced,
                 max_tokens=settings.max_tokens,
                 multi_line=settings.multi_line,
@@ -342,25 +349,25 @@ class Completer:
                 shows_unsure=settings.show_unsure or not ask.is_automatic,
                 alternatives_by=settings.alternatives_by,
                 contrast=settings.contrast,
-                by_base=by_base,
+                force_base=force_base,
             )
         )
         return _fitting(ask, target, answer)
 
-    def _improve(self, typing: _Typing, ask: Ask) -> None:
+    def _improve(self, typing: _Typing, ask: SuggestionQuery) -> None:
         """Asks the base model of a pair what it would have said, and offers that where nobody has typed meanwhile."""
 
         async def improve() -> None:
-            found = await self._ask(ask, _Target(ask.offset), 0.0, "improve", by_base=True)
+            found = await self._ask(ask, _Target(ask.offset), 0.0, "improve", force_base=True)
             offer = typing.offer
             if found.texts and (offer is None or offer.text != found.texts[0]):
                 typing.offer = _joined(self._offers(ask.offset, found.texts), ask)
-                self._tell_better(ask.document.uri, ask.offset)
+                self._notify_better(ask.document.uri, ask.offset)
             self._prefetch(typing, ask)
 
         typing.improvement = asyncio.create_task(improve())
 
-    def _prefetch(self, typing: _Typing, ask: Ask) -> None:
+    def _prefetch(self, typing: _Typing, ask: SuggestionQuery) -> None:
         """Asks what would follow if the rest of the offer were accepted, once the user looks at it."""
         offer = typing.offer
         if offer is None or ask.settings.mode == "onRequest":
@@ -368,15 +375,15 @@ class Completer:
         ask = replace(ask, is_automatic=True, selected=None)
 
         async def fetch() -> None:
-            target = _Target(offer.cursor, offer.rest)
+            target = _Target(offer.cursor, offer.remaining)
             found = await self._ask(ask, target, LOOKED_AT_S, "prefetch")
             current = typing.offer
             if (
                 found.texts
                 and current is not None
-                and (current.id, current.rest) == (offer.id, offer.rest)
+                and (current.id, current.remaining) == (offer.id, offer.remaining)
             ):
-                typing.offer = replace(current, following=found.texts[0])
+                typing.offer = replace(current, prefetched=found.texts[0])
 
         _stop_prefetch(typing)
         typing.prefetch = asyncio.create_task(fetch())
@@ -387,7 +394,7 @@ def comment_mark(language: str) -> str:
     return "#" if language in HASH_COMMENTS else "--" if language in DASH_COMMENTS else "//"
 
 
-def _target(ask: Ask) -> _Target | None:
+def _target(ask: SuggestionQuery) -> _Target | None:
     """Where the completion goes; None where a selected entry is at odds with what is typed of it."""
     entry, text = ask.selected, ask.document.text
     if entry is None:
@@ -407,11 +414,11 @@ def _target(ask: Ask) -> _Target | None:
     return _Target(offset, entry.text[n_same:], entry.end - offset)
 
 
-def _entry_start(ask: Ask) -> int:
+def _entry_start(ask: SuggestionQuery) -> int:
     return ask.offset if ask.selected is None else ask.selected.start
 
 
-def _behind_entry(ask: Ask, items: list[Item]) -> list[Item]:
+def _behind_entry(ask: SuggestionQuery, items: list[Item]) -> list[Item]:
     """Items at the cursor, with what is typed of a selected entry in front."""
     typed = ask.document.text[_entry_start(ask) : ask.offset]
     return [Item(item.id, typed + item.text) for item in items] if typed else items
@@ -423,7 +430,7 @@ def _line_before(document: Document, offset: int) -> str:
     return document.text[document.line_starts[line] : offset]
 
 
-def _note_accepted(typing: _Typing, before: Offer | None, edit: Edit) -> None:
+def _note_accepted(typing: _Typing, before: Suggestion | None, edit: Edit) -> None:
     """Remembers a part of an offer that came at once, and forgets what was edited since."""
     moved = [after for one in typing.accepted if (after := one.follow(edit)) is not None]
     undone = [one for one in typing.accepted if one.is_undone_by(edit)]
@@ -444,26 +451,26 @@ def _note_undone(typing: _Typing, document: Document, edits: list[Edit]) -> None
         typing.undone.append(Surroundings.of(document.text, edits[-1].start))
 
 
-def _fitting(ask: Ask, target: _Target, answer: wire.Completion | None) -> _Found:
+def _fitting(ask: SuggestionQuery, target: _Target, answer: wire.Completion | None) -> _Found:
     if answer is None:
         return _NOTHING_FOUND
     document, most = ask.document, ask.settings.max_lines
-    text, at = target.text(document), target.offset + len(target.assumed)
+    text, at = target.text(document), target.offset + len(target.virtual_text)
     texts = [trim(document.language, text, at, item.text, most) for item in answer.items]
     return _Found(list(dict.fromkeys(text for text in texts if text)), answer.is_provisional)
 
 
-def _joined(offers: list[Offer], ask: Ask) -> Offer:
+def _joined(offers: list[Suggestion], ask: SuggestionQuery) -> Suggestion:
     """The first, with the others beside it."""
     return replace(offers[0], others=tuple(offers[1:]), has_others=not ask.is_automatic)
 
 
-def _left_of(offer: Offer, ask: Ask) -> str:
+def _left_of(offer: Suggestion, ask: SuggestionQuery) -> str:
     """The rest of an offer, as it was: only where the editor added a bracket it has to be made fit anew."""
     if not offer.is_enclosed:
-        return offer.rest
+        return offer.remaining
     document, most = ask.document, ask.settings.max_lines
-    return trim(document.language, document.text, ask.offset, offer.rest, most)
+    return trim(document.language, document.text, ask.offset, offer.remaining, most)
 
 
 def _supersede(typing: _Typing) -> None:
@@ -472,7 +479,7 @@ def _supersede(typing: _Typing) -> None:
     typing.superseded = None
 
 
-def _stop_following(typing: _Typing) -> None:
+def _cancel_prefetch(typing: _Typing) -> None:
     """Gives up what is being asked beside the present offer: the text or the place is another."""
     _stop_prefetch(typing)
     if typing.improvement is not None:

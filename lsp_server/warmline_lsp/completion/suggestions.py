@@ -12,10 +12,10 @@ _CLOSERS = frozenset(pair[1] for pair in _PAIRS)
 
 
 @dataclass(frozen=True)
-class Offer:
+class Suggestion:
     """A completion at an offset, of which the first `n_typed` characters are in the text by now.
 
-    `following` is what the model would say behind it, if that is known already. `others` are what was
+    `prefetched` is what the model would say behind it, if that is known already. `others` are what was
     offered beside it, `has_others` that they were asked for, however many there were.
     """
 
@@ -23,8 +23,8 @@ class Offer:
     offset: int
     text: str
     n_typed: int = 0
-    following: str | None = None
-    others: tuple[Offer, ...] = ()
+    prefetched: str | None = None
+    others: tuple[Suggestion, ...] = ()
     has_others: bool = False
     is_enclosed: bool = False  # the editor closed a bracket behind the cursor by itself
 
@@ -33,13 +33,13 @@ class Offer:
         return self.offset + self.n_typed
 
     @property
-    def rest(self) -> str:
+    def remaining(self) -> str:
         return self.text[self.n_typed :]
 
-    def follow(self, edit: Edit) -> Offer | None:
+    def follow(self, edit: Edit) -> Suggestion | None:
         """The offer after an edit, or that of the others which the edit agrees with; None if none does."""
         others = tuple(after for other in self.others if (after := other.follow(edit)) is not None)
-        if edit.start == edit.end == self.cursor and self.rest.startswith(edit.text):
+        if edit.start == edit.end == self.cursor and self.remaining.startswith(edit.text):
             return replace(self, n_typed=self.n_typed + len(edit.text), others=others)
         if edit.start == edit.end == self.cursor and self._is_closed_by(edit.text):
             return replace(self, n_typed=self.n_typed + 1, others=others, is_enclosed=True)
@@ -59,11 +59,11 @@ class Offer:
         return replace(others[0], others=others[1:], has_others=self.has_others)
 
     def _is_closed_by(self, text: str) -> bool:
-        return text in _PAIRS and self.rest[:1] == text[0]
+        return text in _PAIRS and self.remaining[:1] == text[0]
 
-    def moved(self, cursor: int, skipped: str) -> Offer:
+    def moved(self, cursor: int, skipped: str) -> Suggestion:
         """The offer after a closing bracket that was typed over without an edit: the cursor moved behind it."""
-        is_typed_over = set(skipped) <= _CLOSERS and self.rest.startswith(skipped)
+        is_typed_over = set(skipped) <= _CLOSERS and self.remaining.startswith(skipped)
         if skipped and cursor == self.cursor + len(skipped) and is_typed_over:
             return replace(self, n_typed=self.n_typed + len(skipped), is_enclosed=True)
         return self
@@ -75,7 +75,7 @@ class Offer:
     def _is_typed_over(self, edit: Edit) -> bool:
         """Whether a closing bracket took the place of itself, as where an editor had closed it."""
         is_closer = len(edit.text) == 1 == edit.end - edit.start and edit.text in _CLOSERS
-        return is_closer and edit.start == self.cursor and self.rest.startswith(edit.text)
+        return is_closer and edit.start == self.cursor and self.remaining.startswith(edit.text)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _CHARACTERS = ("char_literal", "character_literal", "rune_literal")
 
 
 @dataclass(frozen=True)
-class Place:
+class LexicalContext:
     is_comment: bool
     is_string: bool
 
@@ -49,7 +49,7 @@ class Trees:
         self._of: dict[str, tuple[str, Tree]] = {}
         self._n_late: dict[str, int] = {}
 
-    def place_of(self, uri: str, language: str, text: str, offset: int) -> Place | None:
+    def place_of(self, uri: str, language: str, text: str, offset: int) -> LexicalContext | None:
         """Whether an offset lies in a comment or a string, None in a language without a grammar.
 
         None also where the text is long or parsing takes too many steps. Cost: a whole parse the first time a document
@@ -62,7 +62,7 @@ class Trees:
             return None
         before, tree = self._of.pop(uri, (text, None))
         if tree is not None and before != text:
-            _tell_difference(tree, before, text)
+            _apply_difference(tree, before, text)
         if tree is None or before != text:
             tree = parse(parser, text, tree)
         if tree is None:
@@ -76,20 +76,20 @@ class Trees:
         self._n_late.pop(uri, None)
 
 
-def _place_in(tree: Tree, at: int) -> Place:
+def _place_in(tree: Tree, at: int) -> LexicalContext:
     from warmline_engine.syntax.tree import around
 
     for node in around(tree.root_node, max(0, at - 1), at):
         inside = node.start_byte < at
         if "comment" in node.type and inside and _reaches(node, at):
-            return Place(True, False)
+            return LexicalContext(True, False)
         if node.type.endswith(_CODE_IN_STRINGS) and inside and at < node.end_byte:
-            return Place(False, False)
+            return LexicalContext(False, False)
         is_string = "string" in node.type or node.type in _CHARACTERS
         is_string &= node.is_named and node.type not in _NO_STRINGS
         if is_string and inside and (at < node.end_byte or node.has_error):
-            return Place(False, True)
-    return Place(False, False)
+            return LexicalContext(False, True)
+    return LexicalContext(False, False)
 
 
 def _reaches(comment: Node, at: int) -> bool:
@@ -97,7 +97,7 @@ def _reaches(comment: Node, at: int) -> bool:
     return at < comment.end_byte or not (comment.text or b"").endswith(b"*/")
 
 
-def _tell_difference(tree: Tree, old: str, new: str) -> None:
+def _apply_difference(tree: Tree, old: str, new: str) -> None:
     """Marks in a tree what changed between its text and another, as one edit."""
     from warmline_engine.syntax.tree import note_edit
 

@@ -8,7 +8,7 @@ _WEIGHT = 0.3  # of the newest key
 _PAUSE_S = 2.0  # a longer time between keys is a pause, and says nothing about typing
 
 
-class Rhythm:
+class TypingCadence:
     """The time between the edits of a document, smoothed."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from warmline_lsp.documents.difference import Edit
 
-from .suggestions import Offer
+from .suggestions import Suggestion
 
 KEPT_AFTER_S = 30.0
 MAX_TYPED = 40  # characters of one edit; a longer one is a paste, and nobody typed it
@@ -31,10 +31,10 @@ class Record:
     last_typed: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self.fates = bytearray(len(self.text))
+        self.char_states = bytearray(len(self.text))
 
 
-class Kept:
+class RetainedText:
     """An accepted text in its document, and how much of it is still there."""
 
     def __init__(self, uri: str, start: int, n_characters: int, at: float) -> None:
@@ -57,7 +57,7 @@ class Kept:
 
 
 @dataclass
-class Statistics:
+class UsageStatistics:
     """Counts of all documents of a server."""
 
     n_requests: int = 0
@@ -72,10 +72,12 @@ class Statistics:
     n_characters_typed: int = 0
     n_characters_judged: int = 0  # accepted, and KEPT_AFTER_S ago
     n_characters_kept: int = 0
-    tells_parts: bool = False  # the client says what it accepts in parts; edits are not asked then
+    reports_parts: bool = (
+        False  # the client says what it accepts in parts; edits are not asked then
+    )
     latencies_ms: dict[str, deque[float]] = field(default_factory=dict[str, deque[float]])
     _records: OrderedDict[str, Record] = field(default_factory=OrderedDict[str, Record])
-    _kept: list[Kept] = field(default_factory=list[Kept])
+    _kept: list[RetainedText] = field(default_factory=list[RetainedText])
 
     def offered(self, offer_id: str, text: str, n_before: int) -> None:
         """Notes a text that the client is given, of which the first characters may be in the document already."""
@@ -91,7 +93,7 @@ class Statistics:
         latencies.append(elapsed_ms)
 
     def edited(
-        self, uri: str, before: Offer | None, after: Offer | None, edit: Edit, now: float
+        self, uri: str, before: Suggestion | None, after: Suggestion | None, edit: Edit, now: float
     ) -> None:
         """Counts what an edit says of an offer: a client that sends no notice of it still inserts it."""
         self._judge(now)
@@ -105,12 +107,12 @@ class Statistics:
         place = (after.n_typed - len(edit.text), after.n_typed)
         if edit.text != after.text[slice(*place)]:
             self._typed(1)  # and a bracket that the editor closed
-        elif not after.rest and len(edit.text) > 1:
+        elif not after.remaining and len(edit.text) > 1:
             self._accept_whole(record, place)
-            self._kept.append(Kept(uri, edit.start, len(edit.text), now))
-        elif _is_part(after, edit.text) and not self.tells_parts:
+            self._kept.append(RetainedText(uri, edit.start, len(edit.text), now))
+        elif _is_part(after, edit.text) and not self.reports_parts:
             self._accept_part(record, place)
-            self._kept.append(Kept(uri, edit.start, len(edit.text), now))
+            self._kept.append(RetainedText(uri, edit.start, len(edit.text), now))
         else:
             record.last_typed = place
             self.n_characters_typed += _mark(record, place, _TYPED, (_OPEN,))
@@ -132,7 +134,7 @@ class Statistics:
 
     def partly_accepted(self, offer_id: str, n_characters: int) -> None:
         """A client's notice that so many characters were taken by now of what it was given last."""
-        self.tells_parts = True
+        self.reports_parts = True
         record = self._records.get(offer_id)
         if record is not None and n_characters > 0:
             end = min(len(record.text), record.n_before + n_characters)
@@ -158,7 +160,7 @@ class Statistics:
     def _accept(
         self, record: Record, place: tuple[int, int], over: tuple[int, ...] = (_OPEN, _TYPED)
     ) -> None:
-        self.n_characters_typed -= record.fates.count(_TYPED, *place) if _TYPED in over else 0
+        self.n_characters_typed -= record.char_states.count(_TYPED, *place) if _TYPED in over else 0
         self.n_characters_accepted += _mark(record, place, _ACCEPTED, over)
 
     def _typed(self, n_characters: int) -> None:
@@ -215,14 +217,14 @@ class Statistics:
         }
 
 
-def _is_part(after: Offer, text: str) -> bool:
+def _is_part(after: Suggestion, text: str) -> bool:
     """Whether a text that agrees with an offer is a word or a line of it, taken at once.
 
     Some clients send what was typed in 150 ms as one edit; that seldom ends where a word does.
     """
     if len(text) < 2:
         return False
-    last, following = text[-1], after.rest[:1]
+    last, following = text[-1], after.remaining[:1]
     return not (_is_word(last) and _is_word(following))
 
 
@@ -232,9 +234,9 @@ def _is_word(character: str) -> bool:
 
 def _mark(record: Record, place: tuple[int, int], fate: int, over: tuple[int, ...]) -> int:
     """Gives characters a fate where they have one of `over`; how many there were."""
-    chosen = [k for k in range(*place) if record.fates[k] in over]
+    chosen = [k for k in range(*place) if record.char_states[k] in over]
     for k in chosen:
-        record.fates[k] = fate
+        record.char_states[k] = fate
     return len(chosen)
 
 

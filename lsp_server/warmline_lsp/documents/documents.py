@@ -13,7 +13,7 @@ from typing import Literal
 
 from lsprotocol import types
 
-from warmline_lsp.errors import DocumentError
+from warmline_lsp.errors import DocumentSyncError
 
 from .difference import Edit, difference
 
@@ -56,12 +56,12 @@ class Document:
     def apply(self, edit: Edit) -> Document:
         """The document after an edit.
 
-        Raises: DocumentError, when the edit lies outside the text.
+        Raises: DocumentSyncError, when the edit lies outside the text.
         Cost: one copy of the text and of the line index; only lines near the edit are looked at.
         """
         start, end = edit.start, edit.end
         if not 0 <= start <= end <= len(self.text):
-            raise DocumentError(f"an edit of [{start}, {end}) in {len(self.text)} characters")
+            raise DocumentSyncError(f"an edit of [{start}, {end}) in {len(self.text)} characters")
         text = self.text[:start] + edit.text + self.text[end:]
         shift = len(edit.text) - (end - start)
         # a line break may be made or unmade where the edit meets \r or \n, so one more line each side
@@ -102,7 +102,7 @@ class Document:
 
         Changes apply in the order of arrival, whatever their version: LSP keeps the order, and some clients repeat
         versions or begin again. The document's own version always rises.
-        Raises: DocumentError, when the client's text is known to differ from this one.
+        Raises: DocumentSyncError, when the client's text is known to differ from this one.
         Cost: one pass over the text for many changes, one copy of it for each of a few.
         """
         document = replace(self, version=max(version, self.version + 1), client_version=version)
@@ -110,7 +110,7 @@ class Document:
         first = whole[-1] if whole else 0
         changes = changes[first:]
         if not whole and self.is_out_of_sync:
-            raise DocumentError("change of an unknown text")
+            raise DocumentSyncError("change of an unknown text")
         if self.is_too_large and not whole:
             return document, []
         if whole and _is_long(changes[0].text):
@@ -131,7 +131,7 @@ class Document:
     def after(self, change: types.TextDocumentContentChangeEvent) -> tuple[Document, list[Edit]]:
         """The document after one change, and its edits: one of a range, or the difference to a whole new text.
 
-        Raises: DocumentError, when the range lies outside the text or is reversed.
+        Raises: DocumentSyncError, when the range lies outside the text or is reversed.
         """
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
             after = self.with_text(change.text)
@@ -199,13 +199,13 @@ def _is_whole(change: types.TextDocumentContentChangeEvent) -> bool:
 def _checked(where: types.Range, n_lines: int) -> tuple[types.Position, types.Position]:
     """The ends of a range. A line's end and the text's end may be exceeded, as LSP and many clients have it.
 
-    Raises: DocumentError, when the range is reversed or begins below the text.
+    Raises: DocumentSyncError, when the range is reversed or begins below the text.
     """
     start, end = where.start, where.end
     if (end.line, end.character) < (start.line, start.character):
-        raise DocumentError("a reversed range")
+        raise DocumentSyncError("a reversed range")
     if n_lines <= start.line:
-        raise DocumentError(f"a range from line {start.line} on in {n_lines} lines")
+        raise DocumentSyncError(f"a range from line {start.line} on in {n_lines} lines")
     return start, end
 
 
@@ -215,7 +215,7 @@ def _all_changes(
     """The client's text after changes, whole lines being replaced in a list of lines.
 
     It may hold halves of surrogate pairs, as the client's own does.
-    Raises: DocumentError, as `Document.after`.
+    Raises: DocumentSyncError, as `Document.after`.
     """
     raw = document.text if document.raw is None else document.raw
     lines = split_lines(raw)
@@ -246,7 +246,7 @@ def _all_changes(
 def _cut(line: str, character: int, encoding: Encoding) -> tuple[str, str]:
     """A line in front of and behind a character; a surrogate pair may be cut in two.
 
-    Raises: DocumentError, when UTF-8 would be cut inside a character.
+    Raises: DocumentSyncError, when UTF-8 would be cut inside a character.
     """
     body = line.rstrip("\r\n")
     if body.isascii() or encoding == "utf-32":
@@ -258,7 +258,7 @@ def _cut(line: str, character: int, encoding: Encoding) -> tuple[str, str]:
         head = coded[:n_bytes].decode(codec, "surrogatepass")
         tail = coded[n_bytes:].decode(codec, "surrogatepass")
     except UnicodeDecodeError:
-        raise DocumentError("a position inside a character") from None
+        raise DocumentSyncError("a position inside a character") from None
     return head, tail + line[len(body) :]
 
 

@@ -75,13 +75,13 @@ def main() -> None:
     except OSError:
         os._exit(CANNOT_START)
 
-    def tell() -> None:
+    def notify() -> None:
         status = started.wait()
         # as shells tell of a signal
         os._exit(128 - status if status < 0 else status)
 
     try:
-        threading.Thread(target=tell, daemon=True).start()
+        threading.Thread(target=notify, daemon=True).start()
     except RuntimeError:
         started.kill()
         os._exit(CANNOT_START)

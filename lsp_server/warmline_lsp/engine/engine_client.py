@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from warmline_lsp.errors import EngineError
+from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
@@ -65,7 +65,7 @@ class _Work:
     opened: list[str] = field(default_factory=list[str])
     edited: dict[str, int] = field(default_factory=dict[str, int])
 
-    def suspects(self) -> tuple[set[str], set[str]]:
+    def crash_candidates(self) -> tuple[set[str], set[str]]:
         """Documents that the engine was at work on, and those of which it was at work on one."""
         batches = [*self.opening.values(), self.opened]
         alone = {name for batch in batches if len(batch) == 1 for name in batch}
@@ -103,7 +103,7 @@ class EngineClient:
         self.settings = settings
         self.state = EngineState("starting")
         self.model: wire.ModelReady | None = None  # the last one that was ready
-        self.left_out: set[str] = set()
+        self.quarantined: set[str] = set()
         self._documents = documents
         self._on_state = on_state
         self._on_encoded = on_encoded
@@ -143,7 +143,7 @@ class EngineClient:
     @property
     def failing(self) -> set[str]:
         """Documents that are left out until they change, since the engine failed on them again and again."""
-        return self._failing.left_out()
+        return self._failing.quarantined()
 
     async def stop(self) -> None:
         """Leaves the engine; it lives on for other windows."""
@@ -163,7 +163,7 @@ class EngineClient:
             return
         writer, met = self._writer, self._met
         if writer is None or met is None:
-            with contextlib.suppress(EngineError, OSError):
+            with contextlib.suppress(EngineUnavailable, OSError):
                 await engine_process.end(self.settings, QUIT_WITHIN_S)
             return
         writer.write(wire.pack(wire.Quit()))
@@ -208,7 +208,7 @@ class EngineClient:
             elif isinstance(frame, wire.Edit):
                 self._work.edited[document] = self._versions[document] = frame.version
 
-    def tell(self, frame: wire.FilesChanged) -> None:
+    def notify(self, frame: wire.FilesChanged) -> None:
         """Sends what concerns no document, unless the engine is away."""
         if self._takes_documents and not self._write(frame):
             self._missed_roots.add(frame.root)
@@ -217,7 +217,7 @@ class EngineClient:
         """Opens a document; whether it was sent."""
         document = frame.document
         may_open = self._failing.may_open(document, frame.version)
-        if not self._takes_documents or document in self.left_out or not may_open:
+        if not self._takes_documents or document in self.quarantined or not may_open:
             return False
         if not self._write(frame):
             return False
@@ -378,7 +378,7 @@ class EngineClient:
             began = time.monotonic()
             try:
                 await self._serve_once()
-            except (EngineError, OSError) as error:
+            except (EngineUnavailable, OSError) as error:
                 log.warning("%s", error)
                 self._note_failed_start(str(error))
             except Exception as error:  # a process loop: the user must not wait for ever
@@ -395,7 +395,7 @@ class EngineClient:
     def _note_failed_start(self, message: str) -> None:
         # one that is remote is waited for, but not by looking at a spinner
         state = "failed" if self.is_remote else "starting"
-        self._tell(replace(self.state, state=state, message=message, fraction=None))
+        self._notify(replace(self.state, state=state, message=message, fraction=None))
 
     def _is_given_up(self) -> bool:
         if self.is_remote:
@@ -407,7 +407,7 @@ class EngineClient:
         if len(self._crashes) < N_CRASHES:
             return False
         reason = self.state.message or "it ended unexpectedly"
-        self._tell(
+        self._notify(
             EngineState(
                 "failed", f"the engine stopped {N_CRASHES} times: {reason}; restart Warmline"
             )
@@ -428,30 +428,30 @@ class EngineClient:
                 watch.heard(self._is_loading or self._is_behind or self._work.is_due())
         except TimeoutError:
             log.error("the engine stopped in the middle of a message")
-            self._tell(EngineState("starting", "the engine stopped in the middle of a message"))
+            self._notify(EngineState("starting", "the engine stopped in the middle of a message"))
         except (asyncio.IncompleteReadError, ConnectionError):
             what = self._hung or "stopped"
             log.warning("the engine %s", what)
             if self.is_remote:  # or the network; no document is to blame
-                self._tell(EngineState("starting", f"the remote engine {what}; reconnecting"))
+                self._notify(EngineState("starting", f"the remote engine {what}; reconnecting"))
                 return
-            self._tell(EngineState("starting", f"the engine {what}; restarting it"))
+            self._notify(EngineState("starting", f"the engine {what}; restarting it"))
             self._blame()
         except wire.WireError as error:
             log.error("the engine sent an invalid message: %s", error)
-            self._tell(EngineState("starting", "the engine sent an invalid message"))
+            self._notify(EngineState("starting", "the engine sent an invalid message"))
         finally:
             watching.cancel()
             _close(streams)
 
     async def _reach(self) -> Streams:
         if not self.is_remote:
-            self._tell(replace(self.state, state="starting", fraction=None))
+            self._notify(replace(self.state, state="starting", fraction=None))
             self._met = await meet(self.settings, "warmline lsp", self._command)
             return self._met.streams
         # what was wrong the last time stays in sight
         streams = await reach_remote(self.settings, "warmline lsp")
-        self._tell(EngineState("starting"))
+        self._notify(EngineState("starting"))
         return streams
 
     async def _is_answering(self, streams: Streams) -> bool:
@@ -479,16 +479,16 @@ class EngineClient:
         Of documents that were sent together one may be to blame: the next engine opens them one at a time.
         """
         now = time.monotonic()
-        sure, unsure = self._work.suspects()
+        sure, unsure = self._work.crash_candidates()
         for document in sure:
             crashes = [at for at in self._blamed.get(document, []) if now - at < WITHIN_S]
             self._blamed[document] = [*crashes, now]
             n_crashes = len(crashes) + 1 + (document in self._suspected)
             self._suspected.discard(document)
-            if n_crashes >= N_CRASHES_OF_DOCUMENT and document not in self.left_out:
-                self.left_out.add(document)
+            if n_crashes >= N_CRASHES_OF_DOCUMENT and document not in self.quarantined:
+                self.quarantined.add(document)
                 log.error("%s is excluded: the engine crashed twice on it", _name(document))
-        self._suspected |= unsure - self.left_out
+        self._suspected |= unsure - self.quarantined
 
     def _disconnect(self) -> None:
         self._writer, self._met, self._watch = None, None, None
@@ -517,7 +517,7 @@ class EngineClient:
         elif isinstance(frame, wire.Failure):
             self._fail(frame)
         elif isinstance(frame, wire.Progress):
-            self._tell(EngineState("loading", frame.stage, frame.fraction))
+            self._notify(EngineState("loading", frame.stage, frame.fraction))
         elif isinstance(frame, wire.ModelReady):
             self.model = frame
             self._takes_documents, self._is_loading = True, False
@@ -570,7 +570,7 @@ class EngineClient:
                     size = size if is_alone else min(2 * size, MAX_BATCH)
             if not await self._all_taken_in():
                 return
-        self._tell(EngineState("ready"))
+        self._notify(EngineState("ready"))
 
     async def _all_taken_in(self) -> bool:
         """Waits until the engine has taken all that was opened; False when it is gone or behind."""
@@ -589,7 +589,7 @@ class EngineClient:
             _settle(self._work.contexts, frame.id, None)
         if frame.code == "model":
             self._is_loading = False
-            self._tell(EngineState("failed", frame.message))
+            self._notify(EngineState("failed", frame.message))
         elif frame.code in ("out_of_sync", "unknown_document"):
             self._send_again(frame)
         elif frame.code != "not_ready":
@@ -605,7 +605,7 @@ class EngineClient:
             return  # frames that were sent before it was known
         pause = self._failing.note(document, self._versions.get(document))
         self._forget(document)
-        if document in self._failing.left_out():
+        if document in self._failing.quarantined():
             log.error(
                 "%s is excluded until it changes: the engine fails on it: %s",
                 _name(document), frame.message,
@@ -627,7 +627,7 @@ class EngineClient:
         if future is not None and not future.done():
             future.set_result(frame)
 
-    def _tell(self, state: EngineState) -> None:
+    def _notify(self, state: EngineState) -> None:
         if state != self.state:
             self.state = state
             self._on_state(state)

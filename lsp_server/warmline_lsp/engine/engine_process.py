@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from warmline_lsp.errors import EngineError, EngineHung, EngineRefused
+from warmline_lsp.errors import EngineHung, EngineRefused, EngineUnavailable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import processes, wire
 from warmline_protocol.engine_options import EngineOptions
@@ -70,7 +70,9 @@ class Met:
     pid: int
 
 
-async def reach(settings: Settings, client: str, command: Command = engine_command) -> Streams:
+async def connect_or_start(
+    settings: Settings, client: str, command: Command = engine_command
+) -> Streams:
     """As `meet`; returns the connection alone."""
     return (await meet(settings, client, command)).streams
 
@@ -78,7 +80,8 @@ async def reach(settings: Settings, client: str, command: Command = engine_comma
 async def meet(settings: Settings, client: str, command: Command = engine_command) -> Met:
     """Connects to the engine of these settings, which is started where there is none.
 
-    Raises: EngineError, when it does not come up or will not talk to us; EngineHung, when it did not answer and was
+    Raises: EngineUnavailable, when it does not come up or will not talk to us; EngineHung, when it did not answer and
+    was
     replaced.
     """
     path = socket_paths.socket_path(settings.engine_options())
@@ -86,7 +89,7 @@ async def meet(settings: Settings, client: str, command: Command = engine_comman
     if streams is None:
         streams = await _start(path, command(settings, path))
     try:
-        welcome = await greet(streams, _token(path), client)
+        welcome = await handshake(streams, _token(path), client)
     except EngineHung:
         await replace_hung(streams, path)
         raise
@@ -96,10 +99,11 @@ async def meet(settings: Settings, client: str, command: Command = engine_comman
     return Met(streams, path, welcome.pid)
 
 
-async def greet(streams: Streams, token: str, client: str) -> wire.Welcome:
+async def handshake(streams: Streams, token: str, client: str) -> wire.Welcome:
     """Shows who we are, and returns what the engine says of itself once it has accepted us.
 
-    Raises: EngineRefused, when it has not; EngineHung, when there is no answer; EngineError, when the answer cannot be
+    Raises: EngineRefused, when it has not; EngineHung, when there is no answer; EngineUnavailable, when the answer
+    cannot be
     read.
     """
     reader, writer = streams
@@ -110,13 +114,15 @@ async def greet(streams: Streams, token: str, client: str) -> wire.Welcome:
     except TimeoutError:
         raise EngineHung("the engine did not answer in time") from None
     except (wire.WireError, asyncio.IncompleteReadError, ConnectionError) as error:
-        raise EngineError(f"unexpected answer from the engine: {type(error).__name__}") from None
+        raise EngineUnavailable(
+            f"unexpected answer from the engine: {type(error).__name__}"
+        ) from None
     except OSError as error:  # so many wait to be accepted that the connection was never made
         raise EngineHung(f"the engine does not accept connections: {error.strerror}") from None
     if isinstance(answer, wire.Failure):
         raise EngineRefused(answer.code, f"the engine refused the connection: {answer.message}")
     if not isinstance(answer, wire.Welcome):
-        raise EngineError(f"unexpected answer from the engine: {type(answer).__name__}")
+        raise EngineUnavailable(f"unexpected answer from the engine: {type(answer).__name__}")
     if answer.version != wire.PROTOCOL_VERSION:
         message = (
             f"the engine uses protocol version {answer.version}, the server {wire.PROTOCOL_VERSION}"
@@ -137,12 +143,12 @@ async def is_answering(settings: Settings, streams: Streams) -> bool:
             if probe is None:
                 return False
             try:
-                await greet(probe, _token(path), "probe")
+                await handshake(probe, _token(path), "probe")
             finally:
                 probe[1].close()
     except EngineRefused:
         return True
-    except (EngineError, OSError, ValueError, KeyError):
+    except (EngineUnavailable, OSError, ValueError, KeyError):
         return False
     return peer_pid(probe[1]) == peer_pid(streams[1])
 
@@ -196,7 +202,7 @@ async def _is_met(path: Path, streams: Streams) -> bool:
 async def _locked(path: Path) -> AsyncGenerator[None]:
     """Holds a lock between processes. One that another holds for too long gives way to the next.
 
-    Raises: EngineError, when all are held.
+    Raises: EngineUnavailable, when all are held.
     """
     from filelock import FileLock, Timeout
 
@@ -211,12 +217,12 @@ async def _locked(path: Path) -> AsyncGenerator[None]:
                 continue
             except OSError as error:
                 message = f"{lock.lock_file} cannot be locked: {error.strerror}; remove it"
-                raise EngineError(message) from None
+                raise EngineUnavailable(message) from None
             with held:
                 yield
             return
         log.warning("%s is locked by a process that does not finish", lock.lock_file)
-    raise EngineError(
+    raise EngineUnavailable(
         "other windows have been starting the engine for too long; close them or end their processes"
     )
 
@@ -237,11 +243,13 @@ async def _start_alone(path: Path, command: list[str]) -> Streams:
             async with asyncio.timeout(STARTED_WITHIN_S):
                 while (streams := await _connect(path)) is None:
                     if process.poll() is not None:
-                        raise EngineError(_why_ended(process.returncode, path))
+                        raise EngineUnavailable(_why_ended(process.returncode, path))
                     await asyncio.sleep(LOOKED_AGAIN_S)
         except TimeoutError:
             detached.kill(process)
-            raise EngineError(f"the engine did not start within {STARTED_WITHIN_S:.0f} s") from None
+            raise EngineUnavailable(
+                f"the engine did not start within {STARTED_WITHIN_S:.0f} s"
+            ) from None
     return streams
 
 
@@ -260,7 +268,7 @@ def _why_ended(code: int, path: Path) -> str:
 def _clear(path: Path) -> None:
     """Removes what an earlier engine, or somebody else, has left in the socket's place.
 
-    Raises: EngineError, when it cannot be removed.
+    Raises: EngineUnavailable, when it cannot be removed.
     """
     try:
         if path.is_dir() and not path.is_symlink():
@@ -269,7 +277,7 @@ def _clear(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         message = f"{path} blocks the engine's socket: {error.strerror}; remove it"
-        raise EngineError(message) from None
+        raise EngineUnavailable(message) from None
 
 
 @contextlib.contextmanager
@@ -281,7 +289,7 @@ def _started(command: list[str]) -> Generator[subprocess.Popen[bytes]]:
         process = detached.start(command, environment)
     except (OSError, ValueError) as error:  # no memory, too many processes, or no Python
         reason = getattr(error, "strerror", None) or error
-        raise EngineError(f"cannot start the engine: {reason}") from None
+        raise EngineUnavailable(f"cannot start the engine: {reason}") from None
     try:
         yield process
     finally:

@@ -26,7 +26,7 @@ class Failing:
         self._clock = clock
         self._documents: dict[str, _Document] = {}
 
-    def left_out(self) -> set[str]:
+    def quarantined(self) -> set[str]:
         """Documents that stay out until they change or are opened again."""
         return {name for name, found in self._documents.items() if found.is_left_out}
 

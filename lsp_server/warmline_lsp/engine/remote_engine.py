@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 
-from warmline_lsp.errors import EngineError, EngineRefused
+from warmline_lsp.errors import EngineRefused, EngineUnavailable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.model_names import expanded
@@ -25,7 +25,7 @@ from warmline_protocol.remote_address import (
     token_path,
 )
 
-from .engine_process import PROBED_WITHIN_S, Streams, greet
+from .engine_process import PROBED_WITHIN_S, Streams, handshake
 
 CONNECTED_WITHIN_S = 10.0
 # a machine that went away is noticed by half-open connections only
@@ -41,30 +41,32 @@ _REMEDIES = {
 async def reach_remote(settings: Settings, client: str) -> Streams:
     """A connection to the engine that the settings name, which has accepted our token.
 
-    Raises: EngineError, with what to do.
+    Raises: EngineUnavailable, with what to do.
     """
     try:
         address, path = parse_address(settings.remote_engine), token_path()
         token = given_token(path)
     except RemoteError as error:
-        raise EngineError(f"the remote engine: {error}") from None
+        raise EngineUnavailable(f"the remote engine: {error}") from None
     if not token:
         remedy = _REMEDIES["wrong_token"].format(path=path)
-        raise EngineError(f"the remote engine {address} needs a token: {remedy}")
+        raise EngineUnavailable(f"the remote engine {address} needs a token: {remedy}")
     try:
         async with asyncio.timeout(CONNECTED_WITHIN_S):
             streams = await _connected(address, settings.remote_engine_ca)
     except TimeoutError:
-        raise EngineError(f"the remote engine {address} does not answer") from None
+        raise EngineUnavailable(f"the remote engine {address} does not answer") from None
     try:
-        await greet(streams, token, client)
+        await handshake(streams, token, client)
     except EngineRefused as error:
         remedy = _REMEDIES.get(error.reason, "").format(path=path)
         streams[1].close()
-        raise EngineError(f"the remote engine {address}: {error}; {remedy}".rstrip("; ")) from None
-    except EngineError as error:
+        raise EngineUnavailable(
+            f"the remote engine {address}: {error}; {remedy}".rstrip("; ")
+        ) from None
+    except EngineUnavailable as error:
         streams[1].close()
-        raise EngineError(
+        raise EngineUnavailable(
             f"{address}: {error}; check that it is an engine {'with' if address.is_tls else 'without'} TLS"
         ) from None
     except BaseException:  # a cancel: nobody else knows of this connection
@@ -78,7 +80,7 @@ async def is_answering_remote(settings: Settings) -> bool:
     try:
         async with asyncio.timeout(PROBED_WITHIN_S):
             _, writer = await reach_remote(settings, "probe")
-    except (EngineError, OSError):
+    except (EngineUnavailable, OSError):
         return False
     writer.close()
     return True
@@ -89,7 +91,7 @@ async def _connected(address: Address, ca: str) -> Streams:
     if address.is_tls:
         tls, name = _tls(ca), address.host
     elif beyond := beyond_loopback(numbers):
-        raise EngineError(
+        raise EngineUnavailable(
             f"the remote engine {address} is refused, because the connection to {beyond[0]} is not encrypted. Run "
             f"`ssh -N -L {address.port}:127.0.0.1:{address.port} {address.host}` and set warmline.remoteEngine to "
             f"127.0.0.1:{address.port}, or start the engine with --cert and set it to tls://{address}"
@@ -111,7 +113,7 @@ async def _connected(address: Address, ca: str) -> Streams:
         else:
             _probe(streams[1])
             return streams
-    raise EngineError(f"the remote engine {address} {_why(problem)}")
+    raise EngineUnavailable(f"the remote engine {address} {_why(problem)}")
 
 
 async def _resolved(address: Address) -> list[str]:
@@ -120,7 +122,7 @@ async def _resolved(address: Address) -> list[str]:
             address.host, address.port, type=socket.SOCK_STREAM
         )
     except (OSError, UnicodeError):
-        raise EngineError(f"the remote engine {address}: unknown host name") from None
+        raise EngineUnavailable(f"the remote engine {address}: unknown host name") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -129,7 +131,7 @@ def _tls(ca: str) -> ssl.SSLContext:
         # with a file the system's certificates count no more
         context = ssl.create_default_context(cafile=str(expanded(ca)) if ca else None)
     except (OSError, ValueError) as error:
-        raise EngineError(
+        raise EngineUnavailable(
             f"warmline.remoteEngineCa: cannot read certificates (PEM) from {ca}: {error}"
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_3

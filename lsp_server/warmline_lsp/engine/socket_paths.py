@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from warmline_lsp.errors import EngineError
+from warmline_lsp.errors import EngineUnavailable
 from warmline_protocol.folders import (
     Candidate,
     PlaceError,
@@ -26,12 +26,12 @@ N_DIGITS = 12  # of an engine's name
 def runtime_folder() -> Path:
     """The folder for the engines' sockets; made for this user alone.
 
-    Raises: EngineError, where no folder can be used.
+    Raises: EngineUnavailable, where no folder can be used.
     """
     try:
         return usable_folder("sockets", filter(_is_short, _candidates()))
     except PlaceError as error:
-        raise EngineError(str(error)) from None
+        raise EngineUnavailable(str(error)) from None
 
 
 def engine_name(options: tuple[object, ...]) -> str:
@@ -44,7 +44,7 @@ def engine_name(options: tuple[object, ...]) -> str:
 def socket_path(options: tuple[object, ...]) -> Path:
     """The socket of the engine with these options.
 
-    Raises: EngineError, where no folder can be used.
+    Raises: EngineUnavailable, where no folder can be used.
     """
     return runtime_folder() / f"{engine_name(options)}.sock"
 

@@ -10,10 +10,10 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-from warmline_lsp.completion.completer import Ask, Selected
+from warmline_lsp.completion.completer import Selected, SuggestionQuery
 from warmline_lsp.documents.documents import Document, code_points
 from warmline_lsp.engine.engine_process import Command, engine_command
-from warmline_lsp.errors import DocumentError
+from warmline_lsp.errors import DocumentSyncError
 
 from .arguments import (
     announced,
@@ -96,7 +96,7 @@ def _register_documents(server: WarmlineServer) -> None:
     def _(params: types.DidChangeTextDocumentParams) -> None:
         try:
             server.change(params)
-        except DocumentError as error:
+        except DocumentSyncError as error:
             log.warning("a change is ignored: %s", error)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -135,7 +135,9 @@ async def _complete(
         start, end = document.offset_at(info.range.start), document.offset_at(info.range.end)
         selected, where = Selected(start, end, info.text), info.range
     is_automatic = context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
-    ask = Ask(document, offset, server.settings_of(document.uri), is_automatic, selected)
+    ask = SuggestionQuery(
+        document, offset, server.settings_of(document.uri), is_automatic, selected
+    )
     with server.reporter.working():
         items = await server.completer.complete(ask)
     return types.InlineCompletionList(
@@ -219,7 +221,9 @@ def _register_commands(server: WarmlineServer) -> None:
             return ""
         offset, settings = document.offset_at(position), server.settings_of(document.uri)
         with server.reporter.working():
-            return await server.completer.comment_first(Ask(document, offset, settings, False))
+            return await server.completer.comment_first(
+                SuggestionQuery(document, offset, settings, False)
+            )
 
     def add(name: str, run: Callable[..., Any]) -> None:
         """As a command, under a name that no client has for its own: hence `server`; and as a request."""

@@ -12,14 +12,14 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from warmline_lsp.completion.completer import Completer
-from warmline_lsp.completion.usage_statistics import Statistics
+from warmline_lsp.completion.usage_statistics import UsageStatistics
 from warmline_lsp.documents.difference import Edit
 from warmline_lsp.documents.documents import Document, Encoding, clean
 from warmline_lsp.documents.uris import same_uri, scheme_of
 from warmline_lsp.documents.workspace import InWorkspace, locate
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
 from warmline_lsp.engine.engine_process import Command, engine_command
-from warmline_lsp.errors import DocumentError
+from warmline_lsp.errors import DocumentSyncError
 from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
@@ -52,9 +52,9 @@ class WarmlineServer(StreamServer):
         self.documents: dict[str, Document] = {}  # the one touched last is the last
         self._spellings: dict[str, str] = {}  # of open documents, the client's own
         self._notified: set[tuple[str, str]] = set()  # of which document the user knows what
-        self.scopes = Scopes(self._tell_problem, self._apply_settings)
+        self.scopes = Scopes(self._notify_problem, self._apply_settings)
         self.announced: frozenset[str] = frozenset()  # notifications that the client asked for
-        self.statistics = Statistics()
+        self.statistics = UsageStatistics()
         self.reporter = Reporter(self)
         self.registrations = Registrations(self)
         self._cursors: dict[str, int] = {}
@@ -63,7 +63,7 @@ class WarmlineServer(StreamServer):
         self._engine_changes = asyncio.Lock()
         self.engine = self._make_engine()
         self.completer = Completer(
-            self.engine, self.statistics, self.trace, tell_better=self._tell_better
+            self.engine, self.statistics, self.trace, notify_better=self._notify_better
         )
 
     # ---- what is told
@@ -89,7 +89,7 @@ class WarmlineServer(StreamServer):
         self.close(uri)
         self.scopes.notify_once("a document could not be read; open it again to get completions")
 
-    def _tell_problem(self, problem: str) -> None:
+    def _notify_problem(self, problem: str) -> None:
         # the problem may have a name that the client made, as that of a language
         log.warning("a setting is invalid or not yet known; see the editor's log")
         self._log_to_user(problem)
@@ -112,7 +112,7 @@ class WarmlineServer(StreamServer):
         if name in self.announced and self.is_connected:
             self.protocol.notify(f"warmline/{name}", params)
 
-    def _tell_better(self, uri: str, offset: int) -> None:
+    def _notify_better(self, uri: str, offset: int) -> None:
         document = self.documents.get(uri)
         if document is not None:
             position = document.position_at(offset)
@@ -271,14 +271,14 @@ class WarmlineServer(StreamServer):
     def change(self, params: types.DidChangeTextDocumentParams) -> None:
         """Applies all changes of a notification. Where they do not fit, the text is unknown until it is sent whole.
 
-        Raises: DocumentError, when the document is not open.
+        Raises: DocumentSyncError, when the document is not open.
         """
         uri = self.spelling(params.text_document.uri)
         if not is_ours(uri):
             return
         before = self.documents.get(uri)
         if before is None:
-            raise DocumentError("change of a document that is not open")
+            raise DocumentSyncError("change of a document that is not open")
         version = params.text_document.version
         if version <= before.client_version and ("", "versions") not in self._notified:
             self._notified.add(("", "versions"))
@@ -288,7 +288,7 @@ class WarmlineServer(StreamServer):
             )
         try:
             document, edits = before.changed(version, params.content_changes)
-        except DocumentError as error:
+        except DocumentSyncError as error:
             self._lose(before, version, str(error))
             return
         self._take(before, document, edits)
@@ -353,7 +353,7 @@ class WarmlineServer(StreamServer):
         for root, paths in by_root.items():
             # another .gitignore may concern any file
             is_any = any(path.endswith(".gitignore") for path in paths)
-            self.engine.tell(wire.FilesChanged(root, () if is_any else tuple(paths)))
+            self.engine.notify(wire.FilesChanged(root, () if is_any else tuple(paths)))
 
     async def context_of(self, uri: str) -> dict[str, Any] | None:
         """What the model is shown of a document and of other files; None where the engine has nothing of it."""

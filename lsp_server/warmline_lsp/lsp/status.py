@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from warmline_lsp.completion.usage_statistics import Statistics
+from warmline_lsp.completion.usage_statistics import UsageStatistics
 from warmline_lsp.documents.documents import Document
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
 from warmline_lsp.settings.scopes import Scopes
@@ -39,7 +39,7 @@ class Reported(Protocol):
     documents: dict[str, Document]
     engine: EngineClient
     scopes: Scopes
-    statistics: Statistics
+    statistics: UsageStatistics
     announced: frozenset[str]
 
     @property
@@ -67,7 +67,7 @@ class Reporter:
     def __init__(self, server: Reported) -> None:
         self._server = server
         self._uri = ""
-        self._is_told = False  # whether the client tells where the user is
+        self._is_notified = False  # whether the client tells where the user is
         self._last: dict[str, Any] = {}
         self._counts: dict[str, wire.Encoded] = {}
         self._progress: str | None = None
@@ -99,7 +99,7 @@ class Reporter:
 
     def look_at(self, uri: str) -> None:
         """Notes which document the user is in, as the client tells it."""
-        self._uri, self._is_told = uri, True
+        self._uri, self._is_notified = uri, True
         self.refresh()
 
     def guess_at(self, uri: str) -> None:
@@ -107,7 +107,7 @@ class Reporter:
 
         VS Code opens and changes documents that nobody sees, as its settings when a command writes them.
         """
-        if not (self._is_told and self._uri):
+        if not (self._is_notified and self._uri):
             self._uri = uri
         self.refresh()
 
@@ -144,7 +144,7 @@ class Reporter:
             state, message = refused.state, refused.message
         elif state == "failed":
             state = "error"
-        elif self._uri in server.engine.left_out:
+        elif self._uri in server.engine.quarantined:
             name = self._uri.rpartition("/")[2]
             state, message = (
                 "excluded",

@@ -5,7 +5,7 @@ import torch
 
 from tests.support.sequences import DEVICE, SHAPE
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
 
@@ -26,5 +26,5 @@ def arena(model: Transformer) -> Arena:
 
 
 @pytest.fixture
-def sequence(model: Transformer, arena: Arena) -> Sequence:
-    return Sequence(model, arena)
+def sequence(model: Transformer, arena: Arena) -> KVSequence:
+    return KVSequence(model, arena)

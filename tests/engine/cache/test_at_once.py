@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.chunk_cache import KeptChunks
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.chunk_cache import ChunkCache
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.quant.linear import FEW_ROWS
 from warmline_engine.model.transformer import Transformer
@@ -45,18 +45,18 @@ EDITS = st.one_of(
 def model(tmp_path_factory: pytest.TempPathFactory) -> Transformer:
     folder = tmp_path_factory.mktemp("model")
     random_checkpoint.write(SHAPE, folder, dtype=torch.bfloat16)
-    return checkpoint.load(folder, dtype=torch.bfloat16, few="int8")
+    return checkpoint.load(folder, dtype=torch.bfloat16, decode_format="int8")
 
 
 @pytest.fixture(scope="module")
 def twin(model: Transformer) -> Transformer:
     found = model.with_few_rows(FEW_ROWS)
-    found.takes_at_once = lambda n_rows: False  # type: ignore[method-assign]
+    found.supports_fused = lambda n_rows: False  # type: ignore[method-assign]
     return found
 
 
-def edited(model: Transformer, prompt: list[int], edits: list[tuple]) -> Sequence:
-    sequence, kept = Sequence(model, Arena(ROWS, 1 << 26)), KeptChunks(2**20)
+def edited(model: Transformer, prompt: list[int], edits: list[tuple]) -> KVSequence:
+    sequence, kept = KVSequence(model, Arena(ROWS, 1 << 26)), ChunkCache(2**20)
     sequence.splice(0, 0, prompt)
     sequence.encode_pending(64)
     for kind, *what in edits:
@@ -114,5 +114,5 @@ def test_edited_sequences_say_the_same(
 
 
 def test_they_do_go_at_once(model: Transformer, twin: Transformer) -> None:
-    assert model.takes_at_once(FEW_ROWS)
-    assert not twin.takes_at_once(1)
+    assert model.supports_fused(FEW_ROWS)
+    assert not twin.supports_fused(1)

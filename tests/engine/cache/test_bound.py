@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena
-from warmline_engine.cache.chunk_cache import KeptChunks
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.chunk_cache import ChunkCache
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
-from warmline_kernels.reference import turn
+from warmline_kernels.reference import apply_rotary
 from warmline_kernels.view import cos_sin
 
 TOLERANCE = 1e-4
@@ -25,7 +25,7 @@ token = st.integers(0, 96)
 chunk = st.lists(token, min_size=1, max_size=7)
 
 
-def read_all(sequence: Sequence, kept: KeptChunks, limit: int = 3) -> None:
+def read_all(sequence: KVSequence, kept: ChunkCache, limit: int = 3) -> None:
     while sequence.encode_pending(64):
         pass
     while sequence.encode_bound(limit, kept):
@@ -52,7 +52,11 @@ def dense(
         keys.append(k[n_bound:])
         queries, turned, held = (
             x.transpose(0, 1)[None]
-            for x in (turn(q, cos[:, None], sin[:, None]), turn(k, cos[:, None], sin[:, None]), v)
+            for x in (
+                apply_rotary(q, cos[:, None], sin[:, None]),
+                apply_rotary(k, cos[:, None], sin[:, None]),
+                v,
+            )
         )
         scale = model.config.attention_scale
         out = F.scaled_dot_product_attention(
@@ -65,8 +69,8 @@ def dense(
 
 
 @pytest.fixture
-def kept() -> KeptChunks:
-    return KeptChunks(2**20)
+def kept() -> ChunkCache:
+    return ChunkCache(2**20)
 
 
 @settings(
@@ -92,7 +96,7 @@ def test_any_binding_is_one_dense_pass(
     is_read_first: bool,
     end: int,
 ) -> None:
-    sequence, kept = Sequence(model, arena), KeptChunks(2**20)
+    sequence, kept = KVSequence(model, arena), ChunkCache(2**20)
     sequence.bound_end = 1 - end  # it may be set when it is needed
     sequence.splice(0, 0, tokens)
     for chunks in bindings:  # another one takes the place of the one before
@@ -128,7 +132,7 @@ def test_any_binding_is_one_dense_pass(
     sequence.drop_cache()
 
 
-def test_a_bound_chunk_is_heard(sequence: Sequence, kept: KeptChunks) -> None:
+def test_a_bound_chunk_is_heard(sequence: KVSequence, kept: ChunkCache) -> None:
     sequence.splice(0, 0, list(range(20)))
     read_all(sequence, kept)
     alone = sequence.next_logits()
@@ -139,8 +143,8 @@ def test_a_bound_chunk_is_heard(sequence: Sequence, kept: KeptChunks) -> None:
     assert float((sequence.next_logits() - alone).abs().max()) < TOLERANCE
 
 
-def test_no_chunk_is_encoded_twice(model: Transformer, arena: Arena, kept: KeptChunks) -> None:
-    one, other = Sequence(model, arena), Sequence(model, arena)
+def test_no_chunk_is_encoded_twice(model: Transformer, arena: Arena, kept: ChunkCache) -> None:
+    one, other = KVSequence(model, arena), KVSequence(model, arena)
     for sequence, tokens in ((one, range(30)), (other, range(40, 80))):
         sequence.splice(0, 0, list(tokens))
         read_all(sequence, kept)
@@ -164,7 +168,7 @@ def test_no_chunk_is_encoded_twice(model: Transformer, arena: Arena, kept: KeptC
     assert float((other.next_logits() - expected[0]).abs().max()) < TOLERANCE
 
 
-def test_a_pending_chunk_is_not_seen(sequence: Sequence, kept: KeptChunks) -> None:
+def test_a_pending_chunk_is_not_seen(sequence: KVSequence, kept: ChunkCache) -> None:
     sequence.splice(0, 0, list(range(20)))
     read_all(sequence, kept)
     alone = sequence.next_logits()
@@ -177,7 +181,7 @@ def test_what_is_kept_keeps_its_budget() -> None:
     def rows(n: int) -> tuple[Tensor, Tensor]:
         return torch.zeros(1, 1, n, 4), torch.zeros(1, 1, n, 4)  # 32 bytes a token
 
-    kept = KeptChunks(320)
+    kept = ChunkCache(320)
     kept.put((1,), rows(4))
     kept.put((2,), rows(4))
     assert kept.get((1,)) is not None

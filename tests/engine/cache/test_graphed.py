@@ -26,9 +26,9 @@ from tests.support.sequences import (
 from warmline_engine.cache import cuda_graphs
 from warmline_engine.cache import sequence as sequence_module
 from warmline_engine.cache.arena import BLOCK_SLOTS, Arena, RowShape
-from warmline_engine.cache.chunk_cache import KeptChunks
-from warmline_engine.cache.cuda_graphs import GraphedPasses
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.chunk_cache import ChunkCache
+from warmline_engine.cache.cuda_graphs import CudaGraphRunner
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
 
@@ -37,17 +37,17 @@ PROMPT = [k % 97 for k in range(40)]
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequence_module, "passes_for", GraphedPasses)
+    monkeypatch.setattr(sequence_module, "passes_for", CudaGraphRunner)
     monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 1)
 
 
-def plain(model: Transformer, arena: Arena) -> Sequence:
-    found = Sequence(model, arena)
+def plain(model: Transformer, arena: Arena) -> KVSequence:
+    found = KVSequence(model, arena)
     found._graphs = None
     return found
 
 
-def graphs_of(sequence: Sequence) -> dict[tuple[int, int], object]:
+def graphs_of(sequence: KVSequence) -> dict[tuple[int, int], object]:
     assert sequence._graphs is not None
     return dict(sequence._graphs._graphs)
 
@@ -62,7 +62,7 @@ def test_any_edits_then_refresh_are_a_cold_read(
     start: list[int], edits: list[tuple],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(sequence_module, "N_KEYS_ROTATED", n_rotated)
-    sequence, mirror = Sequence(model, arena), list(start)
+    sequence, mirror = KVSequence(model, arena), list(start)
     sequence.splice(0, 0, start)
     for edit in edits:
         apply(sequence, mirror, edit)
@@ -89,8 +89,8 @@ def test_drafts_behind_bound_chunks_are_told_the_same(
     inserted: list[int],
     drafted: list[int],
 ) -> None:
-    def drafts(make: Callable[[Transformer, Arena], Sequence]) -> torch.Tensor:
-        sequence, kept = make(model, arena), KeptChunks(2**20)
+    def drafts(make: Callable[[Transformer, Arena], KVSequence]) -> torch.Tensor:
+        sequence, kept = make(model, arena), ChunkCache(2**20)
         sequence.splice(0, 0, PROMPT)
         read_all(sequence)
         sequence.bind(chunks)
@@ -102,11 +102,11 @@ def test_drafts_behind_bound_chunks_are_told_the_same(
         sequence.drop_cache()
         return found
 
-    assert float((drafts(Sequence) - drafts(plain)).abs().max()) < TOLERANCE
+    assert float((drafts(KVSequence) - drafts(plain)).abs().max()) < TOLERANCE
 
 
 def test_a_graph_outlives_splices_and_ends_with_its_rows(model: Transformer, arena: Arena) -> None:
-    sequence = Sequence(model, arena)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, PROMPT)
     read_all(sequence)
     sequence.append(3)
@@ -132,7 +132,7 @@ def test_what_is_asked_for_once_is_not_captured(
     model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 2)
-    sequence = Sequence(model, arena)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, PROMPT)
     read_all(sequence)
     sequence.append(3)
@@ -150,8 +150,8 @@ def test_where_capturing_fails_passes_go_as_they_are(
     def fail(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(GraphedPasses, "_captured", fail)
-    sequence = Sequence(model, arena)
+    monkeypatch.setattr(CudaGraphRunner, "_captured", fail)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, PROMPT)
     read_all(sequence)
     assert_equals_cold_read(sequence, model)
@@ -167,7 +167,7 @@ def test_two_models_on_one_device_have_graphs_of_their_own(
     other = checkpoint.load(tmp_path, DEVICE)
     config = other.config
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.float32, DEVICE)
-    pair = Sequence(model, arena), Sequence(other, Arena(shape, 64 * 2**20))
+    pair = KVSequence(model, arena), KVSequence(other, Arena(shape, 64 * 2**20))
     alone = plain(model, arena), plain(other, Arena(shape, 64 * 2**20))
     for sequence in (*pair, *alone):
         sequence.splice(0, 0, PROMPT)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.chunk_cache import ChunkRows, KeptChunks
+from warmline_engine.cache.chunk_cache import ChunkCache, ChunkRows
 from warmline_engine.cache.chunk_files import SWEPT_TO, ChunkFiles
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model.transformer import Transformer
 
 SHAPE = RowShape(2, 2, 4, torch.float32, torch.device("cpu"))
@@ -40,7 +40,7 @@ def same(found: ChunkRows | None, expected: ChunkRows) -> bool:
     budget=st.integers(0, 900),
 )
 def test_memory_holds_the_last_used_under_its_budget(steps: list[list[int]], budget: int) -> None:
-    kept, held = KeptChunks(budget), list[tuple[int, ...]]()  # the last used last
+    kept, held = ChunkCache(budget), list[tuple[int, ...]]()  # the last used last
     for step in steps:
         tokens = tuple(step)
         assert (kept.get(tokens) is not None) == (tokens in held)
@@ -61,10 +61,10 @@ def size_of(tokens: tuple[int, ...]) -> int:
 def test_rows_outlast_the_process_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     folder = tmp_path / "chunks" / "model"
     shape = replace(SHAPE, dtype=dtype)
-    first = KeptChunks(LARGE, ChunkFiles(folder, LARGE, shape))
+    first = ChunkCache(LARGE, ChunkFiles(folder, LARGE, shape))
     first.put((1, 2, 3), rows_of((1, 2, 3), dtype))
     assert folder.stat().st_mode & 0o777 == 0o700
-    again = KeptChunks(LARGE, ChunkFiles(folder, LARGE, shape))
+    again = ChunkCache(LARGE, ChunkFiles(folder, LARGE, shape))
     assert same(again.get((1, 2, 3)), rows_of((1, 2, 3), dtype))
     assert len(again) == 1, "in memory from then on"
     assert again.get((1, 2)) is None
@@ -129,7 +129,7 @@ def test_all_models_share_a_budget(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_chunks_are_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    kept = KeptChunks(LARGE, ChunkFiles(tmp_path / "file" / "chunks", LARGE, SHAPE))
+    kept = ChunkCache(LARGE, ChunkFiles(tmp_path / "file" / "chunks", LARGE, SHAPE))
     kept.put((1,), rows_of((1,)))
     assert same(kept.get((1,)), rows_of((1,)))
     assert kept.get((2,)) is None
@@ -142,8 +142,8 @@ def test_a_new_engine_binds_without_encoding(
     logits = list[torch.Tensor]()
     for n_encoded in (5, 0):
         kept, sequence = (
-            KeptChunks(LARGE, ChunkFiles(tmp_path / "model", LARGE, arena.shape)),
-            Sequence(model, arena),
+            ChunkCache(LARGE, ChunkFiles(tmp_path / "model", LARGE, arena.shape)),
+            KVSequence(model, arena),
         )
         sequence.splice(0, 0, tokens)
         sequence.bind(chunks)

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, ArenaFull
-from warmline_engine.cache.chunk_cache import KeptChunks
-from warmline_engine.cache.sequence import Sequence
-from warmline_engine.cache.unbound_tail import SecondRow
+from warmline_engine.cache.chunk_cache import ChunkCache
+from warmline_engine.cache.sequence import KVSequence
+from warmline_engine.cache.unbound_tail import UnboundTail
 from warmline_engine.model.transformer import Transformer
 
 TOKENS = st.lists(st.integers(0, 90), min_size=1, max_size=12)
 
 
-def read(sequence: Sequence) -> None:
+def read(sequence: KVSequence) -> None:
     sequence.encode_pending(10**6)
-    while sequence.encode_bound(10**6, KeptChunks(2**20)):
+    while sequence.encode_bound(10**6, ChunkCache(2**20)):
         pass
 
 
-def rows_of(sequence: Sequence) -> list[torch.Tensor]:
+def rows_of(sequence: KVSequence) -> list[torch.Tensor]:
     rows, n = sequence._rows, sequence._slots.n_used
     held = [rows.unrotated[:, :, :n], rows.rotated[:, :, :n], rows.values[:, :, :n]]
     return [*(part.clone() for part in held), torch.tensor(sequence._slots.rotated_at.copy())]
@@ -43,7 +43,7 @@ def test_it_is_a_sequence_that_has_no_chunk(
     asked: set[int],
 ) -> None:
     """Asked now and then while tokens are appended, and after they were taken back for others."""
-    bound, plain = Sequence(model, arena), Sequence(model, arena)
+    bound, plain = KVSequence(model, arena), KVSequence(model, arena)
     for sequence in (bound, plain):
         sequence.splice(0, 0, [3, *context, 4])
         sequence.splice(1, 1, [9])  # what follows is stale, at an offset
@@ -51,7 +51,7 @@ def test_it_is_a_sequence_that_has_no_chunk(
     for sequence in (bound, plain):
         read(sequence)
         sequence.next_logits()
-    n_context, row = len(bound), SecondRow(len(bound) - 1)
+    n_context, row = len(bound), UnboundTail(len(bound) - 1)
     for run in (said, other):
         bound.truncate(n_context)
         plain.truncate(n_context)
@@ -72,12 +72,12 @@ def test_it_is_a_sequence_that_has_no_chunk(
 
 
 def test_only_what_is_new_is_made(model: Transformer, arena: Arena) -> None:
-    sequence = Sequence(model, arena)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, list(range(20)))
     sequence.bind([[7, 8, 9]])
     read(sequence)
     sequence.next_logits()
-    row, counts = SecondRow(19), list[int]()
+    row, counts = UnboundTail(19), list[int]()
     for token in (30, 31, 32, 33):
         sequence.append(token)
         if token != 31:
@@ -90,7 +90,7 @@ def test_only_what_is_new_is_made(model: Transformer, arena: Arena) -> None:
 def test_where_a_pass_fails_its_tokens_are_read_again(
     model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sequence = Sequence(model, arena)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, list(range(20)))
     sequence.bind([[7, 8, 9]])
     read(sequence)
@@ -102,7 +102,7 @@ def test_where_a_pass_fails_its_tokens_are_read_again(
     with monkeypatch.context() as patch:
         patch.setattr(Transformer, "forward", fail)
         with pytest.raises(ArenaFull):
-            sequence.logits_without(SecondRow(18), 20)
+            sequence.logits_without(UnboundTail(18), 20)
     sequence.check()
     sequence.encode_pending(10)
     assert float((sequence.next_logits() - expected).abs().max()) < TOLERANCE

@@ -24,14 +24,14 @@ from tests.support.sequences import (
 )
 from warmline_engine.cache import sequence as sequence_module
 from warmline_engine.cache.arena import Arena, ArenaFull
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels import reference
-from warmline_kernels.view import View
+from warmline_kernels.view import AttentionMetadata
 
 
-def assert_first_layer_is_exact(sequence: Sequence, model: Transformer) -> None:
+def assert_first_layer_is_exact(sequence: KVSequence, model: Transformer) -> None:
     """Layer 0 depends on a token alone, so no edit can make it stale."""
     cold = ColdRead(model, sequence.tokens, slice(-1, None))
     keys, values = sequence.keys_and_values()
@@ -39,7 +39,7 @@ def assert_first_layer_is_exact(sequence: Sequence, model: Transformer) -> None:
     torch.testing.assert_close(values[0], cold.values[0], atol=1e-5, rtol=1e-5)
 
 
-def test_reading_in_pieces_is_a_cold_read(sequence: Sequence, model: Transformer) -> None:
+def test_reading_in_pieces_is_a_cold_read(sequence: KVSequence, model: Transformer) -> None:
     sequence.splice(0, 0, [k % 97 for k in range(150)])
     read_all(sequence)
     assert sequence.n_fresh == 150
@@ -62,7 +62,7 @@ def rotation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_any_edits_then_refresh_are_a_cold_read(
     start: list[int], edits: list[tuple], model: Transformer, arena: Arena, rotation: None
 ) -> None:
-    sequence, mirror = Sequence(model, arena), list(start)
+    sequence, mirror = KVSequence(model, arena), list(start)
     sequence.splice(0, 0, start)
     sequence.encode_pending(30)
     for edit in edits:
@@ -80,7 +80,7 @@ def test_any_edits_then_refresh_are_a_cold_read(
     assert arena.used_bytes == 0
 
 
-def test_the_rows_of_untouched_tokens_never_change_a_bit(sequence: Sequence) -> None:
+def test_the_rows_of_untouched_tokens_never_change_a_bit(sequence: KVSequence) -> None:
     sequence.splice(0, 0, [k % 97 for k in range(100)])
     read_all(sequence)
     before = [part.clone() for part in sequence.keys_and_values()]
@@ -106,7 +106,7 @@ def test_the_rows_of_untouched_tokens_never_change_a_bit(sequence: Sequence) -> 
 
 
 def test_ten_thousand_edits_that_end_in_another_text(
-    sequence: Sequence, model: Transformer
+    sequence: KVSequence, model: Transformer
 ) -> None:
     rng = random.Random(5)
     sequence.splice(0, 0, [rng.randrange(97) for _ in range(120)])
@@ -130,7 +130,7 @@ def test_ten_thousand_edits_that_end_in_another_text(
     assert_equals_cold_read(sequence, model)
 
 
-def test_a_shift_sees_the_right_distance(sequence: Sequence, rotation: None) -> None:
+def test_a_shift_sees_the_right_distance(sequence: KVSequence, rotation: None) -> None:
     """A suffix moved by an insertion answers as if its unrotated keys had been rotated anew."""
     sequence.splice(0, 0, [k % 97 for k in range(80)])
     read_all(sequence)
@@ -142,7 +142,7 @@ def test_a_shift_sees_the_right_distance(sequence: Sequence, rotation: None) -> 
 
 
 def test_an_encode_that_fails_leaves_tokens_pending(
-    sequence: Sequence, monkeypatch: pytest.MonkeyPatch
+    sequence: KVSequence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sequence.splice(0, 0, list(range(20)))
     read_all(sequence)
@@ -152,7 +152,7 @@ def test_an_encode_that_fails_leaves_tokens_pending(
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Sequence, "_forward", fail)
+        patched.setattr(KVSequence, "_forward", fail)
         with pytest.raises(RuntimeError):
             sequence.encode_pending(8)
     sequence.check()
@@ -161,7 +161,7 @@ def test_an_encode_that_fails_leaves_tokens_pending(
 
 @pytest.mark.parametrize("positions", [[3, 4, 5], [20, 21, 22], [5, 20, 39]])
 def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
-    positions: list[int], sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+    positions: list[int], sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fresh and stale tokens alike: layer 0 was written anew, layer 1 was not."""
     sequence.splice(0, 0, [k % 97 for k in range(40)])
@@ -182,7 +182,7 @@ def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
             sequence,
             "_kernels",
             SimpleNamespace(
-                attention=fail_in_layer_1, rotate=reference.rotate, store=reference.store
+                attention=fail_in_layer_1, rotate=reference.rotate, write_kv=reference.write_kv
             ),
         )
         with pytest.raises(RuntimeError):
@@ -197,7 +197,7 @@ def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
 
 
 def test_a_rotation_that_fails_half_way_leaves_its_tokens_pending(
-    sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+    sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sequence.splice(0, 0, [k % 97 for k in range(40)])
     read_all(sequence)
@@ -221,7 +221,7 @@ def test_a_rotation_that_fails_half_way_leaves_its_tokens_pending(
 
 
 def test_memory_that_is_out_takes_nothing_from_the_budget(
-    sequence: Sequence, arena: Arena, monkeypatch: pytest.MonkeyPatch
+    sequence: KVSequence, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sequence.splice(0, 0, [k % 97 for k in range(200)])
     read_all(sequence)
@@ -244,7 +244,7 @@ def test_memory_that_is_out_takes_nothing_from_the_budget(
 
 
 def test_the_triton_kernels_serve_a_sequence_as_the_twins_do(
-    sequence: Sequence, model: Transformer
+    sequence: KVSequence, model: Transformer
 ) -> None:
     sequence._kernels = pytest.importorskip("warmline_kernels.triton_kernels")
     sequence.splice(0, 0, [k % 97 for k in range(20)])
@@ -260,7 +260,7 @@ def test_the_triton_kernels_serve_a_sequence_as_the_twins_do(
 
 def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, arena: Arena) -> None:
     arena.budget_bytes = arena.block_bytes
-    sequence = Sequence(model, arena)
+    sequence = KVSequence(model, arena)
     sequence.splice(0, 0, [1] * 300)
     with pytest.raises(ArenaFull):
         sequence.encode_pending(300)
@@ -271,7 +271,7 @@ def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, are
 # ---- a test that could not hear a fault proves nothing: each of these is planted and heard
 
 
-def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
+def logits_with(sequence: KVSequence, plant: str) -> torch.Tensor:
     table = sequence._slots
     if plant == "key one position off":
         table._position_of[table.slot_of[30]] += 1
@@ -296,7 +296,7 @@ def logits_with(sequence: Sequence, plant: str) -> torch.Tensor:
         "missing scale",
     ],
 )
-def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transformer) -> None:
+def test_a_planted_fault_is_heard(plant: str, sequence: KVSequence, model: Transformer) -> None:
     sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
     read_all(sequence)
     found = logits_with(sequence, plant)
@@ -305,7 +305,7 @@ def test_a_planted_fault_is_heard(plant: str, sequence: Sequence, model: Transfo
 
 
 def test_a_masked_key_that_is_seen_is_heard(
-    sequence: Sequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+    sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the middle of a sequence, where what follows has keys and must not be seen."""
     monkeypatch.setattr(sequence, "_kernels", reference)  # the others make no mask
@@ -315,6 +315,6 @@ def test_a_masked_key_that_is_seen_is_heard(
     cold = ColdRead(model, sequence.tokens, slice(20, 21)).logits[0]
     masked = sequence.encode(np.array([20]), 1)[0]
     assert float((masked - cold).abs().max()) < TOLERANCE
-    monkeypatch.setattr(View, "mask", lambda *_: None)
+    monkeypatch.setattr(AttentionMetadata, "mask", lambda *_: None)
     unmasked = sequence.encode(np.array([20]), 1)[0]
     assert float((unmasked - cold).abs().max()) > 100 * TOLERANCE

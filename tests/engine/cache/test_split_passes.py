@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.quant.linear import EVERY_ROW, FEW_ROWS
 from warmline_engine.model.transformer import Transformer
@@ -46,7 +46,9 @@ def make(folder: Path, head_size: int, **more: object) -> Transformer:
         "tie_word_embeddings": True,
     }
     random_checkpoint.write(config | more, folder, dtype=torch.bfloat16, std=0.2)
-    return checkpoint.load(folder, dtype=torch.bfloat16, few="int8").with_few_rows(EVERY_ROW)
+    return checkpoint.load(folder, dtype=torch.bfloat16, decode_format="int8").with_few_rows(
+        EVERY_ROW
+    )
 
 
 def read(model: Transformer, prompt: list[int], sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,7 +57,7 @@ def read(model: Transformer, prompt: list[int], sizes: list[int]) -> tuple[Tenso
     shape = RowShape(
         config.n_layers, config.n_kv_heads, config.head_size, model.dtype, model.device
     )
-    sequence = Sequence(model, Arena(shape, 1 << 26))
+    sequence = KVSequence(model, Arena(shape, 1 << 26))
     sequence.splice(0, 0, prompt)
     turn = 0
     while sequence.encode_pending(sizes[turn % len(sizes)], len(prompt) - 1):
@@ -99,7 +101,7 @@ def test_tiles_equal_the_loop_of_few_queries(
     """Of a pass in tiles each row must be what torch computes, layer by layer, but for rounding."""
     prompt = prompt_of(100)
     found = read(model, prompt, [64])[0]
-    monkeypatch.setattr(type(model), "takes_at_once", lambda *_: False)
+    monkeypatch.setattr(type(model), "supports_fused", lambda *_: False)
     expected = read(model, prompt, [64])[0]
     assert float((found - expected).norm() / expected.norm()) < 0.1
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.toy_models import N_TOKENS, Counted, logits_of
-from warmline_engine.decoding.ngram.suffix_match import Around
-from warmline_engine.decoding.speculative.draft_costs import LONGEST_DRAFT, Payoff
-from warmline_engine.decoding.speculative.drafts import Draft, copying
+from warmline_engine.decoding.ngram.suffix_match import SuffixMatcher
+from warmline_engine.decoding.speculative.draft_costs import LONGEST_DRAFT, DraftCostModel
+from warmline_engine.decoding.speculative.drafts import Draft, prompt_lookup
 from warmline_engine.decoding.speculative.speculation import Speculation
 
 NOTHING_BARRED = torch.zeros(N_TOKENS, dtype=torch.bool)
@@ -25,9 +25,9 @@ def test_any_drafts_give_the_logits_of_one_token_at_a_time(
     context: list[int], taken: list[int], drafts: list[list[int]]
 ) -> None:
     sequence = Counted(context)
-    payoff = Payoff()
+    draft_costs = DraftCostModel()
     speculation = Speculation(
-        sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), payoff, logits_of(context)
+        sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), draft_costs, logits_of(context)
     )
     for n, token in enumerate(taken, 1):
         assert torch.equal(speculation.append(token), logits_of([*context, *taken[:n]]))
@@ -42,8 +42,8 @@ def test_any_tokens_may_be_asked_for_one_after_the_other(
     """As a model does that follows another one, or is asked for another way to go on."""
     context = [0, *context]
     sequence = Counted(context)
-    payoff = Payoff()
-    speculation = Speculation(sequence, lambda so_far: Draft(draft), payoff)
+    draft_costs = DraftCostModel()
+    speculation = Speculation(sequence, lambda so_far: Draft(draft), draft_costs)
     for tokens in asked:
         assert torch.equal(speculation.logits(tokens), logits_of([*context, *tokens]))
         passes = speculation.n_passes
@@ -61,9 +61,9 @@ def test_greedy_with_drafts_is_greedy_without(
     for _ in range(n):
         plain.extend([int(logits_of(plain.tokens).argmax())])
     sequence = Counted([*context, 0])
-    around = Around([*context, 0], suffix, NOTHING_BARRED)
-    payoff = Payoff()
-    speculation = Speculation(sequence, copying([around], payoff), payoff)
+    around = SuffixMatcher([*context, 0], suffix, NOTHING_BARRED)
+    draft_costs = DraftCostModel()
+    speculation = Speculation(sequence, prompt_lookup([around], draft_costs), draft_costs)
     logits = speculation.logits(())
     for _ in range(n):
         logits = speculation.append(int(logits.argmax()))
@@ -73,10 +73,10 @@ def test_greedy_with_drafts_is_greedy_without(
 
 def test_text_that_repeats_takes_few_passes() -> None:
     line = [1, 2, 3, 4, 5, 6]
-    around = Around([*line, 0, *line, 0], [], NOTHING_BARRED)
-    payoff = Payoff()
+    around = SuffixMatcher([*line, 0, *line, 0], [], NOTHING_BARRED)
+    draft_costs = DraftCostModel()
     speculation = Speculation(
-        Counted([]), copying([around], payoff), payoff, first=torch.zeros(N_TOKENS)
+        Counted([]), prompt_lookup([around], draft_costs), draft_costs, first=torch.zeros(N_TOKENS)
     )
     for token in line:
         speculation.append(token)
@@ -96,64 +96,71 @@ def test_text_that_repeats_takes_few_passes() -> None:
 def test_drafts_are_copied(
     prefix: list[int], suffix: list[int], generated: list[int], expected: list[int]
 ) -> None:
-    draft = copying([Around(prefix, suffix, NOTHING_BARRED)], Payoff())(generated).tokens
+    draft = prompt_lookup([SuffixMatcher(prefix, suffix, NOTHING_BARRED)], DraftCostModel())(
+        generated
+    ).tokens
     assert draft == expected[: len(draft)]
     assert bool(draft) == bool(expected)
 
 
 def test_the_longest_agreement_is_copied_and_of_equal_ones_the_first_source() -> None:
     short, long = (
-        Around([1, 2], [0, 2, 3], NOTHING_BARRED),
-        Around([1, 2], [1, 2, 4], NOTHING_BARRED),
+        SuffixMatcher([1, 2], [0, 2, 3], NOTHING_BARRED),
+        SuffixMatcher([1, 2], [1, 2, 4], NOTHING_BARRED),
     )
-    other = Around([1, 2], [1, 2, 5], NOTHING_BARRED)
-    draft = copying([short, long, other], Payoff())([])
+    other = SuffixMatcher([1, 2], [1, 2, 5], NOTHING_BARRED)
+    draft = prompt_lookup([short, long, other], DraftCostModel())([])
     assert (draft.tokens[:1], draft.n_agreeing) == ([4], 2)
-    assert copying([other, long], Payoff())([]).tokens[:1] == [5]
+    assert prompt_lookup([other, long], DraftCostModel())([]).tokens[:1] == [5]
 
 
 def test_longer_agreement_makes_longer_drafts() -> None:
-    payoff = Payoff()
-    lengths = [payoff.length(n) for n in range(1, 13)]
+    draft_costs = DraftCostModel()
+    lengths = [draft_costs.length(n) for n in range(1, 13)]
     assert lengths == sorted(lengths)
     assert lengths[0] > 0
     assert lengths[-1] <= LONGEST_DRAFT
 
 
 def test_rates_and_costs_are_learnt() -> None:
-    payoff = Payoff()
+    draft_costs = DraftCostModel()
     for _ in range(2000):
-        payoff.note(3, is_taken=False)
-    assert payoff.rate(3) < 0.05
-    assert payoff.rate(4) > 0.5, "other cells stay as they are"
-    assert payoff.length(3) == 0
+        draft_costs.note(3, is_taken=False)
+    assert draft_costs.rate(3) < 0.05
+    assert draft_costs.rate(4) > 0.5, "other cells stay as they are"
+    assert draft_costs.length(3) == 0
     for _ in range(100):
-        payoff.note(3, is_taken=True)
-    assert payoff.rate(3) > 0.2, "what is long ago counts little"
+        draft_costs.note(3, is_taken=True)
+    assert draft_costs.rate(3) > 0.2, "what is long ago counts little"
     # three rows more for as much as half a pass
     for _ in range(500):
-        payoff.note_cost(0.010, 4, 0.015)
-    assert abs(payoff.row_cost - 1 / 6) < 0.01
-    cheap = Payoff()
+        draft_costs.note_cost(0.010, 4, 0.015)
+    assert abs(draft_costs.row_cost - 1 / 6) < 0.01
+    cheap = DraftCostModel()
     cheap.row_cost = 0.02
-    dear = Payoff()
+    dear = DraftCostModel()
     dear.row_cost = 0.6
     assert cheap.length(12) > dear.length(12) > 0
 
 
 def test_speculation_tells_what_became_of_its_drafts() -> None:
-    payoff = Payoff()
-    draft = Draft([1, 2, 3], 5, lambda number, is_taken: payoff.note(5 + number, is_taken))
+    draft_costs = DraftCostModel()
+    draft = Draft([1, 2, 3], 5, lambda number, is_taken: draft_costs.note(5 + number, is_taken))
     first = torch.zeros(N_TOKENS)
-    speculation = Speculation(Counted([]), lambda so_far: draft, payoff, first)
-    before = [payoff.rate(n) for n in (5, 6, 7)]
+    speculation = Speculation(Counted([]), lambda so_far: draft, draft_costs, first)
+    before = [draft_costs.rate(n) for n in (5, 6, 7)]
     for token in (0, 1, 6):  # the first drafted one is taken, the second is not
         speculation.append(token)
-    assert payoff.rate(5) > before[0]
-    assert payoff.rate(6) < before[1]
-    assert payoff.rate(7) == before[2]
+    assert draft_costs.rate(5) > before[0]
+    assert draft_costs.rate(6) < before[1]
+    assert draft_costs.rate(7) == before[2]
 
 
 def test_what_is_barred_is_not_drafted() -> None:
-    barred: Callable[[int], Tensor] = lambda token: torch.arange(N_TOKENS) == token  # noqa: E731
-    assert copying([Around([1, 2, 0, 1], [], barred(2))], Payoff())([]).tokens == []
+    suppressed_ids: Callable[[int], Tensor] = lambda token: torch.arange(N_TOKENS) == token  # noqa: E731
+    assert (
+        prompt_lookup([SuffixMatcher([1, 2, 0, 1], [], suppressed_ids(2))], DraftCostModel())(
+            []
+        ).tokens
+        == []
+    )

@@ -22,13 +22,15 @@ def test_the_likeliest_word_is_the_first(model: LoadedModel, beginning: str) -> 
         return ColdRead(model.transformer, [*before, *tokens], slice(-1, None))
 
     found = openers(beginning, encode, lambda said: read(list(said)).logits[0], -1.0)
-    assert sorted(begun.tokens for begun in found) == sorted(
+    assert sorted(hypothesis.tokens for hypothesis in found) == sorted(
         tuple(encode(beginning + word)) for word in WORDS
     )
-    n_shared = next(n for n in range(99) if len({begun.tokens[: n + 1] for begun in found}) > 1)
-    for begun in found:
-        logits = read(begun.tokens[:n_shared]).logits[0]
-        expected = float(logits.log_softmax(0)[begun.tokens[n_shared]]) - 1.0
-        assert begun.logprob == pytest.approx(expected, abs=1e-4)
-    logprobs = [begun.logprob for begun in found]
+    n_shared = next(
+        n for n in range(99) if len({hypothesis.tokens[: n + 1] for hypothesis in found}) > 1
+    )
+    for hypothesis in found:
+        logits = read(hypothesis.tokens[:n_shared]).logits[0]
+        expected = float(logits.log_softmax(0)[hypothesis.tokens[n_shared]]) - 1.0
+        assert hypothesis.logprob == pytest.approx(expected, abs=1e-4)
+    logprobs = [hypothesis.logprob for hypothesis in found]
     assert logprobs == sorted(logprobs, reverse=True)

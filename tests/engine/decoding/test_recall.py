@@ -18,7 +18,7 @@ from warmline_engine.decoding.ngram.recall import (
     Shares,
     certainty_of,
 )
-from warmline_engine.decoding.ngram.suffix_match import LONGEST, Around
+from warmline_engine.decoding.ngram.suffix_match import LONGEST, SuffixMatcher
 from warmline_engine.errors import ModelError
 
 N_TOKENS = 6
@@ -49,7 +49,7 @@ def plain_find(
 def test_finding_equals_a_plain_search(
     prefix: list[int], suffix: list[int], generated: list[int]
 ) -> None:
-    found = Recall(HALF, Around(prefix, suffix, BARRED)).find(generated)
+    found = Recall(HALF, SuffixMatcher(prefix, suffix, BARRED)).find(generated)
     expected = plain_find(prefix, suffix, generated)
     if expected is None or found is None:
         assert found is None
@@ -65,18 +65,18 @@ def test_finding_equals_a_plain_search(
 @given(prefix=RUNS, seed=st.integers(0, 99))
 def test_a_mixture_is_a_distribution(prefix: list[int], seed: int) -> None:
     logits = torch.randn(N_TOKENS, generator=torch.Generator().manual_seed(seed))
-    mixed = Recall(HALF, Around(prefix, [], BARRED)).mix(logits, [])
+    mixed = Recall(HALF, SuffixMatcher(prefix, [], BARRED)).mix(logits, [])
     assert float(mixed.exp().sum()) == pytest.approx(1.0) or torch.equal(mixed, logits)
 
 
 def test_a_share_of_nothing_changes_no_bit() -> None:
     logits = torch.randn(N_TOKENS)
     none = Shares(np.zeros((LONGEST, N_CERTAINTIES)))
-    assert Recall(none, Around([1, 2, 1], [], BARRED)).mix(logits, []) is logits
+    assert Recall(none, SuffixMatcher([1, 2, 1], [], BARRED)).mix(logits, []) is logits
 
 
 def test_what_followed_becomes_likelier() -> None:
-    mixed = Recall(HALF, Around([3, 1, 2, 4, 1], [], BARRED)).mix(torch.zeros(N_TOKENS), [])
+    mixed = Recall(HALF, SuffixMatcher([3, 1, 2, 4, 1], [], BARRED)).mix(torch.zeros(N_TOKENS), [])
     assert float(mixed.exp()[2]) == pytest.approx(0.5 + 0.5 / N_TOKENS)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.toy_models import N_TOKENS, Counted, logits_of
 from warmline_engine.decoding.sampling import Sampler, SamplingRule
-from warmline_engine.decoding.speculative.draft_costs import Payoff
+from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft
 from warmline_engine.decoding.speculative.speculation import Speculation
 
@@ -25,12 +25,12 @@ N_DRAWN = 4000
 def test_drafts_leave_the_distribution_as_it_is(drafted: list[int]) -> None:
     """All pairs of tokens behind a context, against their exact probabilities: chi-squared, 48 degrees."""
     context = [3, 1]
-    sampler, payoff = Sampler(EVERYTHING, 1), Payoff()
+    sampler, draft_costs = Sampler(EVERYTHING, 1), DraftCostModel()
     first = logits_of(context)
     counts = np.zeros((N_TOKENS, N_TOKENS))
     for _ in range(N_DRAWN):
         draft = Draft(drafted) if drafted else NOTHING_DRAFTED
-        speculation = Speculation(Counted(context), lambda taken, d=draft: d, payoff)
+        speculation = Speculation(Counted(context), lambda taken, d=draft: d, draft_costs)
         one = sampler(speculation.logits(()).log_softmax(0))
         two = sampler(speculation.append(one).log_softmax(0))
         speculation.append(two)

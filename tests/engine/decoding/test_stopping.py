@@ -65,4 +65,4 @@ def test_single_lines_only() -> None:
 )
 def test_a_line_beside_is_not_said_again(text: str, generated: str, again: bool) -> None:
     before, _, after = text.partition("(|)")
-    assert Stopping(before, after, True).says_again(generated) is again
+    assert Stopping(before, after, True).repeats_adjacent_line(generated) is again

@@ -16,11 +16,11 @@ from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 
 RULES = st.builds(
     SwitchRule,
-    above=st.integers(0, 5000).map(
+    entropy_threshold=st.integers(0, 5000).map(
         lambda n: n / 833 + 1e-4
     ),  # no mean of whole numbers, nor as near as float32 is to one
     window=st.integers(1, 6),
-    dwell=st.integers(1, 12),
+    min_run=st.integers(1, 12),
 )
 
 
@@ -32,8 +32,8 @@ def by_the_rule(
     for number, both in enumerate(zip(small, base, strict=True)):
         entropies.append(both[active])
         recent = entropies[-rule.window :]
-        may_switch = n_switches == 0 or n_since >= rule.dwell
-        wanted = sum(recent) / len(recent) > rule.above
+        may_switch = n_switches == 0 or n_since >= rule.min_run
+        wanted = sum(recent) / len(recent) > rule.entropy_threshold
         if may_switch and wanted != active:
             active, n_since, n_switches = wanted, 0, n_switches + 1
             entropies = [both[active]]
@@ -61,9 +61,9 @@ def test_who_speaks_is_what_the_rule_says(rule: SwitchRule, bits: list[tuple[int
 
 def test_the_ends_of_the_threshold_are_one_model_alone() -> None:
     bits = [float(k % 7) for k in range(30)]
-    for above, begins, speaks in ((math.inf, False, False), (-1.0, True, True)):
+    for entropy_threshold, begins, speaks in ((math.inf, False, False), (-1.0, True, True)):
         voices = Voice(bits), Voice(bits)
-        switching = Switching(*voices, SwitchRule(above, 5, 1), begins)
+        switching = Switching(*voices, SwitchRule(entropy_threshold, 5, 1), begins)
         for number in range(30):
             switching.logits([0] * number)
         assert switching.n_by_base == 30 * speaks

@@ -28,10 +28,10 @@ def answered(rule: SwitchRule, rng: np.random.Generator, scale: float) -> int:
     share=st.sampled_from([0.2, 0.4, 0.6]),
     begin=st.sampled_from([0.0, 1.0, 4.0]),
     scale=st.sampled_from([0.5, 1.5]),
-    dwell=st.sampled_from([1, 4]),
+    min_run=st.sampled_from([1, 4]),
 )
-def test_the_share_is_reached(share: float, begin: float, scale: float, dwell: int) -> None:
-    threshold, rng = Threshold(SwitchRule(begin, 3, dwell), share=share), np.random.default_rng(3)
+def test_the_share_is_reached(share: float, begin: float, scale: float, min_run: int) -> None:
+    threshold, rng = Threshold(SwitchRule(begin, 3, min_run), share=share), np.random.default_rng(3)
     by_base = list[int]()
     for _ in range(400):
         by_base.append(answered(threshold.rule, rng, scale))

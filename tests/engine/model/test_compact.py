@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.quant.compact import (
     FORMATS,
@@ -24,7 +24,7 @@ from warmline_engine.model.quant.compact import (
 )
 from warmline_engine.model.quant.compact_gpu import OnGpu
 from warmline_engine.model.quant.linear import EVERY_ROW, FEW_ROWS, Linear, compact_rows, linear
-from warmline_engine.model.quant.rounding import N_AT_ONCE, fitted, nearest, unpacked
+from warmline_engine.model.quant.rounding import N_AT_ONCE, quantize_int4, quantize_int8, unpacked
 from warmline_kernels.choose import of_triton
 from warmline_kernels.native.library import library
 
@@ -77,7 +77,7 @@ def test_a_product_with_four_bits_is_that_of_the_unpacked_matrix(
     x, weight = torch.randn(n_rows, n_in).bfloat16(), (scale * torch.randn(n_out, n_in)).bfloat16()
     packed = Int4.of(weight)
     assert packed is not None
-    twin = unpacked(*fitted(weight.float()))
+    twin = unpacked(*quantize_int4(weight.float()))
     exact = x.double() @ twin.double().T
     # sums are in float32 and the result is rounded once
     most = exact.abs() * 2**-8 + 1e-5 * x.double().abs() @ twin.double().abs().T
@@ -92,7 +92,7 @@ def test_a_product_with_four_bits_is_that_of_the_unpacked_matrix(
 def test_four_bits_are_within_a_step_of_any_weights(values: list[float], n_same: int) -> None:
     weight = torch.tensor([values])
     weight[:, :n_same] = weight[0, 0]
-    codes, scales, zeros = fitted(weight)
+    codes, scales, zeros = quantize_int4(weight)
     assert bool(((codes >= 0) & (codes <= 15)).all())
     spread = float(weight.max() - weight.min())
     # the range in 15 steps and what bf16 rounds off; the fit makes the sum of squares less, not the largest error
@@ -106,7 +106,7 @@ def test_the_fit_loses_less_than_the_range_alone() -> None:
     low, high = groups.aminmax(dim=2, keepdim=True)
     step = (high - low) / 15
     plain = ((groups - low) / step).round() * step + low
-    lost = (unpacked(*fitted(weight)) - weight).square().sum()
+    lost = (unpacked(*quantize_int4(weight)) - weight).square().sum()
     assert float(lost) < 0.92 * float((plain - groups).square().sum())
 
 
@@ -114,7 +114,7 @@ def test_a_matrix_is_packed_in_pieces_as_it_is_whole() -> None:
     weight = torch.randn(2 * N_AT_ONCE // 512 + 80, 512).bfloat16()
     packed = Int4.of(weight)
     assert packed is not None
-    codes = fitted(weight.float())[0]
+    codes = quantize_int4(weight.float())[0]
     assert torch.equal(packed.codes, torch.ops.aten._convert_weight_to_int4pack_for_cpu(codes, 2))
 
 
@@ -190,13 +190,15 @@ def test_a_large_head_is_in_four_bits_where_its_weights_stay(
     shape = SHAPE | {"vocab_size": 208, "tie_word_embeddings": is_tied}
     random_checkpoint.write(shape, tmp_path, dtype=torch.bfloat16)
     monkeypatch.setattr(checkpoint, "LARGE_HEAD", 208 * 64)
-    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4", is_few_alone=is_alone)
-    assert isinstance(model.head.few, Rescored)
+    model = checkpoint.load(
+        tmp_path, dtype=torch.bfloat16, decode_format="int4", is_few_alone=is_alone
+    )
+    assert isinstance(model.head.decode_weights, Rescored)
     assert (model.head.weight is None) == is_alone
     monkeypatch.setattr(checkpoint, "LARGE_HEAD", 208 * 64 + 1)
-    smaller = checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4")
-    assert smaller.head.few is not None
-    assert smaller.head.few.bits == 8
+    smaller = checkpoint.load(tmp_path, dtype=torch.bfloat16, decode_format="int4")
+    assert smaller.head.decode_weights is not None
+    assert smaller.head.decode_weights.bits == 8
 
 
 def test_a_head_of_its_own_is_in_eight_bits_where_they_are_all_there_is(
@@ -204,9 +206,9 @@ def test_a_head_of_its_own_is_in_eight_bits_where_they_are_all_there_is(
 ) -> None:
     monkeypatch.setattr(checkpoint, "LARGE_HEAD", 1)
     random_checkpoint.write(SHAPE | {"tie_word_embeddings": False}, tmp_path, dtype=torch.bfloat16)
-    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few="int4", is_few_alone=True)
-    assert model.head.few is not None
-    assert model.head.few.bits == 8
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, decode_format="int4", is_few_alone=True)
+    assert model.head.decode_weights is not None
+    assert model.head.decode_weights.bits == 8
 
 
 def test_where_there_is_no_such_product_there_are_no_such_weights() -> None:
@@ -264,19 +266,21 @@ def test_drafted_rows_choose_the_tokens_of_single_rows(
     name: str, is_alone: bool, tmp_path: Path
 ) -> None:
     random_checkpoint.write(SHAPE, tmp_path, dtype=torch.bfloat16)
-    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few=name, is_few_alone=is_alone)
+    model = checkpoint.load(
+        tmp_path, dtype=torch.bfloat16, decode_format=name, is_few_alone=is_alone
+    )
     shape = RowShape(3, 2, 16, torch.bfloat16, torch.device("cpu"))
     prompt = torch.randint(0, 211, (60,), generator=torch.Generator().manual_seed(1)).tolist()
     logits: list[torch.Tensor] = []
     for is_drafted in (False, True):
-        sequence = Sequence(model, Arena(shape, 1 << 26))
+        sequence = KVSequence(model, Arena(shape, 1 << 26))
         sequence.splice(0, 0, prompt)
         while sequence.encode_pending(64):
             pass
         tokens = prompt[: FEW_ROWS - 1]
         rows = [sequence.append(token) for token in tokens] if not is_drafted else []
         logits.append(torch.stack(rows) if rows else sequence.extend(tokens))
-    if model.takes_at_once(FEW_ROWS):
+    if model.supports_fused(FEW_ROWS):
         assert torch.equal(logits[0], logits[1])
     else:
         # torch's attention rounds its weights to bf16, in another order where there are more rows
@@ -285,19 +289,19 @@ def test_drafted_rows_choose_the_tokens_of_single_rows(
 
 def test_a_model_in_one_format_has_its_matrices_once(name: str, tmp_path: Path) -> None:
     random_checkpoint.write(SHAPE | {"vocab_size": 208}, tmp_path, dtype=torch.bfloat16)
-    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, few=name, is_few_alone=True)
-    assert all(part.weight is None and part.few is not None for part in model.parts())
+    model = checkpoint.load(tmp_path, dtype=torch.bfloat16, decode_format=name, is_few_alone=True)
+    assert all(part.weight is None and part.decode_weights is not None for part in model.parts())
     whole = checkpoint.load(tmp_path, dtype=torch.bfloat16)
     assert model.n_weights == whole.n_weights
     bits = {"int8": (8, 9), "int4": (5, 5)}[name]
     for part in model.parts():
-        assert part.few is not None
-        assert bits[0] <= 8 * part.few.n_bytes / part.n_weights <= bits[1]
+        assert part.decode_weights is not None
+        assert bits[0] <= 8 * part.decode_weights.n_bytes / part.n_weights <= bits[1]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize(
-    "names", [frozenset(), frozenset({"product_8", "product_4"})], ids=["twins", "triton"]
+    "names", [frozenset(), frozenset({"int8_matmul", "int4_matmul"})], ids=["twins", "triton"]
 )
 def test_weights_on_a_gpu_are_those_on_a_cpu(bits: int, names: frozenset[str]) -> None:
     if names:
@@ -307,10 +311,10 @@ def test_weights_on_a_gpu_are_those_on_a_cpu(bits: int, names: frozenset[str]) -
     one = torch.eye(256, dtype=torch.bfloat16, device=DEVICE)
     found = torch.cat([made.product(rows) for rows in one.split(16)]).T.float().cpu()
     if bits == 8:
-        codes, scales = nearest(weight.float())
+        codes, scales = quantize_int8(weight.float())
         twin = codes.float() * scales[:, None]
     else:
-        twin = unpacked(*fitted(weight.float()))
+        twin = unpacked(*quantize_int4(weight.float()))
     torch.testing.assert_close(
         found, twin, atol=1e-6, rtol=2**-7
     )  # bf16, which the interpreter cuts off

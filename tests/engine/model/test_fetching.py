@@ -61,14 +61,14 @@ def test_a_model_is_fetched_once_and_the_share_that_is_here_is_told(
     with serving(repository, MODEL) as hub:
         first = run(tmp_path, hub.address, "-c", LOCATE)
         assert first.returncode == 0, first.stderr
-        folder, told = json.loads(first.stdout)
+        folder, reported = json.loads(first.stdout)
         again = json.loads(run(tmp_path, hub.address, "-c", LOCATE).stdout)
     weights = (Path(folder) / "model.safetensors").read_bytes()
     assert weights == (repository / "model.safetensors").read_bytes()
     assert not (Path(folder) / "pytorch_model.bin").exists(), "a pickle is of no use here"
-    assert told == sorted(told)
-    assert 0 < told[0] < 1
-    assert told[-1] == 1
+    assert reported == sorted(reported)
+    assert 0 < reported[0] < 1
+    assert reported[-1] == 1
     assert again == [folder, []]
     assert sorted(hub.ranges) == ["config.json from 0", "model.safetensors from 0"]
 

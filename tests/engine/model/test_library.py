@@ -41,8 +41,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     status = library.main(list(arguments))
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    reported = capsys.readouterr()
+    return status, reported.out, reported.err
 
 
 def test_list_marks_what_is_here_and_what_is_restricted(
@@ -61,14 +61,14 @@ def test_list_marks_what_is_here_and_what_is_restricted(
 
 def test_list_as_json_says_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, _ = run(capsys, "list", "--json")
-    told = {one["model"]: one for one in json.loads(out)}
+    reported = {one["model"]: one for one in json.loads(out)}
     assert status == 0
-    assert told["tiny"]["folder"] == str(tmp_path / "models/tiny")
-    assert told[OPEN] == {
+    assert reported["tiny"]["folder"] == str(tmp_path / "models/tiny")
+    assert reported[OPEN] == {
         "model": OPEN, "licence": "Apache-2.0", "restriction": "", "folder": None,
         "n_bytes": KNOWN[OPEN].n_bytes, "memory_bytes": KNOWN[OPEN].memory_bytes,
     }  # fmt: skip
-    assert told[RESTRICTED]["restriction"] == "not for commercial use"
+    assert reported[RESTRICTED]["restriction"] == "not for commercial use"
 
 
 def test_show_tells_licence_and_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

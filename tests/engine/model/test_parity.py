@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from warmline_engine.cache.arena import Arena, RowShape
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 
@@ -139,7 +139,7 @@ def test_greedy_tokens_equal_transformers(name: str, tmp_path: Path) -> None:
     shape = RowShape(
         config.n_layers, config.n_kv_heads, config.head_size, torch.float32, model.device
     )
-    sequence = Sequence(model, Arena(shape, 1 << 26))
+    sequence = KVSequence(model, Arena(shape, 1 << 26))
     sequence.splice(0, 0, prompt.tolist())
     logits, found = sequence.next_logits(sequence.pending_positions()), list[int]()
     for _ in range(N_GENERATED):

@@ -34,9 +34,9 @@ def root(tmp_path: Path) -> Path:
 
 def test_index_then_search(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert index_command.main([str(root), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told) == JSON_FIELDS
-    assert (told["files"], told["read"], told["encoded"]) == (1, 1, 1)
+    reported = json.loads(capsys.readouterr().out)
+    assert set(reported) == JSON_FIELDS
+    assert (reported["files"], reported["read"], reported["encoded"]) == (1, 1, 1)
     assert index_command.main([str(root)]) == 0
     assert "0 read, 0 removed, 0 blocks encoded" in capsys.readouterr().out
     assert search_command.main(["config", "--path", str(root), "--json"]) == 0

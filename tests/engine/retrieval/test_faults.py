@@ -120,10 +120,10 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_database_is_built_anew_and_that_is_said_once(
     root: Path, tmp_path: Path, how: str
 ) -> None:
-    path, told = tmp_path / "index.sqlite", list[str]()
+    path, reported = tmp_path / "index.sqlite", list[str]()
     _build(str(path), str(root))
     damage(path, how)
-    index = Index(path, told.append)
+    index = Index(path, reported.append)
     for _ in range(3):
         build(index, Rules(root, ()))
         index.search(["found_7"], 5)
@@ -131,23 +131,23 @@ def test_a_damaged_database_is_built_anew_and_that_is_said_once(
     index.remove(["m7.py"])
     build(index, Rules(root, ()))
     index.close()
-    assert len(told) == 1
-    assert "damaged" in told[0]
+    assert len(reported) == 1
+    assert "damaged" in reported[0]
     check(path, N_FILES)
 
 
 def test_a_table_that_is_gone(root: Path, tmp_path: Path) -> None:
-    path, told = tmp_path / "index.sqlite", list[str]()
+    path, reported = tmp_path / "index.sqlite", list[str]()
     _build(str(path), str(root))
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE chunks")
     connection.commit()
     connection.close()
-    index = Index(path, told.append)
+    index = Index(path, reported.append)
     assert index.of_file("m7.py") == []
     build(index, Rules(root, ()))
     index.close()
-    assert len(told) == 1
+    assert len(reported) == 1
     check(path, N_FILES)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from warmline_engine.retrieval.index.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
-from warmline_engine.retrieval.rank import Found, ranked, together
+from warmline_engine.retrieval.rank import Found, fuse_scores, ranked
 from warmline_engine.retrieval.source.imports import imports
 from warmline_engine.syntax.grammars import GRAMMARS, language_of
 
@@ -179,7 +179,7 @@ def test_words_and_vectors_together(
         share = by_words[chunk] / max(by_words.values()) if chunk in by_words else 0
         return share + 2 * by_vectors.get(chunk, min(by_vectors.values()) if by_vectors else 0)
 
-    found = together(list(by_words.items()), list(by_vectors.items()))
+    found = fuse_scores(list(by_words.items()), list(by_vectors.items()))
     expected = sorted(by_words.keys() | by_vectors.keys(), key=lambda c: (-total(c), c))
     assert [chunk for chunk, _ in found] == expected
     assert all((why == "similar words") == (chunk in by_words) for chunk, why in found)

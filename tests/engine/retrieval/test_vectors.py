@@ -181,8 +181,8 @@ def test_without_an_encoder_blocks_wait(path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["vectors", "unencoded", "encoder"])
 def test_a_table_that_is_gone(path: Path, table: str) -> None:
-    told: list[str] = []
-    index = Index(path, told.append, Letters())
+    reported: list[str] = []
+    index = Index(path, reported.append, Letters())
     put(index, {"a.py": TEXTS[2]})
     index.follow(10)
     check(index, "width")
@@ -195,7 +195,7 @@ def test_a_table_that_is_gone(path: Path, table: str) -> None:
     put(index, {"b.py": TEXTS[3]})
     follow_all(index, 10)
     check(index, "quiz")
-    assert len(told) == 1
+    assert len(reported) == 1
     index.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.syntax import AT, FILE, syntax_of
 from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax import tree as tree_module
-from warmline_engine.syntax.syntax_context import SyntaxAt
+from warmline_engine.syntax.syntax_context import SyntaxContext
 from warmline_engine.syntax.tree import MAX_BYTES, N_LATE, Syntax, parse
 
 
@@ -40,7 +40,7 @@ def all_steps_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_as_much_is_left_as_fits(offered: str, fitting: str) -> None:
     text = FILE[:AT] + "\n" + FILE[AT:]
-    found = SyntaxAt(syntax_of(text), AT)
+    found = SyntaxContext(syntax_of(text), AT)
     assert found.fitting(offered) == fitting
 
 
@@ -57,7 +57,7 @@ def test_what_opens_what_is_below_is_put_back(line: str, fits: str, does_not: st
     body = "        names,\n    )\n" if line.endswith("(") else "        names\n"
     body = body if not line.endswith("[") else "        names\n    ]\n"
     text = f"def f(names):\n    x = 1\n    \n{body}    return x\n"
-    found = SyntaxAt(syntax_of(text), text.index("    \n") + 4)
+    found = SyntaxContext(syntax_of(text), text.index("    \n") + 4)
     assert found.tells
     assert found.fitting(line) == line
     assert found.fitting(fits) == fits
@@ -66,14 +66,14 @@ def test_what_opens_what_is_below_is_put_back(line: str, fits: str, does_not: st
 
 def test_several_lines_may_open_what_stands_below() -> None:
     text = "def f(names):\n    \n        names.sort()\n"
-    found = SyntaxAt(syntax_of(text), text.index("    \n") + 4)
+    found = SyntaxContext(syntax_of(text), text.index("    \n") + 4)
     assert found.fitting("x = 1\n    if x:") == "x = 1\n    if x:"
     assert found.fitting("x = 1\n    y = 2") == ""
 
 
-def at(text: str) -> SyntaxAt:
+def at(text: str) -> SyntaxContext:
     """The place at the mark."""
-    return SyntaxAt(syntax_of(text.replace("⟦⟧", "")), text.index("⟦⟧"))
+    return SyntaxContext(syntax_of(text.replace("⟦⟧", "")), text.index("⟦⟧"))
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_a_line_that_opens_a_block_is_asked_for_where_one_is_lacking(
 def test_other_languages_open_blocks_in_their_own_way() -> None:
     syntax = Syntax.of("javascript", "function f() {\n  \n    b();\n  }\n}\n")
     assert syntax is not None
-    place = SyntaxAt(syntax, syntax.text.index("  \n") + 2)
+    place = SyntaxContext(syntax, syntax.text.index("  \n") + 2)
     assert place.tells
     assert place.before_opener("a();") is None
 
 
 def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
     text = "def f(names):\n    x = g(\n        1,\n        \n    return x\n"
-    found = SyntaxAt(syntax_of(text), text.index("        \n") + 8)
+    found = SyntaxContext(syntax_of(text), text.index("        \n") + 8)
     assert not found.tells
     assert found.fitting("2,") == "2,"
     assert found.fitting("2)") == "2)"
@@ -153,27 +153,27 @@ def test_where_other_lines_take_too_many_steps_nothing_is_told(
 ) -> None:
     text = "def f(names):\n    x = 1\n    \n        names.sort()\n"
     cursor = text.index("    \n") + 4
-    assert SyntaxAt(syntax_of(text), cursor).tells
+    assert SyntaxContext(syntax_of(text), cursor).tells
     monkeypatch.setattr(place_module, "LINES_STEPS", 0)
-    assert not SyntaxAt(syntax_of(text), cursor).tells
+    assert not SyntaxContext(syntax_of(text), cursor).tells
 
 
 def test_columns_tell_nothing_in_a_language_of_braces() -> None:
     syntax = Syntax.of("javascript", "function f() {\n  a();\n  \n      b();\n}\n")
     assert syntax is not None
-    assert SyntaxAt(syntax, syntax.text.index("  \n") + 2).fitting("c();") == "c();"
+    assert SyntaxContext(syntax, syntax.text.index("  \n") + 2).fitting("c();") == "c();"
 
 
 def test_what_is_assumed_stands_before_it() -> None:
     text = FILE[:AT] + "\n" + FILE[AT:]
-    found = SyntaxAt(syntax_of(text), AT, "    x = f(")
+    found = SyntaxContext(syntax_of(text), AT, "    x = f(")
     assert found.fitting("1)") == "1)"
     assert not found.fits("1")
 
 
 def test_what_the_rest_of_the_line_says_may_be_offered_again() -> None:
     text = FILE[:AT] + "    x = f()\n" + FILE[AT:]
-    found = SyntaxAt(syntax_of(text), AT + len("    x = f("))
+    found = SyntaxContext(syntax_of(text), AT + len("    x = f("))
     assert found.fitting("1, g(2))") == "1, g(2))"
     assert not found.fits("1, g(2)))")
     assert found.fits("1")
@@ -183,9 +183,9 @@ def test_the_line_at_the_cursor_may_be_broken_but_no_other() -> None:
     begun = "    x = size("
     text = FILE[:AT] + begun + "\n" + FILE[AT:]
     cursor = AT + len(begun)
-    found = SyntaxAt(syntax_of(text), cursor)
+    found = SyntaxContext(syntax_of(text), cursor)
     assert found.fits('"a")')
-    elsewhere = SyntaxAt(syntax_of("y = (\n" + text), cursor + 6)
+    elsewhere = SyntaxContext(syntax_of("y = (\n" + text), cursor + 6)
     assert not elsewhere.fits("1")
     assert elsewhere.fitting("1") == "1", "whose fault it is cannot be told"
 
@@ -196,7 +196,7 @@ def test_a_block_may_be_opened_between_braces_too(language: str) -> None:
     text = f"class A {{ {text} }}" if language == "java" else text
     syntax = Syntax.of(language, text)
     assert syntax is not None
-    found = SyntaxAt(syntax, text.index("\n") + 1)
+    found = SyntaxContext(syntax, text.index("\n") + 1)
     assert found.fits("  if (x) {")
     assert found.fits("  f(x);")
     assert not found.fits("  if (x) }")
@@ -207,19 +207,19 @@ def test_what_takes_too_long_tells_nothing_and_is_left_alone_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = "    x = f(\n))"
-    assert SyntaxAt(syntax_of(FILE), AT).fitting(broken) == ""
+    assert SyntaxContext(syntax_of(FILE), AT).fitting(broken) == ""
     monkeypatch.setattr(tree_module, "MAX_PARSE_STEPS", 0)
     long = FILE * 40  # the parser asks now and then only whether to go on
     late = syntax_of(long)
     for _ in range(N_LATE):
-        assert SyntaxAt(late, AT).fitting(broken) == broken
+        assert SyntaxContext(late, AT).fitting(broken) == broken
     monkeypatch.setattr(tree_module, "MAX_PARSE_STEPS", 10**9)
-    assert SyntaxAt(late, AT).fitting(broken) == broken
-    assert SyntaxAt(syntax_of(long), AT).fitting(broken) == "", "another document is as before"
+    assert SyntaxContext(late, AT).fitting(broken) == broken
+    assert SyntaxContext(syntax_of(long), AT).fitting(broken) == "", "another document is as before"
     assert parse(late._parser, FILE) is not None, "the parser, too"
 
 
 def test_no_grammar_and_huge_texts_tell_nothing() -> None:
     assert Syntax.of("klingon", FILE) is None
     huge = syntax_of("x = 1\n" * (MAX_BYTES // 6 + 1))
-    assert SyntaxAt(huge, 0).fitting("(") == "("
+    assert SyntaxContext(huge, 0).fitting("(") == "("

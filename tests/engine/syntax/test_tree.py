@@ -10,7 +10,7 @@ from tree_sitter import Node
 from tests.support.syntax import FILE, syntax_of
 from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax.grammars import new_parser
-from warmline_engine.syntax.syntax_context import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxAt
+from warmline_engine.syntax.syntax_context import BLOCK_OPENERS, LINES, SECOND_LINES, SyntaxContext
 
 PIECES = st.sampled_from(
     ["(", ")", "\n", "    ", "x = 1\n", "é", '"', "def f():\n", ":", "return", "", "#", "]"]
@@ -70,7 +70,7 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
         rest = text.find("\n", cursor)
         rest = len(text) if rest < 0 else rest
         code = line + len(text[line:rest]) - len(text[line:rest].lstrip())
-        found = SyntaxAt(syntax, cursor)
+        found = SyntaxContext(syntax, cursor)
         offered = data.draw(PIECES)
         tried = [offered, *CLOSED.get(offered, [])]
         following = text[cursor:].partition("\n")[0]

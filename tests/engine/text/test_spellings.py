@@ -23,7 +23,7 @@ def test_agreeing_tokens_are_all_that_go_on_or_begin_a_text(name: str, text: str
         for token, spelled in tokenizer.texts().items()
         if spelled.startswith(text) or text.startswith(spelled)
     ]
-    assert Spellings(tokenizer).agreeing(text).tolist() == sorted(expected)
+    assert Spellings(tokenizer).prefix_compatible(text).tolist() == sorted(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,7 +31,7 @@ def test_agreeing_tokens_are_all_that_go_on_or_begin_a_text(name: str, text: str
 def test_what_can_be_spelled_can_be_from_each_of_its_characters_on(name: str, text: str) -> None:
     spellings = Spellings(load(name))
     if spellings.can_spell(text):
-        assert all(len(spellings.agreeing(text[k:])) for k in range(len(text)))
+        assert all(len(spellings.prefix_compatible(text[k:])) for k in range(len(text)))
 
 
 @pytest.mark.parametrize("name", NAMES)

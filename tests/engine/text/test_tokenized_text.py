@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.tokenizer_families import NAMES, SAMPLE, load
-from warmline_engine.text.fim import find_layout
+from warmline_engine.text.fim import find_template
 from warmline_engine.text.tokenized_text import Move, Splice, TokenizedText
 from warmline_engine.text.tokenizer import Tokenizer
 
@@ -32,7 +32,7 @@ actions = st.lists(
 
 
 def expected_ids(tokenizer: Tokenizer, suffix_first: bool, text: str, cursor: int) -> list[int]:
-    layout = find_layout(tokenizer, suffix_first)
+    layout = find_template(tokenizer, suffix_first)
     prefix, suffix = tokenizer.encode(text[:cursor]).ids, tokenizer.encode(text[cursor:]).ids
     first, second = (suffix, prefix) if suffix_first else (prefix, suffix)
     return [*layout.front, *first, *layout.between, *second, *layout.behind]
@@ -58,7 +58,7 @@ def test_tokens_equal_a_full_tokenization(
 ) -> None:
     tokenizer = load(name)
     tokenized = TokenizedText(
-        tokenizer, find_layout(tokenizer, suffix_first), text, int(at * len(text))
+        tokenizer, find_template(tokenizer, suffix_first), text, int(at * len(text))
     )
     mirror = tokenized.ids
     assert mirror == expected_ids(tokenizer, suffix_first, text, tokenized.cursor)
@@ -96,7 +96,7 @@ def test_tokens_equal_a_full_tokenization(
 def test_an_edit_reads_little_and_splices_less(name: str, suffix_first: bool) -> None:
     tokenizer = load(name)
     text = SAMPLE
-    layout = find_layout(tokenizer, suffix_first)
+    layout = find_template(tokenizer, suffix_first)
     tokenized = TokenizedText(tokenizer, layout, text, len(text) // 2)
     before = tokenized.n_characters_read
     changes = tokenized.edit(1000, 1000, "z")
@@ -113,7 +113,7 @@ def test_an_edit_reads_little_and_splices_less(name: str, suffix_first: bool) ->
 def test_an_accepted_completion_is_moved() -> None:
     tokenizer = load("own")
     for text, offered in (("x =\ny = 2\n", " self.value"), ("x = \ny = 2\n", "self.value")):
-        tokenized = TokenizedText(tokenizer, find_layout(tokenizer), text, text.index("\n"))
+        tokenized = TokenizedText(tokenizer, find_template(tokenizer), text, text.index("\n"))
         encoded = tokenizer.encode(offered)
         tail = tuple(zip(encoded.starts.tolist(), encoded.ids, strict=True))
         changes = tokenized.edit(tokenized.cursor, tokenized.cursor, offered, tail)

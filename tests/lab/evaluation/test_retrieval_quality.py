@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.letters import Letters
-from warmline_engine.retrieval.rank import together
+from warmline_engine.retrieval.rank import fuse_scores
 from warmline_engine.retrieval.source.split import split
 from warmline_lab.retrieval import rankers as ways
 from warmline_lab.retrieval import retrieval_quality as quality
@@ -36,7 +36,7 @@ def test_measures_by_hand() -> None:
 
 
 def test_every_function_loses_its_docstring() -> None:
-    found = {one.said: one.code for one in quality.functions(TEXT)}
+    found = {one.docstring: one.code for one in quality.functions(TEXT)}
     assert found == {
         "Looks a key up.": "def get(self, key):\n    return self.items[key]\n",
         "": "async def bare(): return 1\n",
@@ -106,14 +106,14 @@ def test_fused_by_hand(pairs: list[tuple[int, int]]) -> None:
 
 def test_scores_are_added_as_the_index_does() -> None:
     by_words, cosines = [3.0, 0.0, 1.5], [0.1, 0.9, 0.8]
-    order = together(list(enumerate(by_words)), list(enumerate(cosines)))
+    order = fuse_scores(list(enumerate(by_words)), list(enumerate(cosines)))
     totals = ways.added(np.array(by_words), np.array(cosines) + 1)
     assert [text for text, _ in order] == np.argsort(-totals).tolist() == [2, 1, 0]
 
 
 def test_blocks_are_aggregated_as_said() -> None:
     codes = ["def a(x):\n" + "    x = quiz(x)\n" * 80, "def b(y):\n    return y\n"]
-    found = ways.ways_of_finding(codes, Letters())
+    found = ways.rankers_for(codes, Letters())
     (asked,) = Letters().encode(["quiz"])
     blocks = [Letters().encode([b.text for b in split(code, "python").blocks]) for code in codes]
     assert len(blocks[0]) > 1

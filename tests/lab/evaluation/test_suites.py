@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from warmline_engine.cache.sequence import Sequence
+from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.cache.slots import SlotTable
 from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
 from warmline_engine.decoding.ngram.suffix_match import LONGEST
@@ -242,26 +242,26 @@ def test_what_is_bound_is_what_stands_between(model: LoadedModel) -> None:
 
 def _turn_wrongly(patch: pytest.MonkeyPatch) -> None:
     """Keys that moved are taken for rotated where they stand."""
-    derive = Sequence.derive_rotated
+    derive = KVSequence.derive_rotated
 
-    def forget(self: Sequence, offset: int = 0) -> None:
+    def forget(self: KVSequence, offset: int = 0) -> None:
         self._slots.mark_rotated(np.arange(self._slots.n_used), offset)
         derive(self, offset)
 
-    patch.setattr(Sequence, "derive_rotated", forget)
+    patch.setattr(KVSequence, "derive_rotated", forget)
     patch.setattr(SlotTable, "rotated_at", property(lambda self: self.position_of))
 
 
 def _forget_staleness(patch: pytest.MonkeyPatch) -> None:
     """A splice leaves the number of fresh tokens as it was."""
-    splice = Sequence.splice
+    splice = KVSequence.splice
 
-    def keep(self: Sequence, start: int, end: int, tokens: Any) -> None:
+    def keep(self: KVSequence, start: int, end: int, tokens: Any) -> None:
         n_fresh = self.n_fresh
         splice(self, start, end, tokens)
         self.n_fresh = min(n_fresh, len(self.tokens))
 
-    patch.setattr(Sequence, "splice", keep)
+    patch.setattr(KVSequence, "splice", keep)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from warmline_lab.replay.controlled import Target, bound_cases, cases_of, choose_target
 from warmline_lab.replay.edits import Replacement, apply, differences, inverse, lines_of, moved
-from warmline_lab.replay.traces import Action, Ask, Change, Jump, renames, script, stretches
+from warmline_lab.replay.traces import (
+    Action,
+    Change,
+    CompletionPoint,
+    Jump,
+    renames,
+    script,
+    stretches,
+)
 
 OLD = """import os
 
@@ -63,7 +71,7 @@ def test_a_script_asks_where_the_new_line_is_and_renames_in_all_places() -> None
     for action in actions:
         if isinstance(action, Change):
             text = apply(text, action.edits)
-        elif isinstance(action, Ask):
+        elif isinstance(action, CompletionPoint):
             asked.append(action.truth)
             at = action.offset
             assert text[at : at + 1] in ("\n", ")"), "the text behind the cursor is not there yet"

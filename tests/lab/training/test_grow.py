@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from warmline_lab.train import decoder
-from warmline_lab.train.decoder import Decoder, Shape
+from warmline_lab.train.decoder import ModelShape, TrainableDecoder
 from warmline_lab.train.net2net import grown
 
-SMALL = Shape(
+SMALL = ModelShape(
     n_tokens=60,
     width=12,
     n_layers=2,
@@ -24,10 +24,12 @@ SMALL = Shape(
 )
 
 
-def _pair(new: Shape, monkeypatch: pytest.MonkeyPatch) -> tuple[Decoder, Decoder]:
+def _pair(
+    new: ModelShape, monkeypatch: pytest.MonkeyPatch
+) -> tuple[TrainableDecoder, TrainableDecoder]:
     monkeypatch.setattr(decoder, "working_type", lambda device: torch.float32)
     torch.manual_seed(4)
-    small, large = Decoder(SMALL), Decoder(new)
+    small, large = TrainableDecoder(SMALL), TrainableDecoder(new)
     for weight in small.weights.values():
         weight.data.add_(torch.randn_like(weight) * 0.2)
     weights = {name: weight.detach() for name, weight in small.weights.items()}

@@ -21,7 +21,7 @@ from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
 from warmline_lab.data import tokenizer
 from warmline_lab.metrics import judge
-from warmline_lab.metrics.judge import Filled, Heldout, Hole, Judge
+from warmline_lab.metrics.judge import Filled, Heldout, Hole, ModelJudge
 from warmline_lab.metrics.ngram import ORDER, NGram
 from warmline_lab.report import curve, golden, memorization, report
 from warmline_lab.report.card import Card, Measured, card_text, card_toml, storage_text
@@ -76,7 +76,7 @@ def test_filling_puts_the_offer_in_its_place(
     files = [Heldout("x", "def f():\n    return 1\n")]
     start = files[0].text.index("return")
     for offered, parses in (("return 2", True), ("return (", False)):
-        judged = Judge(model, files)
+        judged = ModelJudge(model, files)
         monkeypatch.setattr(judge, "Session", _session_offering(offered))
         filled = judged.fill(Hole(0, "line", start, start + 8))
         assert (filled.offered, filled.truth, filled.parses) == (offered, "return 1", parses)
@@ -112,7 +112,7 @@ def test_the_baseline_sees_the_same_windows(model: LoadedModel) -> None:
     assert windows == judge.choose_windows(FILES, 6)
     ids = [model.tokenizer.encode(file.text).ids for file in FILES]
     ngram = NGram(np.concatenate([np.array(i, np.int64) for i in ids]), 400)
-    judged = Judge(model, FILES)
+    judged = ModelJudge(model, FILES)
     whole, _middles = judged.baseline_bits_per_byte(ngram, windows)
     nats = 0.0
     end = model.tokenizer.control_id("<|endoftext|>")
@@ -135,10 +135,10 @@ def test_a_model_whose_run_is_gone_keeps_what_its_card_says(
     size = (folder / "model.safetensors").stat().st_size
     card = Card("small", 12_300_000, True, size, "suffix-first", "tiny", "big", "GPU X")
     (folder / "card.toml").write_text(card_toml(card))
-    assert report.card_of(report.Place(folder, tmp_path), []) == card
+    assert report.card_of(report.ModelFolder(folder, tmp_path), []) == card
     alone = replace(card, grown_from="", teacher="", device="")
     (folder / "card.toml").write_text(card_toml(alone))
-    assert report.card_of(report.Place(folder, tmp_path), []) == alone
+    assert report.card_of(report.ModelFolder(folder, tmp_path), []) == alone
 
 
 def test_a_card_says_how_its_model_is_stored(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_losses_by_position_are_those_of_cold_reads(
 ) -> None:
     monkeypatch.setattr(judge, "BUCKETS", (0, 40, 80, 160))
     monkeypatch.setattr(judge, "NEAR", 40)
-    judged = Judge(model, FILES)
+    judged = ModelJudge(model, FILES)
     whole, near = judged.loss_by_position(0)
     end = model.tokenizer.control_id("<|endoftext|>")
     assert end is not None
@@ -206,7 +206,7 @@ def _contains(file: np.ndarray, run: np.ndarray) -> bool:
 def test_continuing_in_rows_equals_a_cold_read_for_each_token(model: LoadedModel) -> None:
     rng = np.random.default_rng(4)
     prompts = torch.from_numpy(rng.integers(0, 390, (3, 20)))
-    barred = model.barred.clone()
+    barred = model.suppressed_ids.clone()
     found = memorization.Continuation(model.transformer, prompts, barred).run(12)
     for row, continued in zip(prompts.tolist(), found.tolist(), strict=True):
         tokens = list(row)

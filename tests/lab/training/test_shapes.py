@@ -12,16 +12,16 @@ from tests.support.training import ROOT
 from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.model.quant.quantization import Scheme
 from warmline_lab.train import shapes, train
-from warmline_lab.train.decoder import Shape
+from warmline_lab.train.decoder import ModelShape
 
 
 @pytest.fixture
-def small() -> Shape:
-    return Shape(**tomllib.loads((ROOT / "lab/training/small.toml").read_text())["shape"])
+def small() -> ModelShape:
+    return ModelShape(**tomllib.loads((ROOT / "lab/training/small.toml").read_text())["shape"])
 
 
 @pytest.mark.parametrize("most_bytes", [2_000_000, shapes.MAX_BYTES, 10_000_000])
-def test_candidates_fit_and_could_not_be_deeper(small: Shape, most_bytes: int) -> None:
+def test_candidates_fit_and_could_not_be_deeper(small: ModelShape, most_bytes: int) -> None:
     storage = Scheme(4, 16)
     found = list(shapes.candidates(small, storage, most_bytes))
     assert found
@@ -36,7 +36,7 @@ def test_candidates_fit_and_could_not_be_deeper(small: Shape, most_bytes: int) -
     assert widths == sorted(widths)
 
 
-def test_the_shape_that_ships_is_a_candidate_and_counted_as_its_file(small: Shape) -> None:
+def test_the_shape_that_ships_is_a_candidate_and_counted_as_its_file(small: ModelShape) -> None:
     found = {tried.shape: tried for tried in shapes.candidates(small, Scheme(4, 16))}
     file = EMBEDDED / "small/model.safetensors"
     assert found[small].n_bytes == pytest.approx(file.stat().st_size, rel=0.01)
@@ -45,7 +45,7 @@ def test_the_shape_that_ships_is_a_candidate_and_counted_as_its_file(small: Shap
 def test_a_shape_is_tried(work: Path) -> None:
     config = tomllib.loads((work / "tiny.toml").read_text())
     config["storage"] = {"bits": 4, "group_size": 4}
-    like = Shape(**config["shape"])
+    like = ModelShape(**config["shape"])
     # twice: the same tokens for each
     one, other = (
         shapes.trained(shapes.described(shape, Scheme(4, 4)), config, train.Texts.of(work), 3)

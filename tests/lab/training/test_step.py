@@ -11,10 +11,10 @@ from torch import Tensor
 from warmline_lab.data.samples import IGNORED
 from warmline_lab.train import decoder
 from warmline_lab.train import step as steps
-from warmline_lab.train.decoder import Decoder, Shape
-from warmline_lab.train.step import Step, Teacher
+from warmline_lab.train.decoder import ModelShape, TrainableDecoder
+from warmline_lab.train.step import Teacher, TrainStep
 
-SHAPE = Shape(
+SHAPE = ModelShape(
     n_tokens=300,
     width=32,
     n_layers=2,
@@ -36,7 +36,7 @@ def _batch(n_rows: int, n_tokens: int) -> tuple[Tensor, Tensor]:
 
 
 def _plain(
-    model: Decoder, tokens: Tensor, targets: Tensor, positions: Tensor
+    model: TrainableDecoder, tokens: Tensor, targets: Tensor, positions: Tensor
 ) -> tuple[float, dict[str, Tensor]]:
     loss = model(tokens, targets, positions).sum() / (targets != IGNORED).sum()
     loss.backward()
@@ -62,12 +62,12 @@ def test_pieces_give_the_plain_gradients(
     for module in (decoder, steps):
         monkeypatch.setattr(module, "working_type", lambda device: torch.float32)
     torch.manual_seed(1)
-    model = Decoder(SHAPE)
+    model = TrainableDecoder(SHAPE)
     tokens, targets = _batch(n_rows, n_tokens)
     positions = torch.arange(n_tokens)
     positions[n_tokens // 2 :] += 150
     loss, expected = _plain(model, tokens, targets, positions)
-    with Step(model, 1, is_compiled=False, piece=512) as step:
+    with TrainStep(model, 1, is_compiled=False, piece=512) as step:
         step.gradients(tokens, targets, positions=positions)
         # nothing of a step is left over in the next
         found = step.gradients(tokens, targets, positions=positions)
@@ -80,7 +80,7 @@ def test_pieces_give_the_plain_gradients(
 @pytest.mark.parametrize("n_processes", [1, 2])
 def test_what_counts_more_weighs_more(n_processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(6)
-    model = Decoder(SHAPE)
+    model = TrainableDecoder(SHAPE)
     tokens, targets = _batch(3, 140)
     positions = torch.arange(140)
     counts = torch.randint(0, 5, tokens.shape).float()
@@ -91,8 +91,8 @@ def test_what_counts_more_weighs_more(n_processes: int, monkeypatch: pytest.Monk
     n_learnt = counts[targets != IGNORED].sum()
     weighed = (model(tokens, targets, positions) * counts).sum() / n_learnt
     expected = torch.autograd.grad(weighed, list(model.weights.values()))
-    with Step(model, n_processes, is_compiled=False, piece=256) as step:
-        loss = step.gradients(tokens, targets, positions=positions, counts=counts)
+    with TrainStep(model, n_processes, is_compiled=False, piece=256) as step:
+        loss = step.gradients(tokens, targets, positions=positions, loss_weights=counts)
     assert loss == pytest.approx(plain, rel=5e-3), "the loss is the text's"
     most = 1e-4 if n_processes == 1 else 0.06
     for (name, weight), gradient in zip(model.weights.items(), expected, strict=True):
@@ -101,11 +101,11 @@ def test_what_counts_more_weighs_more(n_processes: int, monkeypatch: pytest.Monk
 
 
 def _plain_taught(
-    model: Decoder, teacher: Decoder, tokens: Tensor, targets: Tensor, positions: Tensor, share: float
+    model: TrainableDecoder, teacher: TrainableDecoder, tokens: Tensor, targets: Tensor, positions: Tensor, share: float
 ) -> dict[str, Tensor]:  # fmt: skip
     """Gradients of the mean cross entropy with a mixture of the text and the teacher, by torch alone."""
 
-    def logprobs(one: Decoder) -> Tensor:
+    def logprobs(one: TrainableDecoder) -> Tensor:
         embedding = one.weights["model.embed_tokens.weight"]
         return (one.hidden(tokens, positions).float() @ embedding.T).log_softmax(-1)
 
@@ -125,7 +125,7 @@ def test_a_teacher_is_learnt_from(
 ) -> None:
     wide = replace(SHAPE, width=48, n_layers=3, rope_theta=500.0)
     torch.manual_seed(4)
-    model, teacher = Decoder(SHAPE), Decoder(wide)
+    model, teacher = TrainableDecoder(SHAPE), TrainableDecoder(wide)
     tokens, targets = _batch(3, 140)
     positions = torch.arange(140)
     weights = {name: weight.detach() for name, weight in teacher.weights.items()}
@@ -135,7 +135,7 @@ def test_a_teacher_is_learnt_from(
         for module in (decoder, steps):
             monkeypatch.setattr(module, "working_type", lambda device: torch.float32)
     expected = _plain_taught(model, teacher, tokens, targets, positions, share)
-    with Step(model, n_processes, is_compiled=False, piece=256, teacher=taught_by) as step:
+    with TrainStep(model, n_processes, is_compiled=False, piece=256, teacher=taught_by) as step:
         loss = step.gradients(tokens, targets, positions=positions)
     assert loss == pytest.approx(plain, rel=5e-3), "the loss is the text's"
     most = 1e-4 if n_processes == 1 else 0.06
@@ -158,12 +158,12 @@ def test_processes_and_compiling_change_no_more_than_bf16_does(
     n_processes: int, is_compiled: bool, n_rows: int
 ) -> None:
     torch.manual_seed(1)
-    model = Decoder(SHAPE)
+    model = TrainableDecoder(SHAPE)
     tokens, targets = _batch(n_rows, 140)
     positions = torch.arange(140)
     positions[60:] += 150
     loss, expected = _plain(model, tokens, targets, positions)
-    with Step(model, n_processes, is_compiled, piece=512) as step:
+    with TrainStep(model, n_processes, is_compiled, piece=512) as step:
         found = step.gradients(tokens, targets, positions=positions)
     assert found == pytest.approx(loss, rel=2e-3)
     for name, weight in model.weights.items():
@@ -178,15 +178,15 @@ def _distance(found: Tensor, expected: Tensor) -> Tensor:
 
 def test_rounding_is_passed_through_straight() -> None:
     torch.manual_seed(2)
-    model = Decoder(SHAPE)
-    rounded = Decoder(SHAPE)
+    model = TrainableDecoder(SHAPE)
+    rounded = TrainableDecoder(SHAPE)
     for name, weight in model.weights.items():
         value = weight.detach()
         rounded.weights[name].data.copy_(_to_eighths(value) if value.ndim == 2 else value)
     tokens, targets = _batch(2, 40)
-    with Step(model, 2, is_compiled=False) as step:
+    with TrainStep(model, 2, is_compiled=False) as step:
         loss = step.gradients(tokens, targets, _to_eighths)
-    with Step(rounded, 2, is_compiled=False) as step:
+    with TrainStep(rounded, 2, is_compiled=False) as step:
         assert step.gradients(tokens, targets) == pytest.approx(loss, rel=1e-5)
     for name, weight in model.weights.items():
         assert weight.grad is not None

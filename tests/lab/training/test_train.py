@@ -25,18 +25,18 @@ from warmline_lab.data import samples, tokenizer
 from warmline_lab.data.samples import Documents, Samples, SamplesAhead, cut_middle
 from warmline_lab.metrics import ngram
 from warmline_lab.train import checkpoints, train
-from warmline_lab.train.step import Step
+from warmline_lab.train.step import TrainStep
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(work: Path, tmp_path: Path) -> None:
     whole = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(whole, None, max_steps=8)
+    train.run_stable(whole, None, max_steps=8)
     for path in (work / "tiny").iterdir():
         path.unlink()
-    train.run_trunk(train.open_run(work / "tiny.toml", work), None, max_steps=5)
+    train.run_stable(train.open_run(work / "tiny.toml", work), None, max_steps=5)
     resumed = train.open_run(work / "tiny.toml", work)
     assert resumed.counters.step == 5
-    train.run_trunk(resumed, None, max_steps=8)
+    train.run_stable(resumed, None, max_steps=8)
     for name, weight in whole.model.weights.items():
         assert torch.equal(weight, resumed.model.weights[name]), name
     for name, state in whole.optimizer.state.items():
@@ -65,14 +65,14 @@ def test_a_run_at_no_rate_learns_nothing(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     run.rate = 0.0
     before = {name: weight.detach().clone() for name, weight in run.model.weights.items()}
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     for name, weight in run.model.weights.items():
         assert torch.equal(weight, before[name]), name
 
 
 def test_what_is_exported_is_what_was_trained(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     train.export(run, work / "out", None)
     model = checkpoint.load(work / "out", dtype=torch.float32)
     tokens = list(range(40))
@@ -113,7 +113,7 @@ def test_a_corpus_that_changed_is_not_trained_on(work: Path) -> None:
 def test_no_file_is_seen_more_than_four_times(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
     run.counters = replace(run.counters, n_tokens=int(3.5 * run.texts.documents.n_tokens) - 100)
-    train.run_trunk(run, None, max_steps=1000)
+    train.run_stable(run, None, max_steps=1000)
     assert run.counters.step < 4
     assert run.counters.n_tokens < 4 * run.texts.documents.n_tokens
 
@@ -124,8 +124,8 @@ def test_the_configs_are_of_the_size_they_say(name: str, device: str) -> None:
     config = train.config_for(
         device, tomllib.loads((ROOT / f"lab/training/{name}.toml").read_text())
     )
-    shape = train.Shape(**config["shape"])
-    model = train.Decoder(shape)
+    shape = train.ModelShape(**config["shape"])
+    model = train.TrainableDecoder(shape)
     millions = sum(weight.numel() for weight in model.weights.values()) / 1e6
     low, high = {
         ("small", "cpu"): (3, 6),
@@ -149,11 +149,11 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
     config["shape"] |= {"head_size": 16, "mlp_width": 32}
     config |= {"n_heldout_windows": 1, "compile": False, "processes": 1}
     run = train.open_run(work / "tiny.toml", work)
-    model = train.Decoder(train.Shape(**config["shape"]))
+    model = train.TrainableDecoder(train.ModelShape(**config["shape"]))
     cut = train.Run(
         config, model, train.Optimizer(model.weights), run.counters, run.texts, run.folder
     )
-    train.run_trunk(cut, None, max_steps=3)
+    train.run_stable(cut, None, max_steps=3)
     assert cut.counters.step == 3
     train.export(cut, work / "out", cut.storage)
     assert checkpoint.load(work / "out").config.n_layers == 1
@@ -161,7 +161,7 @@ def test_base_trains_from_its_config_cut_small(work: Path) -> None:
 
 def test_a_config_may_name_a_model_of_its_shape_to_begin_with(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     train.export(run, work / "out", None)
     (work / "out/card.toml").write_text("tokens_seen = 384\n")
     (work / "web.toml").write_text(f'grown_from = "{work / "out"}"\n{CONFIG}')
@@ -169,7 +169,7 @@ def test_a_config_may_name_a_model_of_its_shape_to_begin_with(work: Path) -> Non
     assert begun.counters == checkpoints.Counters(grown_from="out")
     for name, weight in checkpoint.read_weights(work / "out").items():
         assert torch.equal(begun.model.weights[name].detach(), weight), name
-    train.run_trunk(begun, None, max_steps=2)
+    train.run_stable(begun, None, max_steps=2)
     assert train.open_run(work / "web.toml", work).counters.grown_from == "out"
 
 
@@ -181,7 +181,7 @@ def test_a_run_begins_from_an_exported_model(
     work: Path, said: str, n_tokens: int, is_continued: bool
 ) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     train.export(run, work / "out", None)
     (work / "out/card.toml").write_text(said + 'grown_from = "tinier"\n')
     for path in (work / "tiny").iterdir():
@@ -196,12 +196,12 @@ def test_a_run_begins_from_an_exported_model(
 
 def test_a_run_learns_from_a_teacher_with_its_tokens(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     train.export(run, work / "big", None)
     (work / "other.toml").write_text((work / "tiny.toml").read_text())
     student = train.open_run(work / "other.toml", work)
     train.take_teacher(student, work / "big")
-    train.run_trunk(student, None, max_steps=20)
+    train.run_stable(student, None, max_steps=20)
     records = [json.loads(line) for line in (work / "other/log.jsonl").read_text().splitlines()]
     assert records[-1]["teacher"] == "big"
     alone = train.open_run(work / "other.toml", work, None)
@@ -213,7 +213,7 @@ def test_a_run_learns_from_a_teacher_with_its_tokens(work: Path) -> None:
 
 def test_a_run_grows_from_a_smaller_model(work: Path) -> None:
     run = train.open_run(work / "tiny.toml", work)
-    train.run_trunk(run, None, max_steps=3)
+    train.run_stable(run, None, max_steps=3)
     train.export(run, work / "out", None)
     (work / "out/card.toml").write_text("tokens_seen = 384\n")
     larger = (work / "tiny.toml").read_text()
@@ -223,7 +223,7 @@ def test_a_run_grows_from_a_smaller_model(work: Path) -> None:
     (work / "larger.toml").write_text(larger)
     grown = train.open_run(work / "larger.toml", work, work / "out")
     assert grown.counters == checkpoints.Counters(grown_from="out")
-    train.run_trunk(grown, None, max_steps=2)
+    train.run_stable(grown, None, max_steps=2)
     assert train.open_run(work / "larger.toml", work).counters.grown_from == "out"
     (work / "out/tokenizer.json").write_text("{}")
     for path in (work / "larger").iterdir():
@@ -280,13 +280,13 @@ def test_what_counts_is_what_the_config_says(work: Path, monkeypatch: pytest.Mon
     run = train.open_run(work / "tiny.toml", work)
     drawn = run.samples(64, 3)
     asked: list[torch.Tensor] = []
-    gradients = Step.gradients
+    gradients = TrainStep.gradients
 
-    def note(self: Step, *arguments: Any) -> float:
+    def note(self: TrainStep, *arguments: Any) -> float:
         asked.append(arguments[-1])
         return gradients(self, *arguments)
 
-    monkeypatch.setattr(Step, "gradients", note)
+    monkeypatch.setattr(TrainStep, "gradients", note)
     with run.begin() as step:
         run.train_step(step, drawn, 2, 1.0)
         run.config["middle_counts"] = 4

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.decoding.hypotheses import Hypothesis
 from warmline_engine.decoding.sampling import Sampler, SamplingRule
 
-from .decoder import Decoder
+from .decoder import AnswerDecoder
 from .search import better_line
 from .validity import distinct, valid_part
 
 
 def branched(
-    decoder: Decoder, best: Decoded, hypotheses: list[Begun], is_searched: bool
+    decoder: AnswerDecoder, best: Decoded, hypotheses: list[Hypothesis], is_searched: bool
 ) -> list[Decoded]:
     """The best answer, then those of the hypotheses. Where it `is_searched`, a likelier line becomes the best.
 
@@ -34,7 +34,7 @@ def branched(
     return distinct(best, others)[: decoder.request.n_answers]
 
 
-def sampled(decoder: Decoder, best: Decoded, rule: SamplingRule) -> list[Decoded]:
+def sampled(decoder: AnswerDecoder, best: Decoded, rule: SamplingRule) -> list[Decoded]:
     """The best answer, then sampled ones. The sequence afterwards carries the tokens of the best."""
     request = decoder.request
     carried, found = decoder.carried(), [best]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.hypotheses import Begun, Branches
+from warmline_engine.decoding.hypotheses import BranchRecorder, Hypothesis
 from warmline_engine.decoding.request import CompletionRequest
 
 from .alternatives import branched, sampled
-from .decoder import Decoder, LogitsSource
+from .decoder import AnswerDecoder, LogitsSource
 from .search import search
 from .syntax_repair import SyntaxRepair
 from .validity import CUT, ENDED, valid_part, whole_lines
@@ -21,7 +21,7 @@ def answers(request: CompletionRequest, source: LogitsSource) -> list[Decoded]:
 
     At most `n_answers`, each with another text. The sequence afterwards carries the tokens of the first.
     """
-    decoder, is_block = Decoder(request, source), request.stopping.is_block
+    decoder, is_block = AnswerDecoder(request, source), request.stopping.is_block
     if request.sampling is not None:
         best, _ = _first(decoder, 0)
         return sampled(decoder, best, request.sampling)
@@ -36,13 +36,13 @@ def answers(request: CompletionRequest, source: LogitsSource) -> list[Decoded]:
     return [search(decoder, best, hypotheses) if is_searched else best]
 
 
-def _first(decoder: Decoder, n_wanted: int) -> tuple[Decoded, list[Begun]]:
+def _first(decoder: AnswerDecoder, n_wanted: int) -> tuple[Decoded, list[Hypothesis]]:
     """The greedy answer as far as it is valid, repaired where it is not; with it n_wanted hypotheses that leave it."""
     request = decoder.request
     stopping, stop_ids, spell = request.stopping, request.stop_ids, request.tokenizer.decode
-    n_mending = N_MENDING if request.syntax or stopping.beside else 0
+    n_mending = N_MENDING if request.syntax or stopping.adjacent_lines else 0
     n_noted = max(n_wanted, n_mending)
-    branches = Branches(n_noted) if n_noted else None
+    branches = BranchRecorder(n_noted) if n_noted else None
     greedy = decoder.decode(branches=branches)
     if stopping.is_block and greedy.stop in CUT:
         greedy = whole_lines(greedy)

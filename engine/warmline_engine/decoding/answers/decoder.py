@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from warmline_engine.decoding.greedy import NOTHING, Decoded, decode, likeliest
-from warmline_engine.decoding.hypotheses import Begun, Branches
+from warmline_engine.decoding.hypotheses import BranchRecorder, Hypothesis
 from warmline_engine.decoding.request import CompletionRequest
 
 
@@ -40,7 +40,7 @@ class LogitsSource(Protocol):
         ...
 
 
-class Decoder:
+class AnswerDecoder:
     """A request and the source of its logits."""
 
     def __init__(self, request: CompletionRequest, source: LogitsSource) -> None:
@@ -49,8 +49,8 @@ class Decoder:
 
     def decode(
         self,
-        begun: Begun = NOTHING,
-        branches: Branches | None = None,
+        begun: Hypothesis = NOTHING,
+        branches: BranchRecorder | None = None,
         choose: Callable[[Tensor], int] = likeliest,
         *,
         max_tokens: int | None = None,

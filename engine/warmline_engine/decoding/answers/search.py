@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.decoding.hypotheses import Hypothesis
 
-from .decoder import Decoder
+from .decoder import AnswerDecoder
 from .validity import ENDED, valid_part
 
 # hypotheses where a person has asked for a completion: of 1,000 held-out places 17 more were exact and 8 no longer, for
@@ -13,7 +13,7 @@ from .validity import ENDED, valid_part
 N_SEARCHED = 3
 
 
-def search(decoder: Decoder, best: Decoded, hypotheses: list[Begun]) -> Decoded:
+def search(decoder: AnswerDecoder, best: Decoded, hypotheses: list[Hypothesis]) -> Decoded:
     """The likeliest of the best answer so far and the hypotheses. The sequence afterwards carries its tokens."""
     limits, carried = decoder.request.limits, decoder.carried()
     for begun in hypotheses:
@@ -29,7 +29,7 @@ def search(decoder: Decoder, best: Decoded, hypotheses: list[Begun]) -> Decoded:
     return best
 
 
-def better_line(decoder: Decoder, found: Decoded, bar: float) -> Decoded | None:
+def better_line(decoder: AnswerDecoder, found: Decoded, bar: float) -> Decoded | None:
     """The valid part of a whole line that is likelier than the bar, None for any other."""
     valid = valid_part(decoder.request, found)
     is_better = valid and valid.stop in ENDED and valid.text.strip() and valid.logprob > bar

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from warmline_engine.decoding.block_opening import openers
 from warmline_engine.decoding.greedy import Decoded
-from warmline_engine.decoding.hypotheses import Begun
+from warmline_engine.decoding.hypotheses import Hypothesis
 
-from .decoder import Decoder
+from .decoder import AnswerDecoder
 from .validity import CUT, repeats_adjacent_line, valid_part, whole_lines
 
 # where a block below lacks what opens it: lines one in the other, ways to begin each, tokens for the rest of it
@@ -18,11 +18,11 @@ MAX_OPENED, N_OPENERS, OPENER_TOKENS = 2, 4, 32
 class SyntaxRepair:
     """Tries hypotheses beside the greedy answer, then lines that open the block below."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: AnswerDecoder) -> None:
         self._decoder = decoder
         self._request = decoder.request
 
-    def repair(self, greedy: Decoded, hypotheses: list[Begun]) -> Decoded:
+    def repair(self, greedy: Decoded, hypotheses: list[Hypothesis]) -> Decoded:
         """The first valid answer; if there is none, the greedy one, empty unless the request shows broken ones."""
         request, decoder = self._request, self._decoder
         carried = decoder.carried()

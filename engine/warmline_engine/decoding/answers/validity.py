@@ -24,7 +24,7 @@ def valid_part(request: CompletionRequest, answer: Decoded) -> Decoded | None:
 def repeats_adjacent_line(request: CompletionRequest, answer: Decoded) -> bool:
     """Whether it repeats an adjacent line, or was ended for that before it had any text."""
     is_ended = answer.stop == "suffix" and not answer.text.strip()
-    return is_ended or request.stopping.says_again(answer.text)
+    return is_ended or request.stopping.repeats_adjacent_line(answer.text)
 
 
 def whole_lines(answer: Decoded) -> Decoded:

@@ -25,7 +25,7 @@ from torch import Tensor
 from warmline_engine.errors import ModelError
 from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
-from .suffix_match import LONGEST, Around
+from .suffix_match import LONGEST, SuffixMatcher
 
 # of the sum of squared probabilities: below the first bound the model is unsure, from the last on it is sure
 CERTAINTY_BOUNDS = (0.1, 0.3, 0.6, 0.9)
@@ -77,7 +77,7 @@ class Recalled:
 class Recall:
     """The text around one cursor, read for what its own tokens say comes next."""
 
-    def __init__(self, shares: Shares, around: Around) -> None:
+    def __init__(self, shares: Shares, around: SuffixMatcher) -> None:
         self._shares = shares
         self._around = around
 

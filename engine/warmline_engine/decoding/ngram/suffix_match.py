@@ -15,7 +15,7 @@ Ids = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class SuffixMatch:
     """The longest run of tokens that the text ends with and that stands elsewhere too.
 
     `following` are places in `tokens`, rising, of what followed it. Shapes: tokens [n], following [k], k > 0.
@@ -26,18 +26,18 @@ class Agreement:
     following: NDArray[np.int64]
 
 
-class Around:
+class SuffixMatcher:
     """The tokens before and behind a cursor, and others. What follows is never one of the barred tokens."""
 
-    def __init__(self, prefix: Ids, suffix: Ids, barred: Tensor, others: Ids = ()) -> None:
-        self._barred = barred.cpu().numpy()
+    def __init__(self, prefix: Ids, suffix: Ids, suppressed_ids: Tensor, others: Ids = ()) -> None:
+        self._suppressed_ids = suppressed_ids.cpu().numpy()
         parts = suffix, [BORDER], others, [BORDER], prefix
         # in this order the prefix runs on into what is generated
         self._tokens = np.concatenate([np.asarray(part, np.int64) for part in parts])
 
     def agreement(
         self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
-    ) -> Agreement | None:
+    ) -> SuffixMatch | None:
         """The longest agreement behind the prefix and the generated tokens, None where the last stands nowhere else.
 
         Only where one of the allowed tokens followed, if those are given.
@@ -59,7 +59,7 @@ class Around:
                 break
             following = following[n_next <= following]
             following = following[tokens[following - n_next] == tokens[-n_next]]
-        return Agreement(n_agreeing, tokens, longest) if n_agreeing else None
+        return SuffixMatch(n_agreeing, tokens, longest) if n_agreeing else None
 
     def _may_follow(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (ids != BORDER) & ~self._barred[ids]
+        return (ids != BORDER) & ~self._suppressed_ids[ids]

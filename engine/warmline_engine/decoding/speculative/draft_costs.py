@@ -26,7 +26,7 @@ MIN_ROW_COST, MAX_ROW_COST = 0.02, 1.0
 NEW_SHARE = 0.05  # of a cost just measured in the mean
 
 
-class Rates:
+class AcceptanceRates:
     """How often what was drafted is taken, in cells that are learnt apart, each from a start value."""
 
     def __init__(self, start: Sequence[float]) -> None:
@@ -45,12 +45,12 @@ class Rates:
             self._taken[cell] /= 2
 
 
-class Payoff:
+class DraftCostModel:
     """Rates of acceptance and the cost of a row, as they are known so far of one model."""
 
     def __init__(self) -> None:
         last = len(START_RATES) - 1
-        self._rates = Rates([START_RATES[min(n, last)] for n in range(LONGEST)])
+        self._rates = AcceptanceRates([START_RATES[min(n, last)] for n in range(LONGEST)])
         self.row_cost = START_ROW_COST
         self.pass_s: float | None = None  # of one row, as far as one was timed
 

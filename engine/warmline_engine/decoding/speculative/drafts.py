@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from warmline_engine.decoding.ngram.suffix_match import BORDER, Agreement, Around
+from warmline_engine.decoding.ngram.suffix_match import BORDER, SuffixMatch, SuffixMatcher
 
-from .draft_costs import Payoff
+from .draft_costs import DraftCostModel
 
 
 def _learn_nothing(_number: int, _is_taken: bool) -> None: ...
@@ -36,14 +36,14 @@ NOTHING_DRAFTED = Draft([])
 Drafter = Callable[[Sequence[int]], Draft]
 
 
-def copying(sources: Sequence[Around], payoff: Payoff) -> Drafter:
+def prompt_lookup(sources: Sequence[SuffixMatcher], draft_costs: DraftCostModel) -> Drafter:
     """A drafter that copies what followed the longest agreement, of equal ones that of the first source.
 
     Within a source it is the one nearest before the cursor.
     """
 
     def draft(generated: Sequence[int]) -> Draft:
-        best: Agreement | None = None
+        best: SuffixMatch | None = None
         for source in sources:
             found = source.agreement(generated)
             if found is not None and (best is None or best.n_agreeing < found.n_agreeing):
@@ -51,10 +51,10 @@ def copying(sources: Sequence[Around], payoff: Payoff) -> Drafter:
         if best is None:
             return NOTHING_DRAFTED
         n_agreeing, start = best.n_agreeing, int(best.following[-1])
-        run = best.tokens[start : start + payoff.length(n_agreeing)].tolist()
+        run = best.tokens[start : start + draft_costs.length(n_agreeing)].tolist()
 
         def learn(number: int, is_taken: bool) -> None:
-            payoff.note(n_agreeing + number, is_taken)
+            draft_costs.note(n_agreeing + number, is_taken)
 
         return Draft(run[: run.index(BORDER)] if BORDER in run else run, n_agreeing, learn)
 

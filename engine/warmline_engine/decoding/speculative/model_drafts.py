@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .draft_costs import LONGEST_DRAFT, Payoff, Rates
+from .draft_costs import LONGEST_DRAFT, AcceptanceRates, DraftCostModel
 from .drafts import NOTHING_DRAFTED, Draft, Drafter
 
 N_CELLS = 10  # of the small model's probability, equally wide
 
 
-def _start_rates() -> Rates:
-    return Rates([(cell + 0.5) / N_CELLS for cell in range(N_CELLS)])
+def _start_rates() -> AcceptanceRates:
+    return AcceptanceRates([(cell + 0.5) / N_CELLS for cell in range(N_CELLS)])
 
 
 @dataclass
-class Trust:
+class DraftModelStats:
     """How often a base model takes what its small one drafts, and what passes of both cost. Kept while a pair serves.
 
     `size_ratio` is what a pass of the small model reads over what one of the base model does: how their costs compare
@@ -32,9 +32,9 @@ class Trust:
     """
 
     size_ratio: float
-    rates: Rates = field(default_factory=_start_rates)
+    rates: AcceptanceRates = field(default_factory=_start_rates)
 
-    def least_joint(self, small: Payoff, base: Payoff) -> float:
+    def min_acceptance(self, small: DraftCostModel, base: DraftCostModel) -> float:
         """How likely it must be that all drafted tokens are taken, for one more to pay; above 1 where none does."""
         ratio = self.size_ratio
         if small.pass_s is not None and base.pass_s is not None:
@@ -43,12 +43,12 @@ class Trust:
         return draft / (draft + verify) if draft < 1 else 2.0
 
 
-def drafting(
+def draft_with_model(
     expected: Callable[[Sequence[int]], Tensor],
     copied: Drafter,
-    trust: Trust,
-    small: Payoff,
-    base: Payoff,
+    draft_stats: DraftModelStats,
+    small: DraftCostModel,
+    base: DraftCostModel,
 ) -> Drafter:
     """A drafter that copies where it can, and asks the small model where it cannot.
 
@@ -57,20 +57,22 @@ def drafting(
 
     def draft(generated: Sequence[int]) -> Draft:
         found = copied(generated)
-        least = trust.least_joint(small, base)
+        least = draft_stats.min_acceptance(small, base)
         if found.tokens or least > 1:
             return found
         tokens, cells, joint = list[int](), list[int](), 1.0
         while len(tokens) < LONGEST_DRAFT:
             logprob, token = expected([*generated, *tokens]).max(0)
             cell = min(N_CELLS - 1, int(float(logprob.exp()) * N_CELLS))
-            joint *= trust.rates.rate(cell)
+            joint *= draft_stats.rates.rate(cell)
             if joint <= least:
                 break
             tokens.append(int(token))
             cells.append(cell)
         if not tokens:
             return NOTHING_DRAFTED
-        return Draft(tokens, 0, lambda number, is_taken: trust.rates.note(cells[number], is_taken))
+        return Draft(
+            tokens, 0, lambda number, is_taken: draft_stats.rates.note(cells[number], is_taken)
+        )
 
     return draft

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from warmline_engine.text.prefix import n_in_common
 
-from .draft_costs import Payoff
+from .draft_costs import DraftCostModel
 from .drafts import NOTHING_DRAFTED, Drafter
 
 Ints = NDArray[np.int64]
@@ -43,7 +43,7 @@ class Speculation:
         self,
         sequence: Extensible,
         draft: Drafter,
-        payoff: Payoff,
+        draft_costs: DraftCostModel,
         first: Tensor | None = None,
         pending: Ints = NOTHING_PENDING,
     ) -> None:
@@ -56,7 +56,7 @@ class Speculation:
         self.n_passes = 0
         self.sequence = sequence
         self.draft = draft
-        self._payoff = payoff
+        self._draft_costs = draft_costs
         self._n_context = len(sequence)
         self.pending = pending
         self._first = first
@@ -138,9 +138,9 @@ class Speculation:
     def _note_cost(self, n_rows: int, elapsed_s: float) -> None:
         if n_rows == 1:
             self._one_row_s = elapsed_s
-            self._payoff.note_pass(elapsed_s)
+            self._draft_costs.note_pass(elapsed_s)
         elif self._one_row_s is not None:
-            self._payoff.note_cost(self._one_row_s, n_rows, elapsed_s)
+            self._draft_costs.note_cost(self._one_row_s, n_rows, elapsed_s)
 
     def close(self) -> None:
         """Leaves the sequence with the taken tokens only."""

@@ -20,17 +20,18 @@ from warmline_engine.decoding.logit_statistics import statistics_of
 
 @dataclass(frozen=True)
 class SwitchRule:
-    """The base model speaks while the mean entropy is above `above` bits. `window` and `dwell` count tokens.
+    """The base model speaks while the mean entropy is above `entropy_threshold` bits. `window` and `min_run` count
+    tokens.
 
-    Nothing changes within `dwell` tokens of a switch.
+    Nothing changes within `min_run` tokens of a switch.
     """
 
-    above: float
+    entropy_threshold: float
     window: int = 5
-    dwell: int = 10
+    min_run: int = 10
 
 
-class Voice(Protocol):
+class LogitsSource(Protocol):
     """A model that reads in one pass what the other one said meanwhile."""
 
     def logits(self, tokens: Sequence[int]) -> Tensor: ...
@@ -40,25 +41,32 @@ class Switching:
     """One answer by two models."""
 
     def __init__(
-        self, small: Voice, base: Voice, rule: SwitchRule, begins_with_base: bool = False
+        self,
+        small: LogitsSource,
+        base: LogitsSource,
+        rule: SwitchRule,
+        begins_with_base: bool = False,
     ) -> None:
         self.is_base = begins_with_base
         self.n_by_base = 0  # tokens that the base model chose
         self.n_switches = 0
-        self._voices = small, base
+        self._sources = small, base
         self._rule = rule
         self._entropies = deque[float](maxlen=rule.window)
-        self._n_since = rule.dwell  # tokens since the last switch
+        self._n_since = rule.min_run  # tokens since the last switch
 
     def logits(self, tokens: Sequence[int]) -> Tensor:
         """The logits behind tokens, of the model whose turn it is. Asked once for each token. Shape: [V] float32."""
-        logits = self._voices[self.is_base].logits(tokens)
+        logits = self._sources[self.is_base].logits(tokens)
         self._entropies.append(statistics_of(logits).entropy_bits)
         mean = sum(self._entropies) / len(self._entropies)
-        if self._rule.dwell <= self._n_since and (self._rule.above < mean) != self.is_base:
+        if (
+            self._rule.min_run <= self._n_since
+            and (self._rule.entropy_threshold < mean) != self.is_base
+        ):
             self.is_base = not self.is_base
             self.n_switches += 1
-            logits = self._voices[self.is_base].logits(tokens)
+            logits = self._sources[self.is_base].logits(tokens)
             self._entropies.clear()
             self._entropies.append(statistics_of(logits).entropy_bits)
             self._n_since = 0

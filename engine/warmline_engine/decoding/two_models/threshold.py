@@ -33,5 +33,5 @@ class Threshold:
             off = min(1.0, elapsed_ms / self.within_ms - 1.0)
         else:
             return
-        above = self.rule.above + STEP_BITS * off
-        self.rule = replace(self.rule, above=min(MAX_BITS, max(0.0, above)))
+        entropy_threshold = self.rule.entropy_threshold + STEP_BITS * off
+        self.rule = replace(self.rule, entropy_threshold=min(MAX_BITS, max(0.0, entropy_threshold)))

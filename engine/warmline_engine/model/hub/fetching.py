@@ -18,11 +18,11 @@ _FILES = ["*.safetensors", "*.safetensors.index.json", "config.json", "tokenizer
           "tokenizer_config.json", "card.toml"]  # fmt: skip
 
 MIN_BYTES = 1 << 20  # of weights
-Tell = Callable[[float], None]
+Notify = Callable[[float], None]
 
 
-def fetch(model: str, tell: Tell | None = None) -> Path:
-    """The folder of a Hugging Face id; `tell` gets the share that is here, else a terminal shows it.
+def fetch(model: str, notify: Notify | None = None) -> Path:
+    """The folder of a Hugging Face id; `notify` gets the share that is here, else a terminal shows it.
 
     Nothing is asked for where all of the model is here.
 
@@ -30,11 +30,11 @@ def fetch(model: str, tell: Tell | None = None) -> Path:
     """
     here, pin = at_hand(model), pins.read(model)
     if pin is None:
-        return pins.write(model, here or _download(model, tell, None)).folder
+        return pins.write(model, here or _download(model, notify, None)).folder
     if here is not None:
         return here
     # a part of it was deleted
-    _download(model, tell, pin.commit)
+    _download(model, notify, pin.commit)
     if not pin.check(is_thorough=True):
         raise SourceError(f"{model} is incomplete on Hugging Face in revision {pin.commit}")
     return pin.folder
@@ -66,13 +66,13 @@ def at_hand(model: str) -> Path | None:
     return found if pins.is_complete(found) else None
 
 
-def _download(model: str, tell: Tell | None, revision: str | None) -> Path:
+def _download(model: str, notify: Notify | None, revision: str | None) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        bar = _telling(tell) if tell else None
+        bar = _progress_bar(notify) if notify else None
         return Path(
             snapshot_download(model, revision=revision, allow_patterns=_FILES, tqdm_class=bar)
         )
@@ -85,7 +85,7 @@ def _download(model: str, tell: Tell | None, revision: str | None) -> Path:
         ) from error
 
 
-def _telling(tell: Tell) -> Any:
+def _progress_bar(notify: Notify) -> Any:
     """A progress bar, as the library wants one, that shows nothing and tells the share of bytes that is here."""
     from huggingface_hub.utils import tqdm
 
@@ -100,7 +100,7 @@ def _telling(tell: Tell) -> Any:
             done = super().update(n)
             # another bar counts files, of which one is nearly all there is; it may be known last
             if self.unit == "B" and self.total and self.total >= MIN_BYTES:
-                tell(min(1.0, self.n / self.total))
+                notify(min(1.0, self.n / self.total))
             return done
 
         def close(self) -> None:

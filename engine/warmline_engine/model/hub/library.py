@@ -125,17 +125,17 @@ def pull(model: str, is_agreed: bool) -> Path:
 
     Raises: SourceError, when nobody agreed or it cannot be fetched.
     """
-    said = entry(model)
-    if said.folder is not None and not said.revision:
-        return said.folder
-    if said.revision:
+    listed = entry(model)
+    if listed.folder is not None and not listed.revision:
+        return listed.folder
+    if listed.revision:
         newest = _newest(model)
-        if newest == said.revision and (pin := pins.read(model)) and pin.check(is_thorough=True):
+        if newest == listed.revision and (pin := pins.read(model)) and pin.check(is_thorough=True):
             return pin.folder
         print(f"a newer revision is available: {newest}", file=sys.stderr)
     elif model not in KNOWN:
-        said = _asked(said)
-    print(said.describe(), file=sys.stderr)
+        listed = _asked(listed)
+    print(listed.describe(), file=sys.stderr)
     if not is_agreed:
         if not sys.stdin.isatty():
             raise SourceError(
@@ -144,7 +144,7 @@ def pull(model: str, is_agreed: bool) -> Path:
         print("Download it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise SourceError("nothing was downloaded")
-    return fetch_newest(model) if said.revision else locate(model)
+    return fetch_newest(model) if listed.revision else locate(model)
 
 
 def _newest(model: str) -> str:
@@ -175,18 +175,18 @@ def _info(model: str, otherwise: str) -> Any:
         ) from None
 
 
-def _asked(said: Entry) -> Entry:
+def _asked(listed: Entry) -> Entry:
     """Licence and size of a model that is not in the table, as Hugging Face tells them."""
-    told = _info(said.model, "check the connection and the id, or give a folder")
+    info = _info(listed.model, "check the connection and the id, or give a folder")
     sizes = [
-        file.size or 0 for file in told.siblings or [] if file.rfilename.endswith(".safetensors")
+        file.size or 0 for file in info.siblings or [] if file.rfilename.endswith(".safetensors")
     ]
     if not sizes:
         raise SourceError(
-            f"{said.model} has no safetensors files; Warmline never loads other weights"
+            f"{listed.model} has no safetensors files; Warmline never loads other weights"
         )
-    licence = str((told.card_data or {}).get("license") or said.licence)
-    return Entry(said.model, licence, "", sum(sizes), None, None)
+    licence = str((info.card_data or {}).get("license") or listed.licence)
+    return Entry(listed.model, licence, "", sum(sizes), None, None)
 
 
 def _cache_bytes(folder: Path) -> int:
@@ -234,10 +234,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.action == "list" and options.json:
-            print(json.dumps([said.as_json() for said in entries()]))
+            print(json.dumps([listed.as_json() for listed in entries()]))
         elif options.action == "list":
             print(f"{'model':<38} {'':<5} {'weights':>9} {'memory':>9}  licence")
-            print("\n".join(said.line() for said in entries()))
+            print("\n".join(listed.line() for listed in entries()))
         elif options.action == "show":
             print(entry(options.model).describe())
         elif options.action == "pull":

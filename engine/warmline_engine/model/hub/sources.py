@@ -10,7 +10,7 @@ from warmline_engine.errors import SourceError
 from warmline_engine.model.hub.reading import read_bytes
 from warmline_protocol.model_names import expanded, is_id
 
-from .fetching import Tell, fetch
+from .fetching import Notify, fetch
 
 MAX_CARD_BYTES, MAX_CARD_NAME = 1 << 16, 200
 EMBEDDED = Path(__file__).resolve().parents[2] / "models"
@@ -42,15 +42,15 @@ def embedded_names() -> list[str]:
     return sorted(path.parent.name for path in EMBEDDED.glob("*/model.safetensors"))
 
 
-def locate(model: str, tell: Tell | None = None) -> Path:
+def locate(model: str, notify: Notify | None = None) -> Path:
     """The folder of a model: an embedded name, a folder's whole path, or a Hugging Face id, which is fetched.
 
-    `tell` gets the share of a fetch that is here.
+    `notify` gets the share of a fetch that is here.
 
     Raises: SourceError, saying what was tried and what to do.
     """
     folder = local_folder(model)
-    return fetch(model, tell) if folder is None else folder
+    return fetch(model, notify) if folder is None else folder
 
 
 def local_folder(model: str) -> Path | None:

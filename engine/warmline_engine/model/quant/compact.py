@@ -14,7 +14,7 @@ from warmline_kernels.native.blocks import Blocks
 from warmline_kernels.native.library import Library, library
 
 from .compact_gpu import on_gpu
-from .rounding import fitted, nearest, parts
+from .rounding import parts, quantize_int4, quantize_int8
 
 ALIGNED = 32  # inputs that torch's 8-bit product takes at a time
 # inputs that share a scale and a zero; 64 and 128 are no faster, and round worse
@@ -63,7 +63,7 @@ class Int8:
         codes = torch.empty(weight.shape, dtype=torch.int8)
         scales = torch.empty(len(weight), dtype=torch.float32)
         for part in parts(weight, 1):
-            codes[part], scales[part] = nearest(weight[part].float())
+            codes[part], scales[part] = quantize_int8(weight[part].float())
         return cls(codes, scales.to(weight.dtype))
 
     def product(self, x: Tensor) -> Tensor:
@@ -95,7 +95,8 @@ class Int4:
 
     @classmethod
     def of(cls, weight: Tensor) -> Int4 | None:
-        """The weights rounded by `fitted`; None where torch has no product with them for this machine and shape."""
+        """The weights rounded by `quantize_int4`; None where torch has no product with them for this machine and
+        shape."""
         n_out, n_in = weight.shape
         is_served = _is_served(weight, "_weight_int4pack_mm_for_cpu")
         if not is_served or n_in % GROUP or n_out % BLOCK:
@@ -103,7 +104,7 @@ class Int4:
         codes = torch.empty(n_out, n_in // 2, dtype=torch.uint8)
         scales_and_zeros = torch.empty(n_in // GROUP, n_out, 2, dtype=torch.bfloat16)
         for part in parts(weight, 64):  # torch orders the codes of up to 64 outputs together
-            some, scales, zeros = fitted(weight[part].float())
+            some, scales, zeros = quantize_int4(weight[part].float())
             codes[part] = torch.ops.aten._convert_weight_to_int4pack_for_cpu(some, 2)
             scales_and_zeros[:, part, 0] = scales.T
             scales_and_zeros[:, part, 1] = zeros.T
@@ -207,8 +208,8 @@ def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
 
 def _in_blocks(weight: Tensor, bits: int) -> Tensor:
     if bits == 4:
-        return blocks.blocks_of_4_bits(*fitted(weight))
-    return blocks.blocks_of_8_bits(*nearest(weight))
+        return blocks.blocks_of_4_bits(*quantize_int4(weight))
+    return blocks.blocks_of_8_bits(*quantize_int8(weight))
 
 
 def _compact(weight: Tensor, bits: int) -> Compact | None:

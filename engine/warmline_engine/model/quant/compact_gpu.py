@@ -11,12 +11,12 @@ from warmline_kernels import nibbles
 from warmline_kernels.choose import Kernels, is_fast, kernels_for
 from warmline_kernels.native.blocks import GROUP
 
-from .rounding import fitted, nearest, parts
+from .rounding import parts, quantize_int4, quantize_int8
 
 
 @dataclass(frozen=True)
 class OnGpu:
-    """Weights for `kernels.product_8`, or where there are zeros `product_4`, whose arguments these are."""
+    """Weights for `kernels.int8_matmul`, or where there are zeros `int4_matmul`, whose arguments these are."""
 
     kernels: Kernels
     codes: Tensor
@@ -32,7 +32,7 @@ class OnGpu:
         if bits == 8:
             scales = torch.empty(n_out, dtype=torch.float32, device=weight.device)
             for part in parts(weight, 1):
-                some, scales[part] = nearest(weight[part].float())
+                some, scales[part] = quantize_int8(weight[part].float())
                 codes.append(some)
             return cls(kernels, torch.cat(codes), scales, None, n_in)
         kept = torch.bfloat16
@@ -40,14 +40,14 @@ class OnGpu:
             2, n_out, n_in // GROUP, dtype=kept, device=weight.device
         ).unbind()
         for part in parts(weight, 1):
-            some, scales[part], zeros[part] = fitted(weight[part].float())
+            some, scales[part], zeros[part] = quantize_int4(weight[part].float())
             codes.append(nibbles.packed(some))
         return cls(kernels, torch.cat(codes), scales, zeros, n_in)
 
     def product(self, x: Tensor) -> Tensor:
         if self.zeros is None:
-            return self.kernels.product_8(x, self.codes, self.scales)
-        return self.kernels.product_4(x, self.codes, self.scales, self.zeros)
+            return self.kernels.int8_matmul(x, self.codes, self.scales)
+        return self.kernels.int4_matmul(x, self.codes, self.scales, self.zeros)
 
     @property
     def bits(self) -> int:

@@ -29,20 +29,20 @@ EVERY_ROW = sys.maxsize
 
 @dataclass(frozen=True)
 class Linear:
-    """x Wᵀ + b; `few` is a copy of the weights for products of at most `few_rows` rows.
+    """x Wᵀ + b; `decode_weights` is a copy of the weights for products of at most `few_rows` rows.
 
     Without `weight` the copy serves all products.
     """
 
     weight: Tensor | None  # [out, in]
     bias: Tensor | None
-    few: Compact | None = None
+    decode_weights: Compact | None = None
     few_rows: int = FEW_ROWS
 
     def __call__(self, x: Tensor) -> Tensor:
         """Shapes: x [n, in] → [n, out]."""
-        if self.few is not None and (len(x) <= self.few_rows or self.weight is None):
-            product = self.few.product(x)
+        if self.decode_weights is not None and (len(x) <= self.few_rows or self.weight is None):
+            product = self.decode_weights.product(x)
             return product if self.bias is None else product.add_(self.bias)
         assert self.weight is not None
         return linear(x, self.weight, self.bias)
@@ -51,13 +51,13 @@ class Linear:
     def n_weights(self) -> int:
         if self.weight is not None:
             return self.weight.numel()
-        assert self.few is not None
-        return self.few.n_weights
+        assert self.decode_weights is not None
+        return self.decode_weights.n_weights
 
 
 def compact_rows(parts: Sequence[Linear]) -> int:
     """Up to how many rows the compact weights of these serve: the same number for all of a model's matrices."""
-    is_own = all(isinstance(part.few, Blocks) for part in parts)
+    is_own = all(isinstance(part.decode_weights, Blocks) for part in parts)
     return EVERY_ROW if parts and is_own and not cpu.has_bfloat16() else FEW_ROWS
 
 

@@ -41,16 +41,16 @@ class Scheme:
 
         Raises: ConfigError, when they are stored in a way that is not served.
         """
-        said = config.get("quantization_config")
-        if said is None:
+        declared = config.get("quantization_config")
+        if declared is None:
             return None
-        if not isinstance(said, dict) or said.get("quant_method") != METHOD:
-            method = said.get("quant_method") if isinstance(said, dict) else said
+        if not isinstance(declared, dict) or declared.get("quant_method") != METHOD:
+            method = declared.get("quant_method") if isinstance(declared, dict) else declared
             raise ConfigError(
                 f"config.json: quantization {shown(method)} is not supported; supported: plain weights and "
                 f"{METHOD!r}; use the model's bf16 version"
             )
-        bits, group_size = said.get("bits"), said.get("group_size")
+        bits, group_size = declared.get("bits"), declared.get("group_size")
         if bits not in (4, 8) or isinstance(bits, bool):
             raise ConfigError(f"config.json: bits of a quantization are 4 or 8, got {shown(bits)}")
         if not isinstance(group_size, int) or not 2 <= group_size <= MAX_GROUP or group_size % 2:

@@ -14,13 +14,13 @@ N_AT_ONCE = 2**20
 N_FITS = 3  # of scale and zero; a fourth takes off less than 1 % of the error
 
 
-def nearest(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes in -127..127, and a scale for each output. Shapes: weight [out, in] float32 → [out, in] int8, [out]."""
     scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
     return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
-def fitted(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def quantize_int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, scales and zeros of four bits: first from each group's range, then the best for their codes by turns.
 
     Scales and zeros are as bf16 keeps them, and the codes are the nearest for those. Of normal weights 0.53 % of the
@@ -46,7 +46,7 @@ def fitted(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def unpacked(codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """What `fitted` stands for: the twin of the product. Shape: [out, in] float32."""
+    """What `quantize_int4` stands for: the twin of the product. Shape: [out, in] float32."""
     groups = (codes - 8).float().unflatten(1, (-1, GROUP))
     return (groups * scales[:, :, None] + zeros[:, :, None]).flatten(1)
 

@@ -27,7 +27,7 @@ class Progress:
 def build(
     index: Index,
     rules: files.Rules,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    notify: Callable[[Progress], None] = lambda progress: None,
     open_paths: Collection[str] = (),
 ) -> Progress:
     """Updates the whole index; documents that are open, whose text is put by others, are left alone.
@@ -36,7 +36,7 @@ def build(
     """
     while True:
         n_begun = index.n_begun
-        progress = _build(index, rules, tell, open_paths)
+        progress = _build(index, rules, notify, open_paths)
         if index.n_begun == n_begun:
             return progress
         # it was begun anew on the way: the first files are gone again
@@ -59,7 +59,7 @@ def refresh(index: Index, rules: files.Rules, path: str) -> bool:
 def _build(
     index: Index,
     rules: files.Rules,
-    tell: Callable[[Progress], None],
+    notify: Callable[[Progress], None],
     open_paths: Collection[str],
 ) -> Progress:
     known = index.stamps()
@@ -68,7 +68,7 @@ def _build(
     changed = [seen for seen in found if known.get(seen.path) != Stamp(seen.size, seen.mtime_ns)]
     n_files, n_put = len(found), 0
     n_unchanged = n_files - len(changed)
-    tell(Progress(n_files, n_unchanged))
+    notify(Progress(n_files, n_unchanged))
     for k in range(0, len(changed), BATCH_FILES):
         batch: list[tuple[str, str, str, Stamp]] = []
         for seen in changed[k : k + BATCH_FILES]:
@@ -78,12 +78,12 @@ def _build(
             elif seen.path in known:
                 gone.add(seen.path)
         n_put += index.put(batch)
-        tell(Progress(n_files, n_unchanged + min(k + BATCH_FILES, len(changed)), n_put))
+        notify(Progress(n_files, n_unchanged + min(k + BATCH_FILES, len(changed)), n_put))
     index.remove(sorted(gone))
     if n_put >= BATCH_FILES:
         index.merge()
     done = Progress(n_files, n_files, n_put, len(gone))
-    tell(done)
+    notify(done)
     return done
 
 

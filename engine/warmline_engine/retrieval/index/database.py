@@ -66,9 +66,9 @@ class Database:
     `n_begun` counts how often it was begun anew: what was put before is gone then.
     """
 
-    def __init__(self, path: Path, tell: Callable[[str], None], wait_s: float = WAIT_S) -> None:
+    def __init__(self, path: Path, notify: Callable[[str], None], wait_s: float = WAIT_S) -> None:
         self.path, self.n_begun = path, 0
-        self._tell, self._wait_s = tell, wait_s
+        self._notify, self._wait_s = notify, wait_s
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None  # of the file that is open
         self._can_seal = False  # until it is known to be whole
@@ -214,7 +214,7 @@ class Database:
             raise RetrievalError(f"{self.path} is damaged and cannot be removed: {error}") from None
         self.n_begun += 1
         if self.n_begun == 1:
-            self._tell(f"the index {self.path} was damaged; rebuilding it")
+            self._notify(f"the index {self.path} was damaged; rebuilding it")
 
     def _translated(self, error: sqlite3.Error) -> RetrievalError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -38,11 +38,11 @@ class HiddenEncoder:
             raise CheckpointError(
                 "--encoder needs the package transformers; run: pip install transformers"
             ) from None
-        said: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **said)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **options)
             self._model: Any = AutoModel.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, **said
+                folder, use_safetensors=True, dtype=torch.float32, **options
             )
         except (OSError, ValueError) as error:
             raise CheckpointError(

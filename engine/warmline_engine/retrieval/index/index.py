@@ -68,10 +68,10 @@ class Index:
     def __init__(
         self,
         path: Path,
-        tell: Callable[[str], None] = log.warning,
+        notify: Callable[[str], None] = log.warning,
         encoder: Encoder | None = None,
     ) -> None:
-        self._database = Database(path, tell)
+        self._database = Database(path, notify)
         self._postings = Postings()
         self._vectors = Vectors(self._database, encoder) if encoder else None
 

@@ -184,6 +184,6 @@ def _comment(above: list[Node], source: bytes) -> str:
     if first is None:
         return ""
     for line in _text(first, source).split("\n"):
-        if said := line.strip().strip("/*#! ").strip():
-            return said[:MAX_VALUE]
+        if comment := line.strip().strip("/*#! ").strip():
+            return comment[:MAX_VALUE]
     return ""
