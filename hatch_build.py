@@ -14,7 +14,7 @@ FOLDER = Path("kernels/warmline_kernels/native")
 
 
 class KernelsHook(BuildHookInterface[Any]):
-    """Puts `few_rows-*.so` beside their source, and into a wheel."""
+    """Compiles `kernels-*.so` beside their source and adds them to a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         del version  # a wheel that is installed and one that leads here both want them
@@ -26,5 +26,5 @@ class KernelsHook(BuildHookInterface[Any]):
         assert spec.loader is not None, source
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        module.build()
-        build_data["artifacts"].append(f"{FOLDER}/*.so")
+        # by their names: the folder may still have libraries of an older version
+        build_data["artifacts"] += [f"/{FOLDER}/{library.name}" for library in module.build()]

@@ -1,4 +1,4 @@
-"""One pass of few rows through all layers in one call, for models whose layers few_rows.c knows."""
+"""One pass of few rows through all layers in one call, for models whose layers native/decode_pass.h supports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Pass(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("key_cos", "key_sin", "query_cos", "query_sin")),
         ("offset_of", ctypes.c_void_p),
         ("masks", ctypes.c_void_p * MAX_MASKS),
-        *((name, ctypes.c_int64) for name in ("n_rows", "n_slots", "n_slots_there_are", "n_offsets")),
+        *((name, ctypes.c_int64) for name in ("n_rows", "n_slots", "slot_capacity", "n_offsets")),
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ class NativeDecoder:
             masks=(ctypes.c_void_p * MAX_MASKS)(*addresses),
             n_rows=len(x),
             n_slots=len(view.key_positions),
-            n_slots_there_are=values.shape[2],
+            slot_capacity=values.shape[2],
             n_offsets=n_offsets,
         )
         is_long = len(x) > LONG_ROWS

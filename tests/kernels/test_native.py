@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import platform
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +63,21 @@ def test_without_flags_or_files_there_are_none(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_library_leaves_torch(tmp_path: Path) -> None:
-    (tmp_path / "few_rows-avx2.so").write_bytes(b"no library")
-    assert load(tmp_path / "few_rows-avx2.so") is None
+    (tmp_path / "kernels-avx2.so").write_bytes(b"no library")
+    assert load(tmp_path / "kernels-avx2.so") is None
+
+
+def test_the_library_is_made_of_all_c_files_of_the_folder() -> None:
+    """The Makefile compiles anew when one of `*.[ch]` in the folder changes: all must be there, and be used."""
+    included, pending = set[Path](), [build.SOURCE]
+    while pending:
+        path = pending.pop()
+        if path not in included:
+            included.add(path)
+            names = re.findall(r'^#include "(.+)"$', path.read_text(), re.MULTILINE)
+            pending += [path.parent / name for name in names]
+    assert included == set(build.FOLDER.glob("*.[ch]"))
+    assert included == {path for path in build.FOLDER.rglob("*") if path.suffix in (".c", ".h")}
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,23 @@ def test_the_largest_numbers_do_not_overflow(processor: str, bits: int) -> None:
     x = torch.ones(1, 4096)
     found = Blocks(kernels(processor), packed, 4096, bits).product(x)
     torch.testing.assert_close(found, torch.full((1, BLOCK), 4096.0 * (7 if bits == 4 else -127)))
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_changes_no_other_row(processor: str, bits: int, bad: float) -> None:
+    torch.manual_seed(0)
+    weights, x = Dense.random(kernels(processor), 48, 96, bits).blocks, torch.randn(5, 96)
+    expected = weights.product(x)
+    x[2, [3, 4, 40]] = bad
+    found = weights.product(x)
+    others = [0, 1, 3, 4]
+    assert torch.equal(found[others], expected[others])
+    if math.isnan(bad):  # counts as 0
+        assert torch.equal(found[2], weights.product(x.nan_to_num())[2])
+    else:
+        assert not bool(found[2].isfinite().any())
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)

@@ -1,4 +1,4 @@
-"""Weights in 4 or 8 bits, in the order in which products.h reads them."""
+"""Weights in 4 or 8 bits, in the order in which matmul.h reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GROUP = 32  # inputs of an output that share a scale and a zero in 4 bits, and o
 
 
 class Matrix(ctypes.Structure):
-    """products.h's. Pointers are addresses; whoever fills them in keeps the tensors."""
+    """The structure of matmul.h. Pointers are addresses: the caller keeps the tensors alive."""
 
     _fields_ = (
         ("blocks", ctypes.c_void_p),

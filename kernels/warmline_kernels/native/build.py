@@ -1,7 +1,7 @@
-"""Compiles few_rows.c, once for each kind of processor: `python -m warmline_kernels.native.build`.
+"""Compiles the C kernels, once for each kind of processor: `python -m warmline_kernels.native.build`.
 
-Making the package does it (hatch_build.py), where the package `ziglang` brings the compiler along. So nobody who
-installs Warmline needs one.
+Building the package does this (hatch_build.py) with the compiler of the package `ziglang`, so that installing a
+wheel needs no compiler. `kernels.c` includes all headers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "few_rows.c"
+SOURCE = FOLDER / "kernels.c"
 # an old glibc's interface, so that the library loads on any Linux that torch runs on
 TARGET = "x86_64-linux-gnu.2.17"
 PROCESSORS = {
@@ -20,20 +20,20 @@ PROCESSORS = {
     "avxvnni": "x86_64_v3+avxvnni",
     "avx2": "x86_64_v3",
 }
-# sums may be contracted to fused ones; otherwise the order of the source stands, which is what makes a row's result
-# the same beside any others
+# multiplications and additions may be fused; otherwise the source's order of operations stands, so that a row's
+# result is the same beside any other rows
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-g0", "-s",
          "-fno-sanitize=undefined", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")  # fmt: skip
 
 
 def path_of(processor: str, folder: Path = FOLDER) -> Path:
-    return folder / f"few_rows-{processor}.so"
+    return folder / f"kernels-{processor}.so"
 
 
 def build(folder: Path = FOLDER) -> list[Path]:
-    """The libraries, made in the folder.
+    """Compiles the libraries into a folder and returns their paths.
 
-    Raises: subprocess.CalledProcessError, where the compiler refuses.
+    Raises: subprocess.CalledProcessError, if compiling fails.
     """
     made = [path_of(processor, folder) for processor in PROCESSORS]
     for path, cpu in zip(made, PROCESSORS.values(), strict=True):
