@@ -111,7 +111,8 @@ SPECIALIZED void score_keys(
         for (int i = 0; i < size; i += step)
             UNROLLED for (int k = 0; k < KEYS_AT_ONCE; k++)
                 UNROLLED for (int q = 0; q < n; q++)
-                    products[q][k] = add_products(products[q][k], queries[q].vector, keys[k] + i, rotation[k] + i, in_bf16);
+                    products[q][k] =
+                        add_products(products[q][k], queries[q].vector, keys[k] + i, rotation[k] + i, in_bf16);
         UNROLLED for (int q = 0; q < n; q++) _mm_storeu_ps(queries[q].scores + s, sum_lanes_of_four(products[q]));
     }
 }
@@ -155,7 +156,8 @@ SPECIALIZED void add_values_bf16(
         const bf16 *one = a->values + s * size, *other = s + 1 < a->n_slots ? one + size : one;
         prefetch(one, 2 * size * (int)sizeof(bf16));
         for (int i = 0; i < n_registers; i++) {
-            const __m512i x = (__m512i)load_bf16s(one + i * BF16_LANES), y = (__m512i)load_bf16s(other + i * BF16_LANES);
+            const __m512i x = (__m512i)load_bf16s(one + i * BF16_LANES);
+            const __m512i y = (__m512i)load_bf16s(other + i * BF16_LANES);
             const Bf16s low = (Bf16s)_mm512_unpacklo_epi16(x, y), high = (Bf16s)_mm512_unpackhi_epi16(x, y);
             UNROLLED for (int q = 0; q < n; q++) {
                 const bf16 *weights = (const bf16 *)queries[q].scores + s;

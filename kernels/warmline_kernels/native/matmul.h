@@ -109,8 +109,8 @@ static inline ints dot(ints sum, ints codes, int32_t four, int is_small) {
 }
 #endif
 
-/* Prefetches what a reader of consecutive memory needs after the n_bytes at `at`. An address past the end of the array is
- * only a hint: nothing is read there. */
+/* Prefetches what a reader of consecutive memory needs after the n_bytes at `at`. An address past the end of the array
+ * does no harm: prefetching is a hint. */
 static inline void prefetch(const void *at, int n_bytes) {
     for (int line = 0; line < n_bytes; line += 64) {
         __builtin_prefetch((const uint8_t *)at + PREFETCH_L2 + line, 0, 2);
@@ -175,8 +175,10 @@ SPECIALIZED void multiply_int8_block(
             UNROLLED for (int r = 0; r < n; r++) sums[r] = (ints){0} - ZERO_POINT8 * x.sums[(row + r) * n_groups + g];
             for (int v = 0; v < GROUP / 4; v++) {
                 ints codes = load_bytes(at + 64 * v + 4 * lane);
-                UNROLLED for (int r = 0; r < n; r++)
-                    sums[r] = dot(sums[r], codes, load_four(x.codes + (int64_t)(row + r) * n_in + g * GROUP + 4 * v), 0);
+                UNROLLED for (int r = 0; r < n; r++) {
+                    const int8_t *row_codes = x.codes + (int64_t)(row + r) * n_in + g * GROUP + 4 * v;
+                    sums[r] = dot(sums[r], codes, load_four(row_codes), 0);
+                }
             }
             UNROLLED for (int r = 0; r < n; r++)
                 total[r] += __builtin_convertvector(sums[r], floats) * x.scales[(row + r) * n_groups + g];
@@ -193,7 +195,7 @@ SPECIALIZED void multiply_block_rows(
         multiply_int8_block(block, m->n_in, x, row, n, out);
 }
 
-/* Multiplies all rows with one block, and adds the bias. Shape: out [n_rows, n_out], of which 16 columns are written. */
+/* Multiplies all rows with a block, and adds the bias. Shape: out [n_rows, n_out], of which 16 columns are written. */
 static void multiply_block(const Matrix *m, int number, QuantizedRows x, int n_rows, float *out) {
     const uint8_t *block = m->blocks + number * block_bytes(m);
     for (int row = 0; row < n_rows; row += ROWS_AT_ONCE) {

@@ -39,7 +39,7 @@ static inline int n_runs_of(int n_logits) {
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* Writes the n_top highest logits to `top`, in no order. They lie in at most as many runs, those with the highest maxima.
+/* Writes the n_top highest logits to `top`, in no order. They lie in at most n_top runs, those with the highest maxima.
  * Shapes: logits [n_logits], a multiple of LANES; maxima [n_runs_of(n_logits)]; runs and top [n_top]. */
 static void find_top(const float *logits, int n_logits, int n_top, float *maxima, Candidate *runs, Candidate *top) {
     MinHeap best_runs = {.candidates = runs, .capacity = n_top}, best = {.candidates = top, .capacity = n_top};

@@ -1,7 +1,7 @@
-/* Attention of many queries: keys and values are widened to float32 once for several queries, a tile of slots at a time.
+/* Attention of many queries: keys and values are widened to float32 once for several of them, a tile of slots at a time.
  *
- * A tile stays in the first-level cache. Each query's result is that of attention.h, to the bit: its sums are added in the
- * same order.
+ * A tile stays in the first-level cache. Each query's result is that of attention.h, to the bit: its sums are added in
+ * the same order.
  */
 #pragma once
 #include "attention.h"
