@@ -1,9 +1,9 @@
 /* One pass of rows through all layers of a decoder with int4 or int8 weights.
  *
  * A layer is a series of jobs; run_pass, at the end, lists them. The arithmetic is that of the engine's
- * model/transformer.py, and that of ../reference.py for attention. Hidden states are float32; keys and values are stored
- * in bf16. Shape letters: T rows, S slots, G rotations of a query, L layers, Hq and Hk query and key/value heads, D head
- * size.
+ * model/transformer.py, and that of ../reference.py for attention. Hidden states are float32; keys and values are
+ * stored in bf16. Shape letters: T rows, S slots, G rotations of a query, L layers, Hq and Hk query and key/value
+ * heads, D head size.
  */
 #pragma once
 #include "tiled_attention.h"
@@ -180,8 +180,8 @@ static int n_parts(const PassState *state) {
     return (n_queries(state) + max - 1) / max;
 }
 
-/* How many parts a piece has: all those of a head where each thread gets the same number of heads, so that only one core
- * reads a head's keys. */
+/* How many parts a piece has: all those of a head where each thread gets the same number of heads, so that only one
+ * core reads a head's keys. */
 static int parts_per_piece(const PassState *state) {
     return state->model->n_kv_heads % state->n_threads ? 1 : n_parts(state);
 }

@@ -1,4 +1,4 @@
-/* Attention of many queries: keys and values are widened to float32 once for several of them, a tile of slots at a time.
+/* Attention of many queries: keys and values are widened to float32 once for several queries, a tile at a time.
  *
  * A tile stays in the first-level cache. Each query's result is that of attention.h, to the bit: its sums are added in
  * the same order.
@@ -45,20 +45,21 @@ SPECIALIZED void score_tile(const Query *queries, const int n, const int size, c
 }
 
 /* Adds a tile of values, weighted, to the sums of n queries, one or two. Shape: sums [n, size]. */
-SPECIALIZED void add_tile(const Query *queries, const int n, const int size, const float *tile, int64_t start, int n_slots,
-                          float *sums) {
+SPECIALIZED void add_tile(const Query *queries, const int n, const int size, const float *tile, int64_t start,
+                          int n_slots, float *sums) {
     const float *weights[2] = {queries[0].scores + start, queries[n - 1].scores + start};
+    enum { N_SUMS = TILE_DIMENSIONS / LANES };
     for (int d = 0; d < size; d += TILE_DIMENSIONS) { /* as many dimensions as the registers hold sums for */
-        floats sum[2][TILE_DIMENSIONS / LANES];
+        floats sum[2][N_SUMS];
         for (int q = 0; q < n; q++)
-            UNROLLED for (int i = 0; i < TILE_DIMENSIONS / LANES; i++) sum[q][i] = load(sums + q * size + d + i * LANES);
+            UNROLLED for (int i = 0; i < N_SUMS; i++) sum[q][i] = load(sums + q * size + d + i * LANES);
         for (int k = 0; k < n_slots; k++)
-            UNROLLED for (int i = 0; i < TILE_DIMENSIONS / LANES; i++) {
+            UNROLLED for (int i = 0; i < N_SUMS; i++) {
                 const floats value = load(tile + k * size + d + i * LANES);
                 UNROLLED for (int q = 0; q < n; q++) sum[q][i] += value * weights[q][k];
             }
         for (int q = 0; q < n; q++)
-            UNROLLED for (int i = 0; i < TILE_DIMENSIONS / LANES; i++) store(sums + q * size + d + i * LANES, sum[q][i]);
+            UNROLLED for (int i = 0; i < N_SUMS; i++) store(sums + q * size + d + i * LANES, sum[q][i]);
     }
 }
 
