@@ -1,29 +1,29 @@
 import * as vscode from "vscode";
 import { detail, parseModels, percentOf, type Model } from "./models";
 import { run, type Outcome } from "./program";
-import { change, settingsHere } from "./settings";
+import { updateSetting, currentSettings } from "./settings";
 
 const FOLDER = "$(folder) A folder with safetensors ...";
-const FETCH = "Download";
+const DOWNLOAD = "Download";
 
-/** The command `warmline` and what it is run with. */
+/** The `warmline` command and its environment variables. */
 export interface Program {
   command: string;
   env: NodeJS.ProcessEnv;
 }
 
-/** Asks for a model, fetches it where it is not here, and sets `warmline.model`. */
+/** Lets the user choose a model, downloads it if necessary, and sets `warmline.model`. */
 export async function chooseModel(program: Program, log: vscode.LogOutputChannel): Promise<void> {
-  const models = await listed(program);
+  const models = await listModels(program);
   if (!models) return;
-  const inForce = settingsHere().get<string>("model");
+  const current = currentSettings().get<string>("model");
   const chosen = await vscode.window.showQuickPick(
     [
       ...models.map((model) => ({
         label: model.model,
         description: [
           model.folder === null ? "not downloaded" : "downloaded",
-          ...(model.model === inForce ? ["in use"] : []),
+          ...(model.model === current ? ["in use"] : []),
         ].join(", "),
         detail: detail(model),
         model,
@@ -33,14 +33,14 @@ export async function chooseModel(program: Program, log: vscode.LogOutputChannel
     { title: "Choose the model for completions" },
   );
   if (!chosen) return;
-  const name = chosen.model ? await here(program, chosen.model, log) : await folder();
-  if (name !== undefined) await change("model", name);
+  const name = chosen.model ? await downloaded(program, chosen.model, log) : await chooseFolder();
+  if (name !== undefined) await updateSetting("model", name);
 }
 
-/** The models that there are; undefined where the user does not wait for them. */
-async function listed(program: Program): Promise<Model[] | undefined> {
-  // Python takes a while to start
-  const outcome = await watched("Warmline: listing the models", (signal) =>
+/** The available models; undefined if the user cancels. */
+async function listModels(program: Program): Promise<Model[] | undefined> {
+  // Python starts slowly, so show progress
+  const outcome = await withProgress("Warmline: listing the models", (signal) =>
     run(program.command, ["models", "list", "--json"], { env: program.env, signal }),
   );
   if (outcome.end === "cancelled") return undefined;
@@ -50,7 +50,7 @@ async function listed(program: Program): Promise<Model[] | undefined> {
   return models;
 }
 
-async function folder(): Promise<string | undefined> {
+async function chooseFolder(): Promise<string | undefined> {
   const picked = await vscode.window.showOpenDialog({
     canSelectFiles: false,
     canSelectFolders: true,
@@ -59,25 +59,25 @@ async function folder(): Promise<string | undefined> {
   return picked?.[0]?.fsPath;
 }
 
-/** A model's name once it is on this machine; undefined where the user does not want it. */
-async function here(
+/** The model's name once it is on this machine; undefined if the user declines or cancels. */
+async function downloaded(
   { command, env }: Program,
   model: Model,
   log: vscode.LogOutputChannel,
 ): Promise<string | undefined> {
   if (model.folder !== null) return model.model;
-  const question = { modal: true, detail: detail(model) };
+  const options = { modal: true, detail: detail(model) };
   const answer = await vscode.window.showInformationMessage(
     `Download ${model.model} from Hugging Face?`,
-    question,
-    FETCH,
+    options,
+    DOWNLOAD,
   );
-  if (answer !== FETCH) return undefined;
-  const outcome = await watched(`Downloading ${model.model}`, (signal, tell) => {
+  if (answer !== DOWNLOAD) return undefined;
+  const outcome = await withProgress(`Downloading ${model.model}`, (signal, report) => {
     const onLine = (line: string): void => {
       const percent = percentOf(line);
       if (percent === undefined) log.info(line);
-      else tell(`${percent} % of the file`);
+      else report(`${percent} % of the file`);
     };
     return run(command, ["models", "pull", "--yes", model.model], { env, signal, onLine });
   });
@@ -86,18 +86,18 @@ async function here(
   return model.model;
 }
 
-/** Shows that a program runs, and ends it where the user cancels. */
-async function watched(
+/** Shows progress while a program runs, and stops the program if the user cancels. */
+async function withProgress(
   title: string,
-  work: (signal: AbortSignal, tell: (message: string) => void) => Promise<Outcome>,
+  work: (signal: AbortSignal, report: (message: string) => void) => Promise<Outcome>,
 ): Promise<Outcome> {
   const location = vscode.ProgressLocation.Notification;
   return vscode.window.withProgress({ location, title, cancellable: true }, (progress, token) => {
-    const stop = new AbortController();
+    const abort = new AbortController();
     token.onCancellationRequested(() => {
-      stop.abort();
+      abort.abort();
     });
-    return work(stop.signal, (message) => {
+    return work(abort.signal, (message) => {
       progress.report({ message });
     });
   });

@@ -8,25 +8,25 @@ import {
   type ErrorHandler,
   type LanguageClientOptions,
 } from "vscode-languageclient/node";
-import { showBetter } from "./better";
+import { showBetterCompletion } from "./better_completion";
 import { announcement } from "./client_options";
 import type { Client } from "./server";
 import { start } from "./start";
 import type { StatusItem } from "./status";
-import { GONE, type Status } from "./status_text";
+import { STOPPED, type Status } from "./status_text";
 
-// what a server may take to end by itself, and then to obey
+// how long a server may take to exit by itself, and again after SIGTERM
 const GRACE_MS = 2000;
 
-/** Where a client says what happens. */
-export interface Ears {
+/** Where a client reports events, and the environment that it starts the server with. */
+export interface ClientEvents {
   status: StatusItem;
   log: vscode.LogOutputChannel;
-  /** Asked at each start: what the server is told by its environment. */
+  /** The server's environment variables; evaluated at each start. */
   environment: () => Promise<NodeJS.ProcessEnv>;
 }
 
-/** A client of one program, and the program: it is ended whatever it is at. */
+/** A language client and its server process; `end` stops the process in any state. */
 export class WarmlineClient implements Client {
   private readonly client: QuietClient;
   private child: ChildProcess | undefined;
@@ -36,30 +36,30 @@ export class WarmlineClient implements Client {
   constructor(
     private readonly command: string,
     options: LanguageClientOptions,
-    private readonly ears: Ears,
+    private readonly events: ClientEvents,
   ) {
     const errorHandler: ErrorHandler = {
-      error: (...met) => usual.error(...met),
-      // one that never ran does not run by itself the next time
+      error: (...args) => defaultHandler.error(...args),
+      // a server that never ran would fail again
       closed: () =>
         this.isEnded || !this.wasRunning
           ? { action: CloseAction.DoNotRestart, handled: true }
-          : usual.closed(),
+          : defaultHandler.closed(),
     };
-    this.client = new QuietClient("warmline", "Warmline", () => this.spawned(), {
+    this.client = new QuietClient("warmline", "Warmline", () => this.spawnServer(), {
       ...options,
       errorHandler,
-      // start() tells of it
+      // start() reports it
       initializationFailedHandler: () => false,
     });
-    const usual = this.client.createDefaultErrorHandler();
+    const defaultHandler = this.client.createDefaultErrorHandler();
     this.client.registerFeature(announcement);
-    this.client.onNotification("warmline/status", (sent: Status) => {
-      ears.status.show(sent);
+    this.client.onNotification("warmline/status", (status: Status) => {
+      events.status.show(status);
     });
-    this.client.onNotification("warmline/better", showBetter);
+    this.client.onNotification("warmline/better", showBetterCompletion);
     this.client.onDidChangeState(({ newState }) => {
-      this.tell(newState);
+      this.onState(newState);
     });
   }
 
@@ -67,7 +67,7 @@ export class WarmlineClient implements Client {
     try {
       await this.client.start();
     } catch (error) {
-      // what could not be written to it says less
+      // the exit code says more than the failed write does
       const { exitCode } = this.child ?? {};
       if (exitCode == null || exitCode < 0) throw error;
       const message = `${this.command} exited with code ${exitCode} right after it started; see the log`;
@@ -82,15 +82,15 @@ export class WarmlineClient implements Client {
     if (!this.client.isRunning()) child?.kill();
     else {
       await this.client.dispose(GRACE_MS).catch((error: unknown) => {
-        this.ears.log.warn(String(error));
+        this.events.log.warn(String(error));
       });
     }
     if (!child || hasEnded(child)) return;
-    const forced = setTimeout(() => child.kill("SIGKILL"), 2 * GRACE_MS);
-    const asked = setTimeout(() => child.kill(), GRACE_MS);
+    const kill = setTimeout(() => child.kill("SIGKILL"), 2 * GRACE_MS);
+    const terminate = setTimeout(() => child.kill(), GRACE_MS);
     child.once("exit", () => {
-      clearTimeout(asked);
-      clearTimeout(forced);
+      clearTimeout(terminate);
+      clearTimeout(kill);
     });
   }
 
@@ -110,14 +110,14 @@ export class WarmlineClient implements Client {
     return this.client.sendNotification(method, params);
   }
 
-  /** The program, at the first start and at each that follows a crash. */
-  private async spawned(): Promise<ChildProcess> {
-    const env = await this.ears.environment();
-    const { log } = this.ears;
+  /** Starts the server: the first time and after each crash. */
+  private async spawnServer(): Promise<ChildProcess> {
+    const env = await this.events.environment();
+    const { log } = this.events;
     const child = start(this.command, ["lsp"], { env });
     this.child = child;
     child.on("exit", (code, signal) => {
-      log.info(`the server ended: ${signal ?? String(code)}`);
+      log.info(`the server exited: ${signal ?? String(code)}`);
     });
     child.on("error", (error) => {
       log.error(String(error));
@@ -129,22 +129,22 @@ export class WarmlineClient implements Client {
     return child;
   }
 
-  private tell(state: State): void {
+  private onState(state: State): void {
     if (this.isEnded) return;
-    const { status } = this.ears;
+    const { status } = this.events;
     if (state === State.Running) {
       this.wasRunning = true;
       this.client.isQuiet = false;
       return;
     }
-    // who waits for the start is told more
+    // start() throws a more detailed error
     if (!this.wasRunning && state !== State.Starting) return;
     status.registered(false);
-    status.show(state === State.Starting ? { state: "starting" } : GONE);
+    status.show(state === State.Starting ? { state: "starting" } : STOPPED);
   }
 }
 
-/** One that shows nothing of a first start, which is told of by us, nor of an end that we asked for. */
+/** A client that shows no errors of the first start or of a requested stop: the extension reports those itself. */
 class QuietClient extends LanguageClient {
   isQuiet = true;
 

@@ -4,7 +4,7 @@ import { settings } from "./server_settings";
 import type { Snooze } from "./snooze";
 import type { StatusItem } from "./status";
 
-/** How the client talks to the server: which documents, which settings, when it is asked. */
+/** Which documents and settings the server gets, and when completions are requested. */
 export function clientOptions(
   log: vscode.LogOutputChannel,
   status: StatusItem,
@@ -13,10 +13,10 @@ export function clientOptions(
   return {
     documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
     outputChannel: log,
-    // asked at each start, also at one that follows a crash
+    // evaluated at each start, also after a crash
     initializationOptions: () => settings(vscode.workspace),
     middleware: {
-      // ready is said once VS Code asks us: it does not ask again when a provider comes late
+      // "ready" waits for the provider: VS Code does not repeat a request for a provider that registers late
       handleRegisterCapability: async (params, next) => {
         await next(params, new vscode.CancellationTokenSource().token);
         if (params.registrations.some(isCompletion)) status.registered(true);
@@ -44,11 +44,11 @@ export function clientOptions(
   };
 }
 
-/** Names the server's own notifications that are shown; it sends no others. */
+/** Announces which Warmline notifications the client handles; the server sends no others. */
 export const announcement: StaticFeature = {
   fillClientCapabilities: (capabilities) => {
-    const known = capabilities.experimental as Record<string, unknown> | undefined;
-    capabilities.experimental = { ...known, warmline: { status: true, better: true } };
+    const existing = capabilities.experimental as Record<string, unknown> | undefined;
+    capabilities.experimental = { ...existing, warmline: { status: true, better: true } };
   },
   initialize: () => undefined,
   getState: () => ({ kind: "static" }),

@@ -5,7 +5,7 @@ import { showMenu } from "./menu";
 import type { RemoteToken } from "./remote_token";
 import { Reports } from "./reports";
 import type { Server } from "./server";
-import { change, changeEntry, settingsHere } from "./settings";
+import { updateSetting, updateEntry, currentSettings } from "./settings";
 import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
 import { statisticsPage, type Counts } from "./statistics_page";
@@ -13,7 +13,7 @@ import { statisticsPage, type Counts } from "./statistics_page";
 const LOG = "Show the log";
 const WALKTHROUGH = "warmline.warmline#start";
 
-/** The commands of package.json. */
+/** Registers the commands of package.json. */
 export function commands(
   server: Server,
   log: vscode.LogOutputChannel,
@@ -21,29 +21,31 @@ export function commands(
   token: RemoteToken,
   environment: () => Promise<NodeJS.ProcessEnv>,
 ): { dispose(): unknown }[] {
-  // VS Code itself says no more than that a command failed
+  // VS Code itself reports only that a command failed
   const register = (name: string, work: () => unknown): vscode.Disposable =>
     vscode.commands.registerCommand(name, async () => {
       try {
         await work();
       } catch (error) {
-        void tell(error, log);
+        void showError(error, log);
       }
     });
   const reports = new Reports();
   return [
     reports,
     register("warmline.menu", () => showMenu(snooze)),
-    register("warmline.toggle", () => change("enable", !settingsHere().get("enable", true))),
+    register("warmline.toggle", () =>
+      updateSetting("enable", !currentSettings().get("enable", true)),
+    ),
     register("warmline.toggleLanguage", async () => {
       const language = vscode.window.activeTextEditor?.document.languageId;
       if (!language) return;
-      const languages = settingsHere().get<Record<string, boolean>>("languages", {});
-      await changeEntry("languages", language, languages[language] === false);
+      const languages = currentSettings().get<Record<string, boolean>>("languages", {});
+      await updateEntry("languages", language, languages[language] === false);
     }),
     register("warmline.toggleMode", () => {
-      const isManual = settingsHere().get("mode") === "onRequest";
-      return change("mode", isManual ? "automatic" : "onRequest");
+      const isManual = currentSettings().get("mode") === "onRequest";
+      return updateSetting("mode", isManual ? "automatic" : "onRequest");
     }),
     register("warmline.snooze", () => {
       if (snooze.isOn) snooze.end();
@@ -52,7 +54,7 @@ export function commands(
     register("warmline.restart", () =>
       server.client?.isRunning() ? ask(server, "warmline/restart") : server.start(),
     ),
-    register("warmline.makeEnvironment", () => server.remake()),
+    register("warmline.makeEnvironment", () => server.reinstall()),
     register("warmline.chooseModel", async () =>
       chooseModel(await program(server, environment), log),
     ),
@@ -70,22 +72,20 @@ export function commands(
     register("warmline.showContext", () => showContext(server, reports)),
     register("warmline.commentFirst", () => commentFirst(server)),
     register("warmline.copyDebugInformation", async () => {
-      const found = await ask<Record<string, unknown>>(server, "warmline/debugInformation");
+      const information = await ask<Record<string, unknown>>(server, "warmline/debugInformation");
       await vscode.env.clipboard.writeText(
         JSON.stringify(
-          { vscode: vscode.version, remote: vscode.env.remoteName, ...found },
+          { vscode: vscode.version, remote: vscode.env.remoteName, ...information },
           undefined,
           2,
         ),
       );
-      void vscode.window.showInformationMessage(
-        "Warmline: copied. The information contains none of your text.",
-      );
+      void vscode.window.showInformationMessage("Warmline: Copied. It contains none of your text.");
     }),
   ];
 }
 
-async function tell(error: unknown, log: vscode.LogOutputChannel): Promise<void> {
+async function showError(error: unknown, log: vscode.LogOutputChannel): Promise<void> {
   const message = error instanceof Error ? error.message : String(error);
   log.error(message);
   if ((await vscode.window.showErrorMessage(message, LOG)) === LOG) log.show();

@@ -1,12 +1,12 @@
-/** What the server says of a document's context. Units: line from 0. */
+/** Answer of `warmline/context`. Units: lines from 0. */
 export interface Context {
   state: "off" | "looking" | "ready";
   nTokens: number;
   nFresh: number;
-  items: Piece[];
+  items: ContextItem[];
 }
 
-export interface Piece {
+export interface ContextItem {
   path: string;
   line: number;
   name: string;
@@ -21,7 +21,7 @@ const STATES = {
   ready: "",
 };
 
-/** The context as a page of Markdown; the piece nearest to the cursor first. */
+/** The context as a Markdown page; the item nearest to the cursor first. */
 export function describe(name: string, context: Context | null): string {
   const title = `# What the model sees in ${name}\n\n`;
   if (!context)
@@ -29,13 +29,13 @@ export function describe(name: string, context: Context | null): string {
   const { nTokens, nFresh, items, state } = context;
   const own = `This file: ${String(nTokens)} tokens, ${String(nFresh)} of them fresh.`;
   const none = state === "ready" && items.length === 0 ? "Nothing from other files." : "";
-  const parts = [own, STATES[state], none, ...[...items].reverse().map(piece)];
+  const parts = [own, STATES[state], none, ...[...items].reverse().map(contextItem)];
   return title + parts.filter((part) => part !== "").join("\n\n") + "\n";
 }
 
-function piece({ path, line, name, why, text, nTokens }: Piece): string {
+function contextItem({ path, line, name, why, text, nTokens }: ContextItem): string {
   const title = `## ${path}:${String(line + 1)}${name ? ` \`${name}\`` : ""}`;
-  // as long a fence as the text needs
+  // longer than any fence in the text
   const fence = "`".repeat(
     Math.max(3, ...[...text.matchAll(/`+/g)].map(([run]) => run.length + 1)),
   );

@@ -1,26 +1,26 @@
 import * as vscode from "vscode";
-import { Newest } from "./newest";
+import { Throttle } from "./throttle";
 import type { Client } from "./server";
 
 const CURSOR_EVERY_MS = 60;
 
-/** LSP does not tell a server where the cursor is; the engine reads there first. The newest place wins. */
-export function cursorNotices(client: () => Client | undefined): vscode.Disposable {
-  const notices = new Newest<vscode.TextEditor | undefined>(CURSOR_EVERY_MS, (editor) => {
-    if (editor) void tell(client(), editor);
+/** Sends the cursor position, which LSP does not have; the engine prefills there first. */
+export function cursorNotifications(client: () => Client | undefined): vscode.Disposable {
+  const throttle = new Throttle<vscode.TextEditor | undefined>(CURSOR_EVERY_MS, (editor) => {
+    if (editor) void notify(client(), editor);
   });
   return vscode.Disposable.from(
-    notices,
+    throttle,
     vscode.window.onDidChangeTextEditorSelection((event) => {
-      notices.note(event.textEditor);
+      throttle.push(event.textEditor);
     }),
     vscode.window.onDidChangeActiveTextEditor((editor) => {
-      notices.note(editor);
+      throttle.push(editor);
     }),
   );
 }
 
-async function tell(client: Client | undefined, editor: vscode.TextEditor): Promise<void> {
+async function notify(client: Client | undefined, editor: vscode.TextEditor): Promise<void> {
   if (!client?.isRunning()) return;
   const { line, character } = editor.selection.active;
   try {
@@ -29,6 +29,6 @@ async function tell(client: Client | undefined, editor: vscode.TextEditor): Prom
       position: { line, character },
     });
   } catch {
-    // it stopped meanwhile; the next one is told with the next move
+    // the server stopped meanwhile; the next cursor move is sent to its successor
   }
 }

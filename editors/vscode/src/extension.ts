@@ -1,68 +1,70 @@
 import * as vscode from "vscode";
 import { commands } from "./commands";
-import { cursorNotices } from "./cursor";
-import { OwnEnvironment } from "./environment/offer";
+import { cursorNotifications } from "./cursor";
+import { EnvironmentInstaller } from "./environment/installer";
 import { interpreterChanges } from "./interpreter";
-import { ourEnvironment } from "./network";
+import { processEnvironment } from "./process_environment";
 import { RemoteToken } from "./remote_token";
 import { Server } from "./server";
 import { Snooze } from "./snooze";
-import { startsIn } from "./start";
+import { setWorkspaceSource } from "./start";
 import { StatusItem } from "./status";
-import { surroundings } from "./surroundings";
-import { watchOthers } from "./watch_others";
-import { workspaceNow } from "./workspace_now";
+import { serverDeps } from "./server_deps";
+import { watchExtensions } from "./watch_extensions";
+import { currentWorkspace } from "./current_workspace";
 
-const SETTLED_MS = 1000;
+const DEBOUNCE_MS = 1000;
 
 let server: Server | undefined;
 
-/** Waits for nothing: a question to the user may stand unanswered. */
+/** Starts the server without waiting: the user may leave a question unanswered. */
 export function activate(context: vscode.ExtensionContext): void {
-  startsIn(workspaceNow);
+  setWorkspaceSource(currentWorkspace);
   const log = vscode.window.createOutputChannel("Warmline", { log: true });
   const status = new StatusItem();
   const snooze = new Snooze((until) => {
     status.snoozed(until?.toLocaleTimeString([], { timeStyle: "short" }));
   });
-  const own = new OwnEnvironment(context, log);
+  const installer = new EnvironmentInstaller(context, log);
   const token = new RemoteToken(context.secrets);
-  const network = (): Promise<NodeJS.ProcessEnv> => ourEnvironment(context.globalStorageUri);
+  const network = (): Promise<NodeJS.ProcessEnv> => processEnvironment(context.globalStorageUri);
   const environment = async (): Promise<NodeJS.ProcessEnv> => ({
     ...(await network()),
     ...(await token.environment()),
   });
-  const ears = { status, log, environment };
-  const complete = (): Promise<void> => ours.complete();
-  const ours: Server = new Server(surroundings(context, own, ears, snooze, complete));
-  server = ours;
-  const follow = (): void => void ours.follow();
-  let settled: NodeJS.Timeout | undefined;
+  const events = { status, log, environment };
+  const completeInstall = (): Promise<void> => current.completeInstall();
+  const current: Server = new Server(
+    serverDeps(context, installer, events, snooze, completeInstall),
+  );
+  server = current;
+  const restartIfChanged = (): void => void current.restartIfChanged();
+  let debounce: NodeJS.Timeout | undefined;
   const warn = (error: unknown): void => {
-    log.warn(`the Python extension did not start: ${String(error)}`);
+    log.warn(`The Python extension did not start: ${String(error)}`);
   };
   context.subscriptions.push(
     log,
     status,
     snooze,
-    own,
-    ...commands(ours, log, snooze, token, network),
-    token.onChange(() => void ours.again()),
-    cursorNotices(() => ours.client),
-    interpreterChanges(follow, warn),
-    watchOthers(context, status),
-    vscode.workspace.onDidGrantWorkspaceTrust(follow),
+    installer,
+    ...commands(current, log, snooze, token, network),
+    token.onChange(() => void current.restart()),
+    cursorNotifications(() => current.client),
+    interpreterChanges(restartIfChanged, warn),
+    watchExtensions(context, status),
+    vscode.workspace.onDidGrantWorkspaceTrust(restartIfChanged),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (!event.affectsConfiguration("warmline.command")) return;
-      // what is typed comes piece by piece
-      clearTimeout(settled);
-      settled = setTimeout(follow, SETTLED_MS);
+      // the setting changes with each character that is typed into it
+      clearTimeout(debounce);
+      debounce = setTimeout(restartIfChanged, DEBOUNCE_MS);
     }),
     new vscode.Disposable(() => {
-      clearTimeout(settled);
+      clearTimeout(debounce);
     }),
   );
-  void ours.start();
+  void current.start();
 }
 
 export async function deactivate(): Promise<void> {

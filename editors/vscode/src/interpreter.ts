@@ -2,15 +2,15 @@ import * as path from "node:path";
 import * as vscode from "vscode";
 import { apiOf, LateListener, type PythonApi } from "./interpreter_api";
 
-// a start of the extension that takes longer is told of when it is over
-const WITHIN_MS = 5000;
+// if the Python extension starts more slowly, its interpreter is used once it has started
+const ACTIVATION_TIMEOUT_MS = 5000;
 
-/** The interpreter that the workspace uses: by the Python extension where it runs, else by its setting. */
+/** The workspace's interpreter: from the Python extension if it runs, else from its setting. */
 export async function workspaceInterpreter(
   fail: (error: unknown) => void,
 ): Promise<string | undefined> {
   const folder = vscode.workspace.workspaceFolders?.[0];
-  const api = await pythonApi(WITHIN_MS, fail);
+  const api = await pythonApi(ACTIVATION_TIMEOUT_MS, fail);
   const active = api?.environments?.getActiveEnvironmentPath(folder?.uri).path;
   if (active && path.isAbsolute(active)) return active;
   const set = vscode.workspace
@@ -20,17 +20,17 @@ export async function workspaceInterpreter(
   return path.isAbsolute(set) ? set : undefined;
 }
 
-/** Tells when the workspace may use another interpreter. */
+/** Calls a listener when the workspace may use another interpreter. */
 export function interpreterChanges(
-  tell: () => void,
+  onChange: () => void,
   fail: (error: unknown) => void,
 ): vscode.Disposable {
   const listener = new LateListener();
   const attach = async (): Promise<void> => {
     const environments = (await pythonApi(undefined, fail))?.environments;
     const event = environments?.onDidChangeActiveEnvironmentPath;
-    // what it says now is news too
-    if (listener.attach(event && (() => event(tell)))) tell();
+    // the interpreter may have changed before the listener was attached
+    if (listener.attach(event && (() => event(onChange)))) onChange();
   };
   void attach();
   return vscode.Disposable.from(
@@ -39,12 +39,12 @@ export function interpreterChanges(
       if (languageId === "python") void attach();
     }),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration("python.defaultInterpreterPath")) tell();
+      if (event.affectsConfiguration("python.defaultInterpreterPath")) onChange();
     }),
   );
 }
 
-/** The Python extension is started no sooner than VS Code itself starts it: with the first file of Python. */
+/** API of the Python extension, which is activated only if a Python file is open, as VS Code itself does. */
 function pythonApi(
   withinMs: number | undefined,
   fail: (error: unknown) => void,

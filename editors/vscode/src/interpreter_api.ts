@@ -1,4 +1,4 @@
-/** What the Python extension offers, as far as it is used. */
+/** The part of the Python extension's API that is used. */
 export interface PythonApi {
   environments?: {
     getActiveEnvironmentPath(resource?: unknown): { path: string };
@@ -6,7 +6,7 @@ export interface PythonApi {
   };
 }
 
-/** An extension as VS Code tells of it. */
+/** The part of VS Code's `Extension` that is used. */
 export interface Extension<Api> {
   readonly isActive: boolean;
   readonly exports: Api;
@@ -18,14 +18,14 @@ export interface Disposable {
 }
 
 /**
- * What an extension offers; undefined where it is not there, or not started and not to be started, or fails.
+ * An extension's API; undefined if it is missing, inactive and not wanted, or fails.
  *
- * Where `withinMs` is given, it is not waited for longer.
+ * `timeoutMs` limits the wait for its activation.
  */
 export async function apiOf<Api>(
   extension: Extension<Api> | undefined,
   isWanted: boolean,
-  withinMs: number | undefined,
+  timeoutMs: number | undefined,
   fail: (error: unknown) => void,
 ): Promise<Api | undefined> {
   if (!extension) return undefined;
@@ -33,13 +33,13 @@ export async function apiOf<Api>(
   if (!isWanted) return undefined;
   let timer: NodeJS.Timeout | undefined;
   const waits: PromiseLike<Api | undefined>[] = [];
-  if (withinMs !== undefined) {
-    const late = new Promise<undefined>((resolve) => {
+  if (timeoutMs !== undefined) {
+    const timeout = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => {
         resolve(undefined);
-      }, withinMs);
+      }, timeoutMs);
     });
-    waits.push(late);
+    waits.push(timeout);
   }
   try {
     return await Promise.race([extension.activate(), ...waits]);
@@ -51,12 +51,12 @@ export async function apiOf<Api>(
   }
 }
 
-/** Listens, once, to what may be there only later; disposed before, it never does. */
+/** Attaches one listener to an event that may become available later; never after it is disposed. */
 export class LateListener implements Disposable {
   private isDisposed = false;
   private listening: Disposable | undefined;
 
-  /** Listens by `listen`, where it does not yet; whether it has just begun to. */
+  /** Attaches the listener unless it is attached; true if it was attached now. */
   attach(listen: (() => Disposable) | undefined): boolean {
     if (this.isDisposed || this.listening || !listen) return false;
     this.listening = listen();

@@ -1,11 +1,11 @@
 import * as vscode from "vscode";
 import { menuEntries } from "./menu_entries";
-import { settingsHere } from "./settings";
+import { currentSettings } from "./settings";
 import type { Snooze } from "./snooze";
 
-/** What the item in the status bar opens. */
+/** Shows the menu that the status bar item opens. */
 export async function showMenu(snooze: Snooze): Promise<void> {
-  const settings = settingsHere();
+  const settings = currentSettings();
   const language = vscode.window.activeTextEditor?.document.languageId;
   const languages = settings.get<Record<string, boolean>>("languages", {});
   const entries = menuEntries({

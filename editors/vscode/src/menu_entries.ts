@@ -1,37 +1,39 @@
-/** An entry of the menu: what it says and the command that it runs. */
+/** A menu entry and the command that it runs. */
 export interface Entry {
   label: string;
   command: string;
 }
 
-/** What the menu's words depend on. */
-export interface Here {
+/** What the entries depend on. */
+export interface MenuState {
   isOn: boolean;
   isManual: boolean;
   isSnoozed: boolean;
-  /** Of the file that is edited; undefined where there is none. */
+  /** Of the active file; undefined without one. */
   language: string | undefined;
   isLanguageOff: boolean;
   /** `warmline.remoteEngine` is set. */
   isRemote: boolean;
 }
 
-/** The menu, from what is wanted often to what is wanted once. */
-export function menuEntries(here: Here): Entry[] {
+/** The menu; the most used entries come first. */
+export function menuEntries(state: MenuState): Entry[] {
   const entry = (label: string, command: string): Entry => ({
     label,
     command: `warmline.${command}`,
   });
-  const turn = (isOff: boolean): string =>
+  const toggleLabel = (isOff: boolean): string =>
     isOff ? "$(check) Turn on" : "$(circle-slash) Turn off";
-  const { language } = here;
+  const { language } = state;
   return [
-    entry(turn(!here.isOn), "toggle"),
-    ...(language ? [entry(`${turn(here.isLanguageOff)} for ${language}`, "toggleLanguage")] : []),
-    here.isManual
+    entry(toggleLabel(!state.isOn), "toggle"),
+    ...(language
+      ? [entry(`${toggleLabel(state.isLanguageOff)} for ${language}`, "toggleLanguage")]
+      : []),
+    state.isManual
       ? entry("$(zap) Complete while I type", "toggleMode")
       : entry("$(zap) Complete only when I ask", "toggleMode"),
-    here.isSnoozed
+    state.isSnoozed
       ? entry("$(bell) End snooze", "snooze")
       : entry("$(bell-slash) Snooze for 5 minutes", "snooze"),
     entry("$(chip) Choose a model", "chooseModel"),
@@ -41,7 +43,7 @@ export function menuEntries(here: Here): Entry[] {
     entry("$(output) Show the log", "showLog"),
     entry("$(copy) Copy debug information", "copyDebugInformation"),
     entry("$(package) Reinstall the extension's environment", "makeEnvironment"),
-    ...(here.isRemote
+    ...(state.isRemote
       ? [entry("$(key) Set the token of the remote engine", "setRemoteToken")]
       : []),
     entry("$(book) Open the walkthrough", "walkthrough"),

@@ -1,18 +1,18 @@
-/** A model as `warmline models list --json` tells of it. */
+/** A model in the output of `warmline models list --json`. */
 export interface Model {
   model: string;
   licence: string;
-  /** Empty where the licence lets everybody use the model for everything. */
+  /** Empty if the licence has no restrictions. */
   restriction: string;
   n_bytes: number | null;
   memory_bytes: number | null;
-  /** Null where it is not on this machine. */
+  /** Null if the model is not downloaded. */
   folder: string | null;
 }
 
-/** The models in what the command printed; undefined where that is no list of them. */
+/** Parses the command's output; undefined if it is not a list of models. */
 export function parseModels(output: string): Model[] | undefined {
-  // warnings may stand above it
+  // warnings may precede it
   const last = output.trimEnd().split("\n").at(-1) ?? "";
   try {
     const found: unknown = JSON.parse(last);
@@ -22,7 +22,7 @@ export function parseModels(output: string): Model[] | undefined {
   }
 }
 
-/** Size, memory and licence, in a line. */
+/** Size, memory and licence in one line. */
 export function detail(model: Model): string {
   const parts: string[] = [];
   if (model.n_bytes !== null) parts.push(size(model.n_bytes));
@@ -31,7 +31,7 @@ export function detail(model: Model): string {
   return parts.join(", ") + (model.restriction === "" ? "" : ` (${model.restriction})`);
 }
 
-/** How much of a file is here, by a line of a progress bar: 0 to 100. */
+/** Percentage in a line of a progress bar: 0 to 100. */
 export function percentOf(line: string): number | undefined {
   const found = /(?:^|\s)(\d{1,3})%\|/.exec(line);
   return found ? Number(found[1]) : undefined;

@@ -5,10 +5,10 @@ import { PassThrough } from "node:stream";
 import { neutralFolder } from "./safe_environment";
 import { start } from "./start";
 
-/** How a program ended and the last it said, on both of its outputs. */
+/** How a program ended, and the last lines of its stdout and stderr. */
 export interface Outcome {
   end: "exit" | "killed" | "cancelled" | "missing";
-  /** Exit status; null where it did not end by itself. */
+  /** Exit status; null if it was killed or did not start. */
   code: number | null;
   output: string;
 }
@@ -22,10 +22,10 @@ export interface Options {
 
 export type Run = (command: string, args: readonly string[], options: Options) => Promise<Outcome>;
 
-const KEPT_LINES = 200;
+const MAX_LINES = 200;
 const GRACE_MS = 3000;
 
-/** Runs a program to its end; cancelling ends it with all that it started. It never rejects. */
+/** Runs a program to completion; aborting kills it and its children. Never rejects. */
 export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
   if (signal.aborted) return Promise.resolve({ end: "cancelled", code: null, output: "" });
   return new Promise((resolve) => {
@@ -34,7 +34,7 @@ export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
     try {
       child = start(command, args, {
         env,
-        // a group of its own, so that what pip starts ends with it
+        // its own process group, so that pip's children are killed too
         detached: !isWindows,
         stdio: ["ignore", "pipe", "pipe"],
       });
@@ -53,10 +53,10 @@ export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
     }
     createInterface({ input: both, crlfDelay: Infinity }).on("line", (line) => {
       lines.push(line);
-      if (lines.length > KEPT_LINES) lines.shift();
+      if (lines.length > MAX_LINES) lines.shift();
       onLine?.(line);
     });
-    let forced: NodeJS.Timeout | undefined;
+    let killTimer: NodeJS.Timeout | undefined;
     const kill = (name: NodeJS.Signals): void => {
       if (child.pid === undefined) return;
       if (isWindows) {
@@ -67,18 +67,18 @@ export const run: Run = (command, args, { env, signal, onLine, onStart }) => {
       try {
         process.kill(-child.pid, name);
       } catch {
-        // it has ended meanwhile
+        // it has already ended
       }
     };
     const cancel = (): void => {
       kill("SIGTERM");
-      forced = setTimeout(() => {
+      killTimer = setTimeout(() => {
         kill("SIGKILL");
       }, GRACE_MS);
     };
     signal.addEventListener("abort", cancel, { once: true });
     const finish = (end: Outcome["end"], code: number | null): void => {
-      clearTimeout(forced);
+      clearTimeout(killTimer);
       signal.removeEventListener("abort", cancel);
       resolve({ end, code, output: lines.join("\n") });
     };

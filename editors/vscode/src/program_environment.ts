@@ -3,41 +3,41 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import { rootCertificates } from "node:tls";
 
-/** What VS Code knows of the way to the network. */
+/** VS Code's network settings. */
 export interface Network {
-  /** `http.proxy`; empty where there is none, or where it is not to be used. */
+  /** `http.proxy`; empty: no proxy. */
   proxy: string;
   /** `http.noProxy` */
   noProxy: readonly string[];
-  /** A file of all certificates to trust; undefined: what a program trusts by itself. */
+  /** A file with all certificates to trust; undefined: each program's default. */
   certificates: string | undefined;
 }
 
 const BUNDLES = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"];
 
-/** The environment of the programs that we start: the user's, with VS Code's proxy and certificates. */
+/** The user's environment variables with VS Code's proxy and certificates, for child processes. */
 export function programEnvironment(env: NodeJS.ProcessEnv, network: Network): NodeJS.ProcessEnv {
-  const made = { ...env };
+  const result = { ...env };
   if (network.proxy !== "") {
     for (const name of ["HTTP_PROXY", "HTTPS_PROXY"]) {
-      made[name] = made[name.toLowerCase()] = network.proxy;
+      result[name] = result[name.toLowerCase()] = network.proxy;
     }
-    const said = env["NO_PROXY"] ?? env["no_proxy"];
-    const noProxy = said ?? network.noProxy.join(",");
-    if (noProxy !== "") made["NO_PROXY"] = made["no_proxy"] = noProxy;
+    const existing = env["NO_PROXY"] ?? env["no_proxy"];
+    const noProxy = existing ?? network.noProxy.join(",");
+    if (noProxy !== "") result["NO_PROXY"] = result["no_proxy"] = noProxy;
   }
   const bundle = bundleIn(env) ?? network.certificates;
   if (bundle !== undefined) {
-    const unset = BUNDLES.filter((name) => (made[name] ?? "") === "");
-    for (const name of unset) made[name] = bundle;
+    const unset = BUNDLES.filter((name) => (result[name] ?? "") === "");
+    for (const name of unset) result[name] = bundle;
   }
-  return made;
+  return result;
 }
 
 /**
- * A file of node's own certificates and those of NODE_EXTRA_CA_CERTS; undefined where the latter names none.
+ * A file with Node.js's certificates and those of NODE_EXTRA_CA_CERTS; undefined if that variable names no file.
  *
- * Python's programs take a file in place of what they trust, where node takes it beside.
+ * Python programs replace their own certificates by such a file; Node.js adds to them.
  */
 export async function certificatesFor(
   env: NodeJS.ProcessEnv,
@@ -53,12 +53,12 @@ export async function certificatesFor(
     await rename(`${file}.${process.pid}`, file);
     return file;
   } catch {
-    // node itself goes on without a file that cannot be read
+    // like Node.js, which ignores an unreadable file
     return undefined;
   }
 }
 
-/** The file that the user named for Python's programs, where it is there. */
+/** The user's certificate file for Python programs, if it exists. */
 function bundleIn(env: NodeJS.ProcessEnv): string | undefined {
   return ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
     .map((name) => env[name] ?? "")

@@ -1,19 +1,19 @@
 import * as vscode from "vscode";
 
 const KEY = "warmline.remoteToken";
-const LEAST = 16;
+const MIN_LENGTH = 16;
 
-/** Token of the remote engine: in VS Code's secret storage, never in a setting. */
+/** The token of the remote engine. VS Code's secret storage keeps it; settings never contain it. */
 export class RemoteToken {
   constructor(private readonly secrets: vscode.SecretStorage) {}
 
-  /** What the server is told by its environment; messages to it may be logged. */
+  /** The token as an environment variable: messages to the server may be logged. */
   async environment(): Promise<Record<string, string>> {
     const token = await this.secrets.get(KEY);
     return token === undefined ? {} : { WARMLINE_TOKEN: token };
   }
 
-  /** Asks for a token; an empty one is forgotten. */
+  /** Asks for a token; an empty one deletes the saved token. */
   async ask(): Promise<void> {
     const token = await vscode.window.showInputBox({
       title: "Token of the remote engine",
@@ -28,16 +28,17 @@ export class RemoteToken {
     else await this.secrets.store(KEY, token.trim());
   }
 
-  /** Tells of another token, given in this window or another. */
-  onChange(tell: () => void): vscode.Disposable {
+  /** Calls a listener when the token changes in this or another window. */
+  onChange(listener: () => void): vscode.Disposable {
     return this.secrets.onDidChange((event) => {
-      if (event.key === KEY) tell();
+      if (event.key === KEY) listener();
     });
   }
 }
 
-function problemOf(typed: string): string | undefined {
-  const token = typed.trim();
-  if (token === "" || (token.length >= LEAST && /^[\x20-\x7e]+$/.test(token))) return undefined;
-  return `Enter at least ${String(LEAST)} printable ASCII characters`;
+function problemOf(input: string): string | undefined {
+  const token = input.trim();
+  if (token === "" || (token.length >= MIN_LENGTH && /^[\x20-\x7e]+$/.test(token)))
+    return undefined;
+  return `Enter at least ${String(MIN_LENGTH)} printable ASCII characters`;
 }

@@ -1,13 +1,13 @@
-import { isInside, isWhole } from "./whole_path";
+import { isInside, isAbsolute } from "./paths";
 
-/** The folders that are open, and whether the user trusts what is in them. */
+/** The open folders, and whether the user trusts them. */
 export interface Workspace {
   folders: readonly string[];
   isTrusted: boolean;
 }
 
-// searched in order, for programs, modules and libraries
-const LISTS = [
+// search paths of programs, modules and libraries
+const PATH_LISTS = [
   "PATH",
   "PYTHONPATH",
   "LD_LIBRARY_PATH",
@@ -19,32 +19,32 @@ const LISTS = [
 const FOLDERS = ["PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONSTARTUP"];
 
 /**
- * The environment of each program that Warmline starts. Nothing in it leads into the current folder or into an
- * untrusted workspace, and no module of a workspace takes the place of Python's.
+ * The environment variables of each program that Warmline starts. No search path contains the current folder or an
+ * untrusted workspace, and no module of a workspace can replace one of Python's.
  */
 export function safeEnvironment(
   env: NodeJS.ProcessEnv,
   workspace: Workspace,
   isWindows: boolean,
 ): NodeJS.ProcessEnv {
-  const made: NodeJS.ProcessEnv = {};
+  const result: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(env)) {
-    // Windows writes `Path`, and takes each spelling
+    // names of variables are case-insensitive on Windows, which writes `Path`
     const known = isWindows ? name.toUpperCase() : name;
     if (value === undefined) continue;
-    if (LISTS.includes(known)) {
+    if (PATH_LISTS.includes(known)) {
       const kept = safeEntries(known, value, workspace, isWindows);
-      if (kept !== "") made[known] = kept;
-    } else if (!FOLDERS.includes(known) || isWhole(value, isWindows)) made[name] = value;
+      if (kept !== "") result[known] = kept;
+    } else if (!FOLDERS.includes(known) || isAbsolute(value, isWindows)) result[name] = value;
   }
-  // without one, systems search where they like
-  made["PATH"] ??= isWindows ? `${neutralFolder(isWindows)}\\System32` : "/bin:/usr/bin";
-  made["PYTHONSAFEPATH"] = "1";
-  made["NoDefaultCurrentDirectoryInExePath"] = "1";
-  return made;
+  // without a PATH, the search differs between systems
+  result["PATH"] ??= isWindows ? `${neutralFolder(isWindows)}\\System32` : "/bin:/usr/bin";
+  result["PYTHONSAFEPATH"] = "1";
+  result["NoDefaultCurrentDirectoryInExePath"] = "1";
+  return result;
 }
 
-/** A folder that is always there, in which only an administrator may write. */
+/** A folder that always exists and that only administrators may write to. */
 export function neutralFolder(isWindows: boolean): string {
   return isWindows ? (process.env["SystemRoot"] ?? "C:\\Windows") : "/";
 }
@@ -56,12 +56,12 @@ function safeEntries(
   isWindows: boolean,
 ): string {
   const separator = isWindows ? ";" : ":";
-  const barred = name === "PYTHONPATH" || !isTrusted ? folders : [];
+  const excluded = name === "PYTHONPATH" || !isTrusted ? folders : [];
   return value
     .split(separator)
     .filter((entry) => {
       const folder = entry.replaceAll('"', "");
-      return isWhole(folder, isWindows) && !isInside(folder, barred);
+      return isAbsolute(folder, isWindows) && !isInside(folder, excluded);
     })
     .join(separator);
 }

@@ -1,97 +1,97 @@
 import { NOT_FOUND } from "./server_command";
 import type { Status } from "./status_text";
 
-/** A server that was started, and the way to talk to it. */
+/** A client and the server that it started. */
 export interface Client {
-  /** The version that the server tells, once it can be asked. */
+  /** Starts the server; its version. */
   start(): Promise<string | undefined>;
-  /** For good, in whatever state it is; a server that hangs is killed. It never rejects. */
+  /** Stops the server in any state, and kills one that hangs. Never rejects. */
   end(): Promise<void>;
-  /** Whether it starts or runs. */
+  /** Whether it is starting or running. */
   isUp(): boolean;
-  /** Whether it can be asked. */
+  /** Whether it accepts requests. */
   isRunning(): boolean;
   sendRequest<Answer>(method: string, params: unknown): Promise<Answer>;
   sendNotification(method: string, params: unknown): Promise<void>;
 }
 
-/** Told where making an environment is at: a failure may be shown for long, and another try follow it. */
-export type At = (state: "installing" | "not installed") => void;
+/** Called when the state of an installation changes, also while a failed one waits for the user to retry. */
+export type OnInstallState = (state: "installing" | "not installed") => void;
 
-/** The environment that the extension makes, with what the user is asked and told. */
-export interface Own {
-  /** The command in it where it can be used as it is. */
+/** The Python environment that the extension installs, with the dialogs for it. */
+export interface ManagedEnvironment {
+  /** The command in it, if it is installed and up to date. */
   current(): Promise<string | undefined>;
-  /** Makes what is missing, where the user agrees and it is still needed then; the command that there is at last. */
-  offer(at: At, isNeeded: () => boolean): Promise<string | undefined>;
-  /** Makes what is missing, or all of it anew, as the user asked for. */
-  make(at: At, isAnew: boolean): Promise<string | undefined>;
+  /** Asks the user and installs what is missing, if still needed then; the command, if there is one. */
+  offer(onState: OnInstallState, isNeeded: () => boolean): Promise<string | undefined>;
+  /** Installs what is missing, or everything again, because the user requested it. */
+  install(onState: OnInstallState, isRebuild: boolean): Promise<string | undefined>;
   dispose(): void;
 }
 
-/** What a server is found, started and told of with. */
-export interface Surroundings {
-  own: Own;
-  /** The command that settings and interpreter lead to; undefined where they lead to none. */
+/** What `Server` needs to find, start and report a server. */
+export interface ServerDeps {
+  environment: ManagedEnvironment;
+  /** The command by the settings and the interpreter; undefined if there is none. */
   find(): Promise<string | undefined>;
   launch(command: string): Client;
-  /** Notes that a server started. */
+  /** Called after a server has started. */
   started(command: string, version: string | undefined): void;
   status: { show(status: Status): void; registered(isRegistered: boolean): void };
   log: { error(message: string): void };
 }
 
-/** The server of this window: found, started, and started anew where it may be another one. */
+/** The window's server: finds it, starts it, and restarts it when settings or interpreter change. */
 export class Server {
   client: Client | undefined;
-  /** The program that runs, or was to run. */
+  /** The command that runs, or failed to start. */
   command: string | undefined;
-  private isOver = false;
-  // one change after another; none waits for the user, for pip or for a server's answer
+  private isStopped = false;
+  // changes run one after another; none waits for the user, pip or a server's answer
   private changes: Promise<void> = Promise.resolve();
 
-  constructor(private readonly around: Surroundings) {}
+  constructor(private readonly deps: ServerDeps) {}
 
-  /** Starts the server that there is; what runs or hangs gives way. */
+  /** Stops the current server and starts one. */
   start(): Promise<void> {
     return this.change(() => this.run());
   }
 
-  /** Starts the server that settings and interpreter lead to now, where it is another one. */
-  follow(): Promise<void> {
+  /** Restarts if the settings and the interpreter now select another server, or if none runs. */
+  restartIfChanged(): Promise<void> {
     return this.change(async () => {
-      const wanted = await this.wanted();
+      const wanted = await this.wantedCommand();
       if (!this.client?.isUp() || wanted !== this.command) await this.run();
     });
   }
 
-  /** Starts the same server again, with what it is told at its start. */
-  again(): Promise<void> {
+  /** Restarts the server with new environment variables. */
+  restart(): Promise<void> {
     return this.change(async () => {
       if (this.client) await this.run();
     });
   }
 
-  /** Makes the extension's own environment anew, then starts what there is. */
-  remake(): Promise<void> {
-    return this.make((at) => this.around.own.make(at, true));
+  /** Reinstalls the extension's environment, then starts the server. */
+  reinstall(): Promise<void> {
+    return this.install((onState) => this.deps.environment.install(onState, true));
   }
 
-  /** Makes what is missing of the extension's own environment, then starts what there is. */
-  complete(): Promise<void> {
-    return this.make((at) => this.around.own.make(at, false));
+  /** Installs what is missing from the extension's environment, then starts the server. */
+  completeInstall(): Promise<void> {
+    return this.install((onState) => this.deps.environment.install(onState, false));
   }
 
-  /** For good: it waits for no change that is under way. */
+  /** Stops for good, without waiting for changes in progress. */
   stop(): Promise<void> {
-    this.isOver = true;
-    this.around.own.dispose();
+    this.isStopped = true;
+    this.deps.environment.dispose();
     return this.end();
   }
 
   private change(work: () => Promise<void>): Promise<void> {
     this.changes = this.changes
-      .then(() => (this.isOver ? undefined : work()))
+      .then(() => (this.isStopped ? undefined : work()))
       .catch((error: unknown) => {
         this.fail(error);
       });
@@ -100,55 +100,57 @@ export class Server {
 
   private async run(): Promise<void> {
     await this.end();
-    const command = await this.wanted();
+    const command = await this.wantedCommand();
     if (command !== undefined) {
       this.launch(command);
       return;
     }
-    const { own } = this.around;
-    void this.make((at) => own.offer(at, () => !this.client?.isUp()));
+    const { environment } = this.deps;
+    void this.install((onState) => environment.offer(onState, () => !this.client?.isUp()));
   }
 
-  /** Makes an environment beside the changes, since a question may stand unanswered and pip takes minutes. */
-  private async make(work: (at: At) => Promise<string | undefined>): Promise<void> {
+  /** Installs outside of the queue of changes: the user may not answer, and pip takes minutes. */
+  private async install(
+    work: (onState: OnInstallState) => Promise<string | undefined>,
+  ): Promise<void> {
     const show = (status: Status): void => {
-      if (!this.client?.isUp()) this.around.status.show(status);
+      if (!this.client?.isUp()) this.deps.status.show(status);
     };
     const missing = { state: "not installed", message: NOT_FOUND };
     show(missing);
     try {
-      const made = await work((state) => {
+      const installed = await work((state) => {
         show(state === "installing" ? { state } : missing);
       });
-      if (made === undefined) show(missing);
-      else await this.change(() => this.take(made));
+      if (installed === undefined) show(missing);
+      else await this.change(() => this.startInstalled(installed));
     } catch (error) {
       this.fail(error);
     }
   }
 
-  /** Starts what is to be used now that an environment was made. */
-  private async take(made: string): Promise<void> {
-    const command = (await this.wanted()) ?? made;
+  /** Starts the server after an installation; a command from the settings has precedence. */
+  private async startInstalled(installed: string): Promise<void> {
+    const command = (await this.wantedCommand()) ?? installed;
     if (this.client?.isUp() && command === this.command) return;
     await this.end();
     this.launch(command);
   }
 
-  private async wanted(): Promise<string | undefined> {
-    return (await this.around.find()) ?? (await this.around.own.current());
+  private async wantedCommand(): Promise<string | undefined> {
+    return (await this.deps.find()) ?? (await this.deps.environment.current());
   }
 
   private launch(command: string): void {
-    if (this.isOver) return;
-    const client = this.around.launch(command);
+    if (this.isStopped) return;
+    const client = this.deps.launch(command);
     this.client = client;
     this.command = command;
-    this.around.status.show({ state: "starting" });
-    // not waited for: a server that hangs must not hold up the change that ends it
+    this.deps.status.show({ state: "starting" });
+    // not awaited: a hanging server must not block the change that stops it
     client.start().then(
       (version) => {
-        if (this.client === client) this.around.started(command, version);
+        if (this.client === client) this.deps.started(command, version);
       },
       (error: unknown) => {
         if (this.client === client) this.fail(error);
@@ -160,12 +162,12 @@ export class Server {
     const client = this.client;
     this.client = this.command = undefined;
     await client?.end();
-    this.around.status.registered(false);
+    this.deps.status.registered(false);
   }
 
   private fail(error: unknown): void {
-    this.around.log.error(String(error));
+    this.deps.log.error(String(error));
     const message = error instanceof Error ? error.message : String(error);
-    this.around.status.show({ state: "error", message });
+    this.deps.status.show({ state: "error", message });
   }
 }

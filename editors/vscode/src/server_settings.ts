@@ -1,19 +1,19 @@
 import type * as vscode from "vscode";
 
-/** What only the extension uses; the server is not told of it. */
-const OURS = new Set(["command", "environment", "trace"]);
+/** Settings that only the extension uses; the server does not get them. */
+const CLIENT_ONLY = new Set(["command", "environment", "trace"]);
 
 type Workspace = Pick<typeof vscode.workspace, "getConfiguration" | "textDocuments">;
 
-/** The server's settings in force for a document, by its folder and language, or for the window. */
+/** The effective server settings of a document, by folder and language, or of the window. */
 export function settings(workspace: Workspace, uri?: vscode.Uri): Record<string, unknown> {
   const open = workspace.textDocuments.find((document) => same(document.uri, uri));
   const scope = open && { uri: open.uri, languageId: open.languageId };
   const configuration = workspace.getConfiguration(undefined, scope ?? uri);
   const all = configuration.get<Record<string, unknown>>("warmline") ?? {};
-  const excludedGlobs = merged(configuration.inspect<string[]>("warmline.excludedGlobs"));
+  const excludedGlobs = mergedGlobs(configuration.inspect<string[]>("warmline.excludedGlobs"));
   return {
-    ...Object.fromEntries(Object.entries(all).filter(([name]) => !OURS.has(name))),
+    ...Object.fromEntries(Object.entries(all).filter(([name]) => !CLIENT_ONLY.has(name))),
     ...(excludedGlobs && { excludedGlobs }),
   };
 }
@@ -29,14 +29,14 @@ interface Levels {
   workspaceFolderValue?: string[];
 }
 
-/** A workspace must not give away what its user keeps back, so it may only add. */
-function merged(found: Levels | undefined): string[] | undefined {
-  const own = isList(found?.globalValue) ? found.globalValue : found?.defaultValue;
+/** Excluded globs: a workspace may only add to the user's list, so that it cannot expose files. */
+function mergedGlobs(found: Levels | undefined): string[] | undefined {
+  const base = isList(found?.globalValue) ? found.globalValue : found?.defaultValue;
   const added = [found?.workspaceValue, found?.workspaceFolderValue].filter(isList);
-  return own && [...new Set([own, ...added].flat())];
+  return base && [...new Set([base, ...added].flat())];
 }
 
-/** Nothing keeps a settings file from having something else. */
+/** A settings file may contain any value. */
 function isList(value: unknown): value is string[] {
   return Array.isArray(value);
 }

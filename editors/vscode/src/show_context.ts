@@ -1,12 +1,12 @@
 import * as vscode from "vscode";
 import { describe, type Context } from "./context";
-import { REPORT, type Reports } from "./reports";
+import { REPORT_SCHEME, type Reports } from "./reports";
 import type { Server } from "./server";
 
-/** Shows what the model sees beside the file that is being edited, and why. */
+/** Shows what the model sees of other files, and why, beside the active file. */
 export async function showContext({ client }: Server, reports: Reports): Promise<void> {
   const document = vscode.window.activeTextEditor?.document;
-  if (!document || document.uri.scheme === REPORT || !client?.isRunning()) return;
+  if (!document || document.uri.scheme === REPORT_SCHEME || !client?.isRunning()) return;
   const context = await client.sendRequest<Context | null>("warmline/context", {
     uri: document.uri.toString(),
   });

@@ -1,11 +1,11 @@
 const SNOOZE_MS = 5 * 60_000;
 
-/** No completions for a while, in this window; no setting is changed. */
+/** Turns automatic completions off for a while in this window, without changing a setting. */
 export class Snooze {
   private timer: NodeJS.Timeout | undefined;
 
-  /** `tell` hears until when, and undefined at the end. */
-  constructor(private readonly tell: (until: Date | undefined) => void) {}
+  /** `onChange` gets the end time, and undefined when the snooze ends. */
+  constructor(private readonly onChange: (until: Date | undefined) => void) {}
 
   get isOn(): boolean {
     return this.timer !== undefined;
@@ -16,12 +16,12 @@ export class Snooze {
     this.timer = setTimeout(() => {
       this.end();
     }, SNOOZE_MS);
-    this.tell(new Date(Date.now() + SNOOZE_MS));
+    this.onChange(new Date(Date.now() + SNOOZE_MS));
   }
 
   end(): void {
     this.dispose();
-    this.tell(undefined);
+    this.onChange(undefined);
   }
 
   dispose(): void {

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess, type StdioOptions } from "node:child_process"
 import { lstatSync, statSync } from "node:fs";
 import * as path from "node:path";
 import { neutralFolder, safeEnvironment, type Workspace } from "./safe_environment";
-import { isInside, isName, isWhole } from "./whole_path";
+import { isInside, isName, isAbsolute } from "./paths";
 
 export interface StartOptions {
   env: NodeJS.ProcessEnv;
@@ -10,18 +10,18 @@ export interface StartOptions {
   stdio?: StdioOptions;
 }
 
-let workspaceNow: () => Workspace = () => ({ folders: [], isTrusted: true });
+let workspaceSource: () => Workspace = () => ({ folders: [], isTrusted: true });
 
-/** Has each start look at the workspace as it is then. */
-export function startsIn(workspace: () => Workspace): void {
-  workspaceNow = workspace;
+/** Sets the function that returns the current workspace, which `start` calls each time. */
+export function setWorkspaceSource(source: () => Workspace): void {
+  workspaceSource = source;
 }
 
 /**
- * The one way to start a program: by its whole path, outside of the workspace, with a safe environment, and none that
- * an untrusted workspace brought along.
+ * Starts a program; the only function that does. It uses the absolute path, a working directory outside of the
+ * workspace and a safe environment, and runs no program that is in an untrusted workspace.
  *
- * Raises: Error, where there is no such program or it may not be run.
+ * Raises: Error, if the program does not exist or must not be run.
  */
 export function start(
   command: string,
@@ -29,11 +29,11 @@ export function start(
   options: StartOptions,
 ): ChildProcess {
   const isWindows = process.platform === "win32";
-  const workspace = workspaceNow();
+  const workspace = workspaceSource();
   const env = safeEnvironment(options.env, workspace, isWindows);
-  const program = resolved(command, env["PATH"] ?? "", isWindows);
+  const program = resolveProgram(command, env["PATH"] ?? "", isWindows);
   if (!workspace.isTrusted && isInside(program, workspace.folders))
-    throw new Error(refused(program));
+    throw new Error(untrustedMessage(program));
   return spawn(program, args, {
     ...options,
     env,
@@ -43,32 +43,32 @@ export function start(
   });
 }
 
-/** What to say of a program that lies in a workspace which is not trusted. */
-export function refused(program: string): string {
-  return `${program} lies in a folder that is not trusted, so it is not run`;
+/** The message for a program in an untrusted workspace. */
+export function untrustedMessage(program: string): string {
+  return `${program} is in an untrusted folder, so it is not run`;
 }
 
 /**
- * The whole path of a program that is given by it, or by its name on the PATH.
+ * The absolute path of a program that is given by an absolute path or by its name on the PATH.
  *
- * Raises: Error, where it is a relative path, or nowhere.
+ * Raises: Error, if the path is relative or the name is not on the PATH.
  */
-export function resolved(command: string, searchPath: string, isWindows: boolean): string {
-  if (isWhole(command, isWindows)) return command;
+export function resolveProgram(command: string, searchPath: string, isWindows: boolean): string {
+  if (isAbsolute(command, isWindows)) return command;
   if (!isName(command)) throw new Error(`${command} is a relative path, so it is not run`);
   const endings = isWindows && path.extname(command) === "" ? [".exe", ".com"] : [""];
   const files = searchPath
     .split(isWindows ? ";" : ":")
     .map((folder) => folder.replaceAll('"', ""))
-    .filter((folder) => isWhole(folder, isWindows))
+    .filter((folder) => isAbsolute(folder, isWindows))
     .flatMap((folder) => endings.map((ending) => path.join(folder, command + ending)));
   const found = files.find((file) => isProgram(file, isWindows));
-  if (found === undefined) throw new Error(`there is no ${command} on the PATH`);
+  if (found === undefined) throw new Error(`${command} is not on the PATH`);
   return found;
 }
 
 function isProgram(file: string, isWindows: boolean): boolean {
-  // an alias of Windows' store cannot be followed
+  // an alias of the Windows store cannot be followed
   const found = (isWindows ? lstatSync : statSync)(file, { throwIfNoEntry: false });
   return found !== undefined && !found.isDirectory() && (isWindows || (found.mode & 0o111) !== 0);
 }

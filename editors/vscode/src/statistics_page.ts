@@ -1,4 +1,4 @@
-/** What `warmline/statistics` answers. */
+/** Answer of `warmline/statistics`. */
 export interface Counts {
   requests: number;
   engineRequests: number;
@@ -23,7 +23,7 @@ interface Latencies {
   p99Ms: number | null;
 }
 
-/** The counts as a page of Markdown. */
+/** The counts as a Markdown page. */
 export function statisticsPage(counts: Counts): string {
   const languages = Object.entries(counts.languages).sort(([, a], [, b]) => b.answers - a.answers);
   return [
@@ -67,7 +67,7 @@ function table(languages: [string, Latencies][]): string {
 }
 
 function list(lines: [string, string][]): string {
-  return lines.map(([what, value]) => `- ${what}: ${value}`).join("\n");
+  return lines.map(([label, value]) => `- ${label}: ${value}`).join("\n");
 }
 
 function count(value: number): string {

@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
-import { itemText, tooltip, type Beside, type Status } from "./status_text";
+import { itemText, tooltip, type LocalState, type Status } from "./status_text";
 
-/** The item in the status bar. */
+/** The status bar item. */
 export class StatusItem implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
     "warmline",
@@ -12,7 +12,7 @@ export class StatusItem implements vscode.Disposable {
   private last: Status = { state: "starting" };
   private isRegistered = false;
   private wasReady = false;
-  private beside: Beside = { others: [], snoozedUntil: undefined };
+  private local: LocalState = { competitors: [], snoozedUntil: undefined };
 
   constructor() {
     this.item.name = "Warmline";
@@ -21,33 +21,33 @@ export class StatusItem implements vscode.Disposable {
     this.item.show();
   }
 
-  /** Notes whether VS Code knows of a provider of completions. */
+  /** Sets whether the completion provider is registered with VS Code. */
   registered(isRegistered: boolean): void {
     this.isRegistered = isRegistered;
     this.show(this.last);
   }
 
-  /** Notes which other extensions offer completions. */
-  others(others: readonly string[]): void {
-    this.beside = { ...this.beside, others };
+  /** Sets the names of other active extensions with completions. */
+  competitors(competitors: readonly string[]): void {
+    this.local = { ...this.local, competitors };
     this.show(this.last);
   }
 
-  /** Notes until when there are no completions unasked. */
+  /** Sets the end of the snooze, as a time of day. */
   snoozed(snoozedUntil: string | undefined): void {
-    this.beside = { ...this.beside, snoozedUntil };
+    this.local = { ...this.local, snoozedUntil };
     this.show(this.last);
   }
 
-  show(sent: Status): void {
-    this.last = sent;
-    const isEarly = sent.state === "ready" && !this.isRegistered;
-    const status = isEarly ? { ...sent, state: "starting" } : sent;
-    this.item.text = itemText(status, this.beside);
-    this.item.tooltip = tooltip(status, this.beside);
+  show(latest: Status): void {
+    this.last = latest;
+    const isEarly = latest.state === "ready" && !this.isRegistered;
+    const status = isEarly ? { ...latest, state: "starting" } : latest;
+    this.item.text = itemText(status, this.local);
+    this.item.tooltip = tooltip(status, this.local);
     if (status.state === "ready" && !this.wasReady) {
       this.wasReady = true;
-      // the walkthrough's first step is done
+      // completes the walkthrough's first step
       void vscode.commands.executeCommand("setContext", "warmline.ready", true);
     }
   }

@@ -1,6 +1,6 @@
-import { wordOnOthers } from "./others";
+import { competitorWarning } from "./competing_extensions";
 
-/** What the server says in `warmline/status`. */
+/** Parameters of `warmline/status`. */
 export interface Status {
   state: string;
   message?: string;
@@ -14,16 +14,16 @@ export interface Status {
   acceptedShare?: number | null;
 }
 
-/** What is known beside what the server says. */
-export interface Beside {
-  /** Names of other extensions that offer completions. */
-  others: readonly string[];
-  /** Until when there are no completions unasked, as a time of day; undefined: they are not off. */
+/** State that the server does not know. */
+export interface LocalState {
+  /** Names of other active extensions with completions. */
+  competitors: readonly string[];
+  /** End of the snooze as a time of day; undefined: not snoozed. */
   snoozedUntil: string | undefined;
 }
 
-/** What is said of a server that ended and is not started again. */
-export const GONE: Status = {
+/** The status of a server that exited and is not restarted. */
+export const STOPPED: Status = {
   state: "error",
   message: "Warmline's server stopped. Restart it from the menu, and see the log for the reason.",
 };
@@ -32,59 +32,59 @@ const SPINS = "$(loading~spin)";
 const WARNS = "$(warning)";
 const OFF = "$(circle-slash)";
 
-interface Shown {
+interface StateText {
   icon: string;
-  word: string;
+  label: string;
   sentence: string;
 }
 
-/** What is shown for each state: of the server, of the engine, or why a file is not completed. */
-const STATES: Record<string, Shown> = {
-  starting: { icon: SPINS, word: "starting", sentence: "Warmline is starting" },
-  loading: { icon: SPINS, word: "loading", sentence: "Loading the model" },
-  "not installed": { icon: WARNS, word: "not installed", sentence: "Warmline is not installed" },
-  installing: { icon: SPINS, word: "installing", sentence: "Installing Warmline" },
-  ready: { icon: "$(sparkle)", word: "", sentence: "Warmline is ready" },
-  error: { icon: WARNS, word: "error", sentence: "Warmline is not running; see the log" },
-  off: { icon: OFF, word: "off", sentence: "Completions are off" },
-  excluded: { icon: OFF, word: "file excluded", sentence: "This file is excluded" },
+/** Texts of each state of the server or the engine, and of each reason why a file has no completions. */
+const STATES: Record<string, StateText> = {
+  starting: { icon: SPINS, label: "starting", sentence: "Warmline is starting" },
+  loading: { icon: SPINS, label: "loading", sentence: "Loading the model" },
+  "not installed": { icon: WARNS, label: "not installed", sentence: "Warmline is not installed" },
+  installing: { icon: SPINS, label: "installing", sentence: "Installing Warmline" },
+  ready: { icon: "$(sparkle)", label: "", sentence: "Warmline is ready" },
+  error: { icon: WARNS, label: "error", sentence: "Warmline is not running; see the log" },
+  off: { icon: OFF, label: "off", sentence: "Completions are off" },
+  excluded: { icon: OFF, label: "file excluded", sentence: "This file is excluded" },
   "out of sync": {
     icon: OFF,
-    word: "out of sync",
+    label: "out of sync",
     sentence: "This file is out of sync with the editor; close it and open it again",
   },
-  "too large": { icon: OFF, word: "file too large", sentence: "This file is too large" },
-  binary: { icon: OFF, word: "not text", sentence: "This file is not text" },
+  "too large": { icon: OFF, label: "file too large", sentence: "This file is too large" },
+  binary: { icon: OFF, label: "not text", sentence: "This file is not text" },
   language: {
     icon: OFF,
-    word: "language not supported",
+    label: "language not supported",
     sentence: "The model does not support this language",
   },
   settings: {
     icon: SPINS,
-    word: "reading settings",
+    label: "reading settings",
     sentence: "Reading the settings of this file",
   },
 };
 
-/** What the server says of the engine at work, in a sentence. */
+/** Sentences for the stages of loading, by the server's message. */
 const STAGES: Record<string, string> = {
   fetching: "Downloading the model",
   loading: "Loading the model",
 };
 
-/** The text of the item in the status bar. */
-export function itemText(status: Status, { snoozedUntil }: Beside): string {
-  const { icon, word } = shown(status);
+/** The text of the status bar item. */
+export function itemText(status: Status, { snoozedUntil }: LocalState): string {
+  const { icon, label } = stateText(status);
   if (status.state === "ready" && snoozedUntil !== undefined)
     return "$(bell-slash) Warmline snoozed";
   const percent = status.percent == null ? "" : ` ${status.percent} %`;
   const busy = status.state === "ready" && status.working ? SPINS : icon;
-  return `${busy} Warmline${word && ` ${word}`}${percent}`;
+  return `${busy} Warmline${label && ` ${label}`}${percent}`;
 }
 
-/** What is shown where the mouse rests on the item. */
-export function tooltip(status: Status, { others, snoozedUntil }: Beside): string {
+/** The tooltip of the status bar item. */
+export function tooltip(status: Status, { competitors, snoozedUntil }: LocalState): string {
   const lines = [sentence(status)];
   if (snoozedUntil !== undefined) {
     lines.push(`Snoozed until ${snoozedUntil}; end it from the menu`);
@@ -101,17 +101,17 @@ export function tooltip(status: Status, { others, snoozedUntil }: Beside): strin
   if (status.acceptedShare != null) {
     lines.push(`Accepted: ${Math.round(100 * status.acceptedShare)} %`);
   }
-  if (others.length > 0) lines.push(wordOnOthers(others));
+  if (competitors.length > 0) lines.push(competitorWarning(competitors));
   return lines.join("\n");
 }
 
 function sentence(status: Status): string {
   const percent = status.percent == null ? "" : ` (${status.percent} %)`;
-  const said = status.message ?? "";
-  if (status.state === "loading") return (STAGES[said] ?? shown(status).sentence) + percent;
-  return (said === "" ? shown(status).sentence : said) + percent;
+  const message = status.message ?? "";
+  if (status.state === "loading") return (STAGES[message] ?? stateText(status).sentence) + percent;
+  return (message === "" ? stateText(status).sentence : message) + percent;
 }
 
-function shown({ state }: Status): Shown {
-  return STATES[state] ?? { icon: OFF, word: state, sentence: `Warmline: ${state}` };
+function stateText({ state }: Status): StateText {
+  return STATES[state] ?? { icon: OFF, label: state, sentence: `Warmline: ${state}` };
 }

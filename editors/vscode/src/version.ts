@@ -1,14 +1,14 @@
 /**
- * What to tell of a server of another version than the extension's; undefined where they fit.
+ * The warning about a server whose version does not match the extension's; undefined if it does.
  *
- * Major and minor count: a patch changes nothing of what they say to each other.
+ * Major and minor must be equal: a patch release does not change the protocol.
  */
 export function mismatch(
   command: string,
   server: string | undefined,
   extension: string,
 ): string | undefined {
-  // a server that names no version is not known to be too old
+  // a server without a version may be recent enough
   if (server === undefined || majorMinor(server) === majorMinor(extension)) return undefined;
   return (
     `${command} is Warmline ${server}, but this extension needs ${majorMinor(extension)}. ` +

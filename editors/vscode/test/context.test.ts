@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describe, type Piece } from "../src/context";
+import { describe, type ContextItem } from "../src/context";
 
-const piece: Piece = {
+const contextItem: ContextItem = {
   path: "pkg/shapes.py",
   line: 2,
   name: "area",
@@ -11,8 +11,8 @@ const piece: Piece = {
   nTokens: 9,
 };
 
-test("the nearest piece comes first, each with where it is from and why", () => {
-  const items = [{ ...piece, path: "far.py" }, piece];
+test("the nearest item comes first, each with its place and reason", () => {
+  const items = [{ ...contextItem, path: "far.py" }, contextItem];
   const page = describe("app.py", { state: "ready", nTokens: 20, nFresh: 19, items });
   assert.match(page, /^# What the model sees in app\.py\n/);
   assert.match(page, /20 tokens, 19 of them fresh/);
@@ -24,12 +24,12 @@ test("the nearest piece comes first, each with where it is from and why", () => 
 });
 
 test("a fence is longer than any in the text", () => {
-  const items = [{ ...piece, text: "````\ncode\n````" }];
+  const items = [{ ...contextItem, text: "````\ncode\n````" }];
   const page = describe("app.py", { state: "ready", nTokens: 1, nFresh: 1, items });
   assert.match(page, /\n`````\n````\ncode\n````\n`````\n/);
 });
 
-test("why there is nothing is said", () => {
+test("an empty context is explained", () => {
   assert.match(describe("a.py", null), /does not complete this file/);
   const empty = { nTokens: 1, nFresh: 1, items: [] };
   assert.match(describe("a.py", { state: "off", ...empty }), /warmline\.retrieval/);

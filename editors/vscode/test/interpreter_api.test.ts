@@ -12,7 +12,7 @@ const api = (
   failures: unknown[] = [],
 ): Promise<string | undefined> => apiOf(one, isWanted, 20, (error) => failures.push(error));
 
-test("an extension is started only where it is wanted", async () => {
+test("an extension is activated only if wanted", async () => {
   let nStarted = 0;
   const one = extension(() => {
     nStarted++;
@@ -24,14 +24,14 @@ test("an extension is started only where it is wanted", async () => {
   assert.equal(await api(one, true), "activated");
   assert.equal(
     await api(
-      extension(() => assert.fail("it runs"), true),
+      extension(() => assert.fail("unexpected activation"), true),
       false,
     ),
     "exports",
   );
 });
 
-test("one that fails or hangs is no matter", async () => {
+test("an extension that fails or hangs gives undefined", async () => {
   const failures: unknown[] = [];
   const broken = new Error("broken");
   assert.equal(
@@ -52,7 +52,7 @@ test("one that fails or hangs is no matter", async () => {
   );
 });
 
-test("who is disposed early never listens, and nobody listens twice", () => {
+test("a listener is attached once, and never after it is disposed", () => {
   let n = 0;
   const listen = (): { dispose(): void } => {
     n++;

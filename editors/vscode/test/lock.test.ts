@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { alone, type Waiting } from "../src/environment/lock";
+import { withLock, type LockOptions } from "../src/environment/lock";
 
-// above the largest id that Linux gives
-const NOBODY = "4999999";
+// above the largest process id on Linux
+const DEAD_PID = "4999999";
 
 const roots: string[] = [];
 after(() => {
@@ -14,64 +14,67 @@ after(() => {
 });
 
 function folder(lock?: string): string {
-  const made = mkdtempSync(path.join(tmpdir(), "warmline-lock-"));
-  roots.push(made);
-  if (lock !== undefined) writeFileSync(path.join(made, "lock.7"), lock);
-  return made;
+  const root = mkdtempSync(path.join(tmpdir(), "warmline-lock-"));
+  roots.push(root);
+  if (lock !== undefined) writeFileSync(path.join(root, "lock.7"), lock);
+  return root;
 }
 
-function waiting(signal = new AbortController().signal, onWait = (): void => undefined): Waiting {
-  return { signal, everyMs: 1, onWait };
+function lockOptions(
+  signal = new AbortController().signal,
+  onWait = (): void => undefined,
+): LockOptions {
+  return { signal, pollMs: 1, onWait };
 }
 
-const at = (place: string, work: () => Promise<void>, how = waiting()): Promise<void> =>
-  alone(place, how, work);
+const locked = (place: string, work: () => Promise<void>, options = lockOptions()): Promise<void> =>
+  withLock(place, options, work);
 
-test("of many that find a lock left behind, one at a time does its work", async () => {
-  const place = folder(NOBODY);
+test("after an abandoned lock, the work runs one at a time", async () => {
+  const place = folder(DEAD_PID);
   let n = 0;
-  let most = 0;
+  let maxRunning = 0;
   const work = async (): Promise<void> => {
-    most = Math.max(most, ++n);
+    maxRunning = Math.max(maxRunning, ++n);
     await new Promise((resolve) => setTimeout(resolve, 2));
     n--;
   };
-  await Promise.all(Array.from({ length: 12 }, () => at(place, work)));
-  assert.equal(most, 1);
+  await Promise.all(Array.from({ length: 12 }, () => locked(place, work)));
+  assert.equal(maxRunning, 1);
   assert.deepEqual(readdirSync(place), ["lock.19"]);
 });
 
-test("one that was made and never written into is not waited for without end", async () => {
+test("an old empty lock file is free", async () => {
   const place = folder("");
-  await assert.rejects(at(place, () => Promise.resolve(), waiting(AbortSignal.abort())));
+  await assert.rejects(locked(place, () => Promise.resolve(), lockOptions(AbortSignal.abort())));
   const longAgo = new Date(Date.now() - 60_000);
   utimesSync(path.join(place, "lock.7"), longAgo, longAgo);
-  await at(place, () => Promise.resolve());
+  await locked(place, () => Promise.resolve());
 });
 
-test("who waits is told once, and may stop", async () => {
+test("onWait is called once, and the wait can be aborted", async () => {
   const place = folder(String(process.pid));
   const stop = new AbortController();
-  let nTold = 0;
-  const waits = at(
+  let nCalls = 0;
+  const waits = locked(
     place,
     () => Promise.resolve(),
-    waiting(stop.signal, () => {
-      nTold++;
+    lockOptions(stop.signal, () => {
+      nCalls++;
       setTimeout(() => {
         stop.abort();
       }, 20);
     }),
   );
   await assert.rejects(waits, { name: "AbortError" });
-  assert.equal(nTold, 1);
+  assert.equal(nCalls, 1);
 });
 
-test("what the work came to is told, whatever becomes of the lock", async () => {
+test("the result of the work is kept even if the lock file is lost", async () => {
   const place = folder();
   const work = (): Promise<void> => {
     rmSync(place, { recursive: true });
     return Promise.reject(new Error("the work failed"));
   };
-  await assert.rejects(at(place, work), /the work failed/);
+  await assert.rejects(locked(place, work), /the work failed/);
 });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { menuEntries, type Here } from "../src/menu_entries";
+import { menuEntries, type MenuState } from "../src/menu_entries";
 
-const HERE: Here = {
+const STATE: MenuState = {
   isOn: true,
   isManual: false,
   isSnoozed: false,
@@ -12,11 +12,13 @@ const HERE: Here = {
   isRemote: false,
 };
 
-function labels(here: Partial<Here>): string[] {
-  return menuEntries({ ...HERE, ...here }).map(({ label }) => label.replace(/^\$\([\w-]+\) /, ""));
+function labels(state: Partial<MenuState>): string[] {
+  return menuEntries({ ...STATE, ...state }).map(({ label }) =>
+    label.replace(/^\$\([\w-]+\) /, ""),
+  );
 }
 
-test("what is on can be turned off, and what is off on", () => {
+test("each toggle offers the other state", () => {
   const on = labels({});
   for (const label of ["Turn off", "Turn off for python", "Complete only when I ask"]) {
     assert.ok(on.includes(label), label);
@@ -26,7 +28,7 @@ test("what is on can be turned off, and what is off on", () => {
     assert.ok(off.includes(label), label);
 });
 
-test("what does not apply is not there", () => {
+test("entries that do not apply are left out", () => {
   const token = "Set the token of the remote engine";
   assert.ok(!labels({}).includes(token));
   assert.ok(labels({ isRemote: true }).includes(token));
@@ -39,7 +41,7 @@ test("each entry runs a command of the extension", () => {
     contributes: { commands: { command: string }[] };
   };
   const known = read.contributes.commands.map(({ command }) => command);
-  for (const { command } of menuEntries({ ...HERE, isRemote: true })) {
+  for (const { command } of menuEntries({ ...STATE, isRemote: true })) {
     assert.ok(known.includes(command), command);
   }
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   installArguments,
-  masked,
+  maskCredentials,
   pipEnvironment,
   progress,
   sizeOf,
@@ -11,7 +11,7 @@ import {
   type Sources,
 } from "../src/environment/pip";
 import { candidates, findPython } from "../src/environment/python";
-import { FakeMachine, SOURCES } from "./machines";
+import { FakeMachine, SOURCES } from "./fake_machine";
 
 const CPU = "https://mirror.test/cpu";
 const BARE = ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "2", "--progress-bar"];
@@ -30,41 +30,41 @@ function installs(
 
 installs("pip's own index is the default", {}, [], "cpu");
 installs("the CPU index is for the CPU", { cpuIndex: CPU }, ["--index-url", CPU], "cpu");
-installs("and not for a GPU", { cpuIndex: CPU }, [], "cuda");
-installs("and not for the rest", { cpuIndex: CPU }, []);
+installs("the CPU index is not for a GPU", { cpuIndex: CPU }, [], "cuda");
+installs("the CPU index is not for other packages", { cpuIndex: CPU }, []);
 installs(
-  "a folder is all that is used",
+  "a folder of wheels is the only source",
   { cpuIndex: CPU, wheelFolder: "/wheels" },
   ["--no-index", "--find-links", "/wheels"],
   "cpu",
 );
-installs("the user's arguments come along", { pipArguments: ["--cert", "/ca.pem"] }, [
+installs("the user's arguments are added", { pipArguments: ["--cert", "/ca.pem"] }, [
   "--cert",
   "/ca.pem",
 ]);
 installs(
-  "a host is trusted blindly only where it was named",
+  "without strict TLS, the configured hosts are trusted",
   { isStrict: false, pipArguments: ["--index-url=https://mirror.test:8443/simple"] },
   ["--trusted-host", "mirror.test:8443", "--index-url=https://mirror.test:8443/simple"],
 );
-installs("and never the default one", { isStrict: false }, []);
+installs("the default index is always verified", { isStrict: false }, []);
 
-test("an old pip tells no bytes", () => {
+test("an old pip cannot print byte counts", () => {
   assert.equal(installArguments(SOURCES, [], undefined, "23.2.1").at(-1), "off");
   assert.equal(installArguments(SOURCES, [], undefined, "24.0").at(-1), "off");
   assert.equal(installArguments(SOURCES, [], undefined, "25.0").at(-1), "raw");
 });
 
-test("pip gets none of what leads it elsewhere", () => {
+test("variables that redirect pip are removed", () => {
   const before = { PATH: "/bin", PIP_TARGET: "/x", PIP_CERT: "/ca" };
-  const env = pipEnvironment(before, "/tmp/ours");
+  const env = pipEnvironment(before, "/tmp/own");
   assert.equal(env["PIP_TARGET"], undefined);
   assert.equal(env["PIP_CERT"], "/ca");
-  assert.equal(env["TMPDIR"], "/tmp/ours");
+  assert.equal(env["TMPDIR"], "/tmp/own");
   assert.equal(before.PIP_TARGET, "/x");
 });
 
-test("what is fetched is small where there is no other, and where the user says so", () => {
+test("the download is small outside of Linux and with a CPU index", () => {
   const size = (sources: Partial<Sources>, env = {}, build: Build = "cpu", isLinux = true): Build =>
     sizeOf(build, { ...SOURCES, ...sources }, isLinux, env);
   assert.equal(size({}), "cuda");
@@ -77,7 +77,7 @@ test("what is fetched is small where there is no other, and where the user says 
   assert.equal(size({}, { PIP_INDEX_URL: "https://mirror.test" }), "cpu");
 });
 
-test("pip's lines tell of progress", () => {
+test("progress is read from pip's output", () => {
   assert.deepEqual(progress("Progress 10 of 40"), { share: 0.25 });
   assert.deepEqual(
     progress("  Downloading https://a.test/b/torch-2.13.0%2Bcpu-cp311.whl (190.5 MB)"),
@@ -93,10 +93,10 @@ test("pip's lines tell of progress", () => {
 
 test("no password is logged", () => {
   assert.equal(
-    masked("Looking in https://me:secret@a.test/simple"),
+    maskCredentials("Looking in https://me:secret@a.test/simple"),
     "Looking in https://****@a.test/simple",
   );
-  assert.equal(masked("see https://a.test/@scope"), "see https://a.test/@scope");
+  assert.equal(maskCredentials("see https://a.test/@scope"), "see https://a.test/@scope");
 });
 
 test("the oldest Python that will do is taken", async () => {
@@ -110,7 +110,7 @@ test("the oldest Python that will do is taken", async () => {
   assert.match(found.executable, /python3\.13$/);
 });
 
-test("Windows is asked by its launcher, a setting by itself", () => {
+test("Windows uses its launcher, and a setting is the only candidate", () => {
   assert.deepEqual(candidates("", true)[0], ["py", "-3.11"]);
   assert.deepEqual(candidates("", true).at(-1), ["python3"]);
   assert.deepEqual(candidates("/mine", true), [["/mine"]]);

@@ -11,7 +11,7 @@ const PROGRAMS = [
   "python3.14",
   "git",
 ];
-const OF_OTHERS = [
+const PACKAGES = [
   "pip",
   "torch",
   "numpy",
@@ -22,7 +22,7 @@ const OF_OTHERS = [
 ];
 const HOOKS = ["sitecustomize", "usercustomize", "conftest", "setuptools", "pkg_resources"];
 
-/** A folder whose modules and programs leave a file with their name when they run. */
+/** A folder whose modules and programs write a marker file when they run. */
 export class Poisoned {
   readonly marks: string;
 
@@ -32,12 +32,12 @@ export class Poisoned {
   ) {
     this.marks = path.join(folder, "marks");
     mkdirSync(this.marks, { recursive: true });
-    const listed = spawnSync(
+    const listModels = spawnSync(
       python,
       ["-I", "-c", "import sys; print(*sys.stdlib_module_names, *sys.builtin_module_names)"],
       { encoding: "utf8" },
     );
-    for (const name of [...listed.stdout.trim().split(/\s+/), ...OF_OTHERS, ...HOOKS]) {
+    for (const name of [...listModels.stdout.trim().split(/\s+/), ...PACKAGES, ...HOOKS]) {
       const mark = JSON.stringify(path.join(this.marks, name));
       writeFileSync(path.join(folder, `${name}.py`), `open(${mark}, "w").close()\n`);
     }
@@ -54,13 +54,13 @@ export class Poisoned {
     writeFileSync(path.join(folder, "pyvenv.cfg"), `home = ${folder}\n`);
   }
 
-  /** What ran. */
+  /** Names of the modules and programs that ran. */
   ran(): string[] {
     return readdirSync(this.marks);
   }
 }
 
-/** A Python that is new enough; undefined where there is none. */
+/** A Python that is recent enough; undefined if there is none. */
 export function realPython(): string | undefined {
   const names = ["python3.11", "python3.12", "python3.13", "python3.14", "python3"];
   const folders = (process.env["PATH"] ?? "").split(":").filter((one) => path.isAbsolute(one));
@@ -73,7 +73,7 @@ export function realPython(): string | undefined {
     });
 }
 
-/** Writes a wheel: a name, a version, and its files by path. */
+/** Writes a wheel with these files. */
 export function writeWheel(
   python: string,
   folder: string,

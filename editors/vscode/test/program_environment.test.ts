@@ -16,7 +16,7 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-test("programs get VS Code's proxy, and what the user exempts stays", () => {
+test("programs get VS Code's proxy, and the user's NO_PROXY stays", () => {
   const before = { PATH: "/bin", https_proxy: "http://old.test" };
   const env = programEnvironment(before, PROXY);
   for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) {
@@ -27,7 +27,7 @@ test("programs get VS Code's proxy, and what the user exempts stays", () => {
   assert.deepEqual(programEnvironment(before, NONE), before);
 });
 
-test("node's extra certificates are trusted beside its own", async () => {
+test("the file has Node.js's own and its extra certificates", async () => {
   const file = await certificatesFor({ NODE_EXTRA_CA_CERTS: extra }, folder);
   assert.ok(file);
   const all = readFileSync(file, "utf8");
@@ -39,15 +39,15 @@ test("node's extra certificates are trusted beside its own", async () => {
   assert.equal(env["PIP_CERT"], "/mine");
 });
 
-test("a file that the user names for Python's programs is the one", async () => {
-  const said = { NODE_EXTRA_CA_CERTS: extra, SSL_CERT_FILE: extra };
-  assert.equal(await certificatesFor(said, folder), undefined);
+test("the user's certificate file for Python programs has precedence", async () => {
+  const both = { NODE_EXTRA_CA_CERTS: extra, SSL_CERT_FILE: extra };
+  assert.equal(await certificatesFor(both, folder), undefined);
   const env = programEnvironment({ SSL_CERT_FILE: extra }, NONE);
   assert.equal(env["REQUESTS_CA_BUNDLE"], extra);
   assert.equal(env["PIP_CERT"], extra);
 });
 
-test("a file that is not there is named to nobody", async () => {
+test("a missing certificate file is ignored", async () => {
   assert.equal(await certificatesFor({ NODE_EXTRA_CA_CERTS: "/nowhere" }, folder), undefined);
   assert.equal(await certificatesFor({}, folder), undefined);
   const env = programEnvironment({ SSL_CERT_FILE: "/nowhere" }, NONE);

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Server, type At, type Client, type Own, type Surroundings } from "../src/server";
+import {
+  Server,
+  type OnInstallState,
+  type Client,
+  type ManagedEnvironment,
+  type ServerDeps,
+} from "../src/server";
 import type { Status } from "../src/status_text";
 
-/** Something that is settled by hand. */
-class Later<Value> {
+/** A promise that the test settles. */
+class Deferred<Value> {
   settle!: (value: Value) => void;
   fail!: (error: Error) => void;
   readonly promise = new Promise<Value>((resolve, reject) => {
@@ -14,7 +20,7 @@ class Later<Value> {
 }
 
 class FakeClient implements Client {
-  readonly starting = new Later<string | undefined>();
+  readonly starting = new Deferred<string | undefined>();
   state: "starting" | "running" | "ended" | "failed" = "starting";
 
   constructor(readonly command: string) {}
@@ -44,37 +50,37 @@ class FakeClient implements Client {
   }
 
   sendRequest<Answer>(): Promise<Answer> {
-    return assert.fail("nothing is asked");
+    return assert.fail("unexpected request");
   }
 
   sendNotification(): Promise<void> {
-    return assert.fail("nothing is told");
+    return assert.fail("unexpected notification");
   }
 }
 
-/** A window: what settings lead to, what the user answers, and the servers that were launched. */
+/** A window: the command by the settings, the user's answer, and the launched servers. */
 class Window {
   found: string | Error | undefined;
   environment: string | undefined;
-  readonly answer = new Later<string | undefined>();
+  readonly answer = new Deferred<string | undefined>();
   readonly clients: FakeClient[] = [];
   readonly states: string[] = [];
   readonly started: (string | undefined)[] = [];
   nOffered = 0;
-  isOver = false;
+  isDisposed = false;
 
-  private readonly own: Own = {
+  private readonly managed: ManagedEnvironment = {
     current: () => Promise.resolve(this.environment),
-    offer: (at) => {
+    offer: (onState) => {
       this.nOffered++;
-      return this.make(at);
+      return this.install(onState);
     },
-    make: (at) => this.make(at),
-    dispose: () => (this.isOver = true),
+    install: (onState) => this.install(onState),
+    dispose: () => (this.isDisposed = true),
   };
 
-  readonly around: Surroundings = {
-    own: this.own,
+  readonly deps: ServerDeps = {
+    environment: this.managed,
     find: () =>
       this.found instanceof Error ? Promise.reject(this.found) : Promise.resolve(this.found),
     launch: (command) => {
@@ -91,41 +97,41 @@ class Window {
     log: { error: () => undefined },
   };
 
-  readonly server = new Server(this.around);
+  readonly server = new Server(this.deps);
 
   get commands(): string[] {
     return this.clients.map(({ command, state }) => `${command} ${state}`);
   }
 
-  private async make(at: At): Promise<string | undefined> {
-    const made = await this.answer.promise;
-    if (made !== undefined) at("installing");
-    this.environment = made;
-    return made;
+  private async install(onState: OnInstallState): Promise<string | undefined> {
+    const installed = await this.answer.promise;
+    if (installed !== undefined) onState("installing");
+    this.environment = installed;
+    return installed;
   }
 }
 
-/** What was begun goes on as far as it can. */
+/** Lets pending promises settle. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-test("a question that stands unanswered holds up no change", async () => {
+test("an unanswered question does not block changes", async () => {
   const window = new Window();
   await window.server.start();
   assert.equal(window.nOffered, 1);
   assert.deepEqual(window.commands, []);
   assert.equal(window.states.at(-1), "not installed");
   window.found = "/mine";
-  await window.server.follow();
+  await window.server.restartIfChanged();
   assert.deepEqual(window.commands, ["/mine starting"]);
-  // answered late, it changes nothing: the setting comes first
+  // a late answer changes nothing: the setting has precedence
   window.answer.settle("/own");
   await settle();
   assert.deepEqual(window.commands, ["/mine starting"]);
 });
 
-test("what the user agrees to is made, then started", async () => {
+test("after the user agrees, the environment is installed and the server started", async () => {
   const window = new Window();
   await window.server.start();
   window.answer.settle("/own");
@@ -134,7 +140,7 @@ test("what the user agrees to is made, then started", async () => {
   assert.deepEqual(window.states.slice(-2), ["installing", "starting"]);
 });
 
-test("who declines is told what is missing", async () => {
+test("after the user declines, the status says what is missing", async () => {
   const window = new Window();
   await window.server.start();
   window.answer.settle(undefined);
@@ -143,76 +149,76 @@ test("who declines is told what is missing", async () => {
   assert.equal(window.states.at(-1), "not installed");
 });
 
-test("a server that hangs in its start is ended by the next", async () => {
+test("a server that hangs while starting is stopped by the next start", async () => {
   const window = new Window();
   window.found = "/mine";
   await window.server.start();
   await window.server.start();
   assert.deepEqual(window.commands, ["/mine ended", "/mine starting"]);
-  // the end of the first is no news
+  // the failure of the stopped server is not shown
   window.clients[0]?.starting.fail(new Error("killed"));
   await settle();
   assert.equal(window.states.at(-1), "starting");
 });
 
-test("a start that fails is told, and the next change tries again", async () => {
+test("a failed start is shown, and the next change starts again", async () => {
   const window = new Window();
   window.found = "/mine";
   await window.server.start();
   window.clients[0]?.starting.fail(new Error("no such interpreter"));
   await settle();
   assert.equal(window.states.at(-1), "error: no such interpreter");
-  await window.server.follow();
+  await window.server.restartIfChanged();
   assert.deepEqual(window.commands, ["/mine ended", "/mine starting"]);
 });
 
-test("the same command is not started twice, another one takes its place", async () => {
+test("the same command is not restarted, another command replaces it", async () => {
   const window = new Window();
   window.found = "/mine";
   await window.server.start();
   window.clients[0]?.starting.settle("0.1.0");
   await settle();
   assert.deepEqual(window.started, ["0.1.0"]);
-  await window.server.follow();
+  await window.server.restartIfChanged();
   assert.deepEqual(window.commands, ["/mine running"]);
   window.found = "/other";
-  await window.server.follow();
+  await window.server.restartIfChanged();
   assert.deepEqual(window.commands, ["/mine ended", "/other starting"]);
-  await window.server.again();
+  await window.server.restart();
   assert.deepEqual(window.commands.slice(1), ["/other ended", "/other starting"]);
 });
 
-test("a setting that leads nowhere is told, and the next change counts", async () => {
+test("a wrong setting is shown, and the next change is followed", async () => {
   const window = new Window();
   window.found = new Error("no file /mine");
   await window.server.start();
   assert.equal(window.states.at(-1), "error: no file /mine");
   assert.equal(window.nOffered, 0);
   window.found = "/mine";
-  await window.server.follow();
+  await window.server.restartIfChanged();
   assert.deepEqual(window.commands, ["/mine starting"]);
 });
 
-test("what runs goes on running until another environment is there", async () => {
+test("the old server runs until the new environment is installed", async () => {
   const window = new Window();
   window.environment = "/own";
   await window.server.start();
   window.clients[0]?.starting.settle(undefined);
   await settle();
-  const made = window.server.remake();
+  const reinstalled = window.server.reinstall();
   await settle();
   assert.deepEqual(window.commands, ["/own running"]);
   window.answer.settle("/own2");
-  await made;
+  await reinstalled;
   assert.deepEqual(window.commands, ["/own ended", "/own2 starting"]);
   assert.ok(!window.states.includes("installing"), "the server's own state is shown");
 });
 
-test("after the end nothing is started, whatever was under way", async () => {
+test("after stop nothing is started, even if an installation was in progress", async () => {
   const window = new Window();
   await window.server.start();
   await window.server.stop();
-  assert.ok(window.isOver);
+  assert.ok(window.isDisposed);
   window.answer.settle("/own");
   window.found = "/mine";
   await window.server.start();

@@ -1,19 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { serverCommand, type Places } from "../src/server_command";
+import { serverCommand, type CommandSources } from "../src/server_command";
 
-const PLACES: Places = {
+const PLACES: CommandSources = {
   setting: "",
   interpreter: () => Promise.resolve("/project/.venv/bin/python"),
   searchPath: "/empty:/usr/bin",
   home: "/home/me",
   isWindows: false,
 };
-const nowhere = (): Promise<undefined> => Promise.resolve(undefined);
+const noInterpreter = (): Promise<undefined> => Promise.resolve(undefined);
 
-function check(name: string, places: Partial<Places>, files: string[], expected: unknown): void {
+function check(
+  name: string,
+  sources: Partial<CommandSources>,
+  files: string[],
+  expected: unknown,
+): void {
   test(name, async () => {
-    const all = { ...PLACES, ...places };
+    const all = { ...PLACES, ...sources };
     assert.deepEqual(await serverCommand(all, (file) => files.includes(file)), expected);
   });
 }
@@ -25,41 +30,42 @@ check("the setting comes first", { setting: "/mine" }, ["/mine", beside, onPath]
   from: "setting",
 });
 check("then the interpreter", {}, [beside, onPath], { command: beside, from: "interpreter" });
-check("then the path", {}, [onPath], { command: onPath, from: "path" });
-check("no interpreter is no matter", { interpreter: nowhere }, [beside, onPath], {
+check("then the PATH", {}, [onPath], { command: onPath, from: "path" });
+check("no interpreter is not an error", { interpreter: noInterpreter }, [beside, onPath], {
   command: onPath,
   from: "path",
 });
-check("nothing is said where there is nothing", {}, [], undefined);
+check("without a command nothing is found", {}, [], undefined);
 check(
-  "an empty entry of the path is not the folder we are in",
-  { searchPath: ":.:bin:~/bin", interpreter: nowhere },
+  "an empty or relative entry of the PATH is ignored",
+  { searchPath: ":.:bin:~/bin", interpreter: noInterpreter },
   ["warmline", "./warmline", "bin/warmline", "~/bin/warmline"],
   undefined,
 );
-check("a setting may begin at home", { setting: "~/bin/warmline" }, ["/home/me/bin/warmline"], {
+check("the setting may start with ~", { setting: "~/bin/warmline" }, ["/home/me/bin/warmline"], {
   command: "/home/me/bin/warmline",
   from: "setting",
 });
-check("or be a name on the path", { setting: "warmline" }, [onPath], {
+check("or be a name on the PATH", { setting: "warmline" }, [onPath], {
   command: onPath,
   from: "setting",
 });
 
-test("a setting that names nothing is told by name, whatever else there is", async () => {
-  const places = { ...PLACES, interpreter: () => assert.fail("it was asked for the interpreter") };
+test("a wrong setting is an error that names it, even if another command exists", async () => {
+  const sources = { ...PLACES, interpreter: () => assert.fail("the interpreter was requested") };
   const exists = (file: string): boolean => file === onPath;
-  const told = (setting: string): Promise<unknown> => serverCommand({ ...places, setting }, exists);
-  await assert.rejects(told("/no/warmlin"), /warmline\.command: .*\/no\/warmlin does not exist$/);
-  await assert.rejects(told("warmlin"), /warmlin is not on the PATH$/);
+  const find = (setting: string): Promise<unknown> =>
+    serverCommand({ ...sources, setting }, exists);
+  await assert.rejects(find("/no/warmlin"), /warmline\.command: .*\/no\/warmlin does not exist$/);
+  await assert.rejects(find("warmlin"), /warmlin is not on the PATH$/);
 });
 
-test("what is passed over is not taken, wherever it was found", async () => {
-  const found = (setting: string, passed: string[]): Promise<unknown> =>
+test("an ignored command is not used, wherever it was found", async () => {
+  const found = (setting: string, ignored: string[]): Promise<unknown> =>
     serverCommand(
       { ...PLACES, setting },
       () => true,
-      (command) => passed.includes(command),
+      (command) => ignored.includes(command),
     );
   assert.deepEqual(await found("/mine", ["/mine"]), { command: beside, from: "interpreter" });
   const all = ["/mine", beside, "/empty/warmline", onPath];

@@ -14,62 +14,63 @@ import {
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { machine, type Wishes } from "../src/environment/machine";
-import { makeEnvironment, sizeAhead } from "../src/environment/make";
+import { machine, type InstallSettings } from "../src/environment/machine";
+import { installEnvironment, estimateDownload } from "../src/environment/environment";
 import { run } from "../src/program";
 import { safeEnvironment } from "../src/safe_environment";
 import { serverCommand } from "../src/server_command";
-import { resolved, start, startsIn } from "../src/start";
-import { expanded, isInside, isWhole } from "../src/whole_path";
-import { SOURCES } from "./machines";
+import { resolveProgram, start, setWorkspaceSource } from "../src/start";
+import { expandHome, isInside, isAbsolute } from "../src/paths";
+import { SOURCES } from "./fake_machine";
 import { Poisoned, realPython, writeWheel } from "./poison";
 
-const began = process.cwd();
+const initialFolder = process.cwd();
 const root = realpathSync(mkdtempSync(path.join(tmpdir(), "warmline-start-")));
 after(() => {
-  process.chdir(began);
+  process.chdir(initialFolder);
   rmSync(root, { recursive: true });
 });
 
-const NOTHING = { folders: [], isTrusted: true };
-const STILL = new AbortController().signal;
+const NO_WORKSPACE = { folders: [], isTrusted: true };
+const NEVER_ABORTED = new AbortController().signal;
 const SAFE = { PYTHONSAFEPATH: "1", NoDefaultCurrentDirectoryInExePath: "1" };
 const QUIET = { step: () => undefined, log: () => undefined };
 
-test("no other file starts a program", () => {
-  const files = readdirSync(path.join(began, "src"), { recursive: true, encoding: "utf8" });
+test("only start.ts starts programs", () => {
+  const files = readdirSync(path.join(initialFolder, "src"), { recursive: true, encoding: "utf8" });
   const sources = files.filter((file) => file.endsWith(".ts"));
   assert.ok(sources.length > 30);
-  // a type is no way to start one
+  // importing a type starts nothing
   const starts =
     /^import (?!type\b)[^;]*child_process|require\(|import\(|createTerminal|ShellExecution/m;
   const found = sources.filter((file) =>
-    starts.test(readFileSync(path.join(began, "src", file), "utf8")),
+    starts.test(readFileSync(path.join(initialFolder, "src", file), "utf8")),
   );
   assert.deepEqual(found, ["start.ts"]);
 });
 
-test("nothing in the environment leads into the current folder", () => {
-  const made = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => safeEnvironment(env, NOTHING, false);
+test("no search path contains the current folder", () => {
+  const safe = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+    safeEnvironment(env, NO_WORKSPACE, false);
   assert.deepEqual(
-    made({ PATH: ":/bin:.:bin:~/bin:", PYTHONPATH: ":", LD_LIBRARY_PATH: "/lib:", HOME: "x" }),
+    safe({ PATH: ":/bin:.:bin:~/bin:", PYTHONPATH: ":", LD_LIBRARY_PATH: "/lib:", HOME: "x" }),
     { PATH: "/bin", LD_LIBRARY_PATH: "/lib", HOME: "x", ...SAFE },
   );
-  assert.deepEqual(made({ PATH: "." }), { PATH: "/bin:/usr/bin", ...SAFE });
-  assert.deepEqual(made({ PATH: "/b", PYTHONHOME: "x", PYTHONUSERBASE: "/u" }), {
+  assert.deepEqual(safe({ PATH: "." }), { PATH: "/bin:/usr/bin", ...SAFE });
+  assert.deepEqual(safe({ PATH: "/b", PYTHONHOME: "x", PYTHONUSERBASE: "/u" }), {
     PATH: "/b",
     PYTHONUSERBASE: "/u",
     ...SAFE,
   });
   const onWindows = safeEnvironment(
     { Path: 'C:\\a;"C:\\b;c";.;\\d;C:e;;\\\\host\\f', PythonPath: "." },
-    NOTHING,
+    NO_WORKSPACE,
     true,
   );
   assert.deepEqual(onWindows, { PATH: 'C:\\a;"C:\\b;\\\\host\\f', ...SAFE });
 });
 
-test("nor into a workspace: modules never, programs once it is trusted", () => {
+test("module paths never contain a workspace, program paths only a trusted one", () => {
   const env = {
     PATH: "/w/bin:/bin",
     PYTHONPATH: "/w:/w/src:/lib:/workshop",
@@ -82,35 +83,36 @@ test("nor into a workspace: modules never, programs once it is trusted", () => {
   assert.deepEqual(untrusted, { PATH: "/bin", PYTHONPATH: path_, ...SAFE });
 });
 
-test("a path is whole where it begins in no folder", () => {
-  for (const file of ["C:\\a", "c:/a", "\\\\host\\a"]) assert.ok(isWhole(file, true), file);
-  for (const file of ["\\a", "/a", "C:a", "a", ".\\a", ""]) assert.ok(!isWhole(file, true), file);
-  assert.ok(isWhole("/a", false));
-  for (const file of ["a", "./a", "~/a", ""]) assert.ok(!isWhole(file, false), file);
-  assert.equal(expanded("~/x", "/home/$&"), "/home/$&/x");
+test("a path is absolute if it depends on no folder or drive", () => {
+  for (const file of ["C:\\a", "c:/a", "\\\\host\\a"]) assert.ok(isAbsolute(file, true), file);
+  for (const file of ["\\a", "/a", "C:a", "a", ".\\a", ""])
+    assert.ok(!isAbsolute(file, true), file);
+  assert.ok(isAbsolute("/a", false));
+  for (const file of ["a", "./a", "~/a", ""]) assert.ok(!isAbsolute(file, false), file);
+  assert.equal(expandHome("~/x", "/home/$&"), "/home/$&/x");
   assert.ok(isInside("/w/a", ["/w"]));
   assert.ok(isInside("/w/..a", ["/w"]));
   assert.ok(!isInside("/wa", ["/w"]));
   assert.ok(!isInside("/w/../a", ["/w"]));
 });
 
-test("a setting names no relative path", async () => {
+test("relative paths in settings are refused", async () => {
   for (const setting of ["./warmline", "bin/warmline", "../warmline", ".", "..", "~x/warmline"]) {
-    const places = {
+    const sources = {
       setting,
       interpreter: () => Promise.resolve(undefined),
       searchPath: "/bin",
       home: "/home/me",
       isWindows: false,
     };
-    const found = serverCommand(places, () => true);
+    const found = serverCommand(sources, () => true);
     await assert.rejects(
       found,
       /Invalid setting .* is a relative path; use an absolute path or one/,
     );
   }
   for (const setting of ["C:warmline", "\\warmline", "bin\\warmline"]) {
-    const places = {
+    const sources = {
       setting,
       interpreter: () => Promise.resolve(undefined),
       searchPath: "C:\\bin",
@@ -118,7 +120,7 @@ test("a setting names no relative path", async () => {
       isWindows: true,
     };
     await assert.rejects(
-      serverCommand(places, () => true),
+      serverCommand(sources, () => true),
       /is a relative path/,
     );
   }
@@ -127,13 +129,20 @@ test("a setting names no relative path", async () => {
     { sources: { ...SOURCES, wheelFolder: "wheels" } },
   ]) {
     const folder = mkdtempSync(path.join(root, "bad-"));
-    const wishes = { folder, wheels: folder, python: "", device: "cpu", sources: SOURCES, ...bad };
-    const made = makeEnvironment(wishes, machine(run, process.env), QUIET, STILL);
-    await assert.rejects(made, /warmline\.environment\.\w+: .* is a relative path/);
+    const settings = {
+      folder,
+      wheels: folder,
+      python: "",
+      device: "cpu",
+      sources: SOURCES,
+      ...bad,
+    };
+    const installed = installEnvironment(settings, machine(run, process.env), QUIET, NEVER_ABORTED);
+    await assert.rejects(installed, /warmline\.environment\.\w+: .* is a relative path/);
   }
 });
 
-test("nothing in an untrusted workspace is run, by whichever way it is found", async () => {
+test("no program in an untrusted workspace is run, however it is found", async () => {
   const folder = path.join(root, "untrusted");
   const outside = path.join(root, "outside");
   mkdirSync(path.join(folder, ".venv/bin"), { recursive: true });
@@ -144,47 +153,50 @@ test("nothing in an untrusted workspace is run, by whichever way it is found", a
   const link = path.join(outside, "warmline");
   symlinkSync(program, link);
   const bin = path.dirname(program);
-  const places = {
+  const sources = {
     setting: "",
     interpreter: () => Promise.resolve(path.join(bin, "python")),
     searchPath: `${bin}:${outside}`,
     home: "/home/me",
     isWindows: false,
   };
-  assert.equal((await serverCommand({ ...places }))?.command, program);
+  assert.equal((await serverCommand({ ...sources }))?.command, program);
   const untrusted = [folder];
-  assert.equal(await serverCommand({ ...places, untrusted }), undefined);
+  assert.equal(await serverCommand({ ...sources, untrusted }), undefined);
   for (const setting of [program, link, "warmline"]) {
-    await assert.rejects(serverCommand({ ...places, setting, untrusted }), /not trusted/);
+    await assert.rejects(
+      serverCommand({ ...sources, setting, untrusted }),
+      /is in an untrusted folder/,
+    );
   }
-  startsIn(() => ({ folders: [folder], isTrusted: false }));
+  setWorkspaceSource(() => ({ folders: [folder], isTrusted: false }));
   try {
     const env = { PATH: `${bin}:${outside}` };
     for (const command of [program, link, "warmline"]) {
       assert.throws(() => start(command, [], { env }));
-      assert.equal((await run(command, [], { env, signal: STILL })).end, "missing");
+      assert.equal((await run(command, [], { env, signal: NEVER_ABORTED })).end, "missing");
     }
   } finally {
-    startsIn(() => NOTHING);
+    setWorkspaceSource(() => NO_WORKSPACE);
   }
   assert.ok(!readdirSync(root).includes("untrusted-ran"));
-  const trusted = await run("warmline", [], { env: { PATH: bin }, signal: STILL });
+  const trusted = await run("warmline", [], { env: { PATH: bin }, signal: NEVER_ABORTED });
   assert.deepEqual([trusted.end, trusted.code], ["exit", 0]);
   assert.ok(readdirSync(root).includes("untrusted-ran"));
 });
 
-test("a program is found on whole entries of the PATH", () => {
-  assert.throws(() => resolved("sh", ":.:bin", false), /no sh on the PATH/);
-  assert.equal(resolved("sh", ".:/bin", false), "/bin/sh");
+test("a program is found on absolute entries of the PATH", () => {
+  assert.throws(() => resolveProgram("sh", ":.:bin", false), /sh is not on the PATH/);
+  assert.equal(resolveProgram("sh", ".:/bin", false), "/bin/sh");
   for (const name of ["./sh", "bin/sh", "..", "~/sh", ""]) {
-    assert.throws(() => resolved(name, "/bin", false), /relative path/, name);
+    assert.throws(() => resolveProgram(name, "/bin", false), /relative path/, name);
   }
 });
 
 const python = realPython();
 
 test(
-  "an environment is made and its server started from a folder full of poison",
+  "installing and starting the server runs nothing in the current folder",
   {
     skip: python === undefined && "there is no Python 3.11 or newer with venv",
   },
@@ -192,7 +204,7 @@ test(
     assert.ok(python !== undefined);
     const poisoned = new Poisoned(path.join(root, "poisoned"), python);
     process.chdir(poisoned.folder);
-    // what a program that is started without care runs
+    // a program that is started without precautions does run the modules
     spawnSync(python, ["-m", "pip", "--version"], { cwd: poisoned.folder });
     assert.notDeepEqual(poisoned.ran(), []);
     for (const mark of poisoned.ran()) rmSync(path.join(poisoned.marks, mark));
@@ -222,19 +234,19 @@ test(
       PYTHONUSERBASE: ".",
       PYTHONPYCACHEPREFIX: ".",
     };
-    const wishes: Wishes = {
+    const settings: InstallSettings = {
       folder: path.join(root, "environment"),
       wheels,
       python: "",
       device: "auto",
       sources: { ...SOURCES, wheelFolder: wheels },
     };
-    startsIn(() => ({ folders: [poisoned.folder], isTrusted: false }));
+    setWorkspaceSource(() => ({ folders: [poisoned.folder], isTrusted: false }));
     try {
       const real = { ...machine(run, env), freeBytes: () => Promise.resolve(1e12) };
-      await sizeAhead(wishes, real, STILL);
-      const command = await makeEnvironment(wishes, real, QUIET, STILL);
-      const outcome = await run(command, ["lsp"], { env, signal: STILL });
+      await estimateDownload(settings, real, NEVER_ABORTED);
+      const command = await installEnvironment(settings, real, QUIET, NEVER_ABORTED);
+      const outcome = await run(command, ["lsp"], { env, signal: NEVER_ABORTED });
       assert.equal(outcome.code, 0, outcome.output);
       const [cwd, searched, safe, args] = JSON.parse(outcome.output) as [
         string,
@@ -245,7 +257,7 @@ test(
       assert.deepEqual([cwd, safe, args], ["/", "1", ["lsp"]]);
       assert.ok(searched.every((one) => path.isAbsolute(one) && !isInside(one, [poisoned.folder])));
     } finally {
-      startsIn(() => NOTHING);
+      setWorkspaceSource(() => NO_WORKSPACE);
     }
     assert.deepEqual(poisoned.ran(), []);
   },

@@ -19,7 +19,7 @@ const NONE: Counts = {
   languages: {},
 };
 
-test("counts are told in words, shares in percent and times in milliseconds", () => {
+test("the page has counts in words, shares in percent and times in milliseconds", () => {
   const page = statisticsPage({
     ...NONE,
     shown: 40,
@@ -43,7 +43,7 @@ test("counts are told in words, shares in percent and times in milliseconds", ()
   assert.doesNotMatch(page, /[a-z]Share|Ms|null/);
 });
 
-test("a server that answered nothing yet says so", () => {
+test("a server without answers has a page too", () => {
   const page = statisticsPage(NONE);
   assert.match(page, /No answers yet\./);
   assert.doesNotMatch(page, /null|NaN|\| Language/);

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { itemText, tooltip, type Beside, type Status } from "../src/status_text";
+import { itemText, tooltip, type LocalState, type Status } from "../src/status_text";
 
-const ALONE: Beside = { others: [], snoozedUntil: undefined };
+const NOTHING_LOCAL: LocalState = { competitors: [], snoozedUntil: undefined };
 
-function item(expected: string, status: Status, beside = ALONE): void {
-  test(`the item says: ${expected}`, () => {
-    assert.equal(itemText(status, beside), expected);
+function item(expected: string, status: Status, local = NOTHING_LOCAL): void {
+  test(`the item shows: ${expected}`, () => {
+    assert.equal(itemText(status, local), expected);
   });
 }
 
@@ -21,26 +21,26 @@ item("$(circle-slash) Warmline not text", { state: "binary" });
 item("$(circle-slash) Warmline language not supported", { state: "language" });
 item("$(circle-slash) Warmline off", { state: "off" });
 item("$(warning) Warmline error", { state: "error" });
-item("$(circle-slash) Warmline unheard of", { state: "unheard of" });
-const snoozed = { ...ALONE, snoozedUntil: "12:05" };
+item("$(circle-slash) Warmline new state", { state: "new state" });
+const snoozed = { ...NOTHING_LOCAL, snoozedUntil: "12:05" };
 item("$(bell-slash) Warmline snoozed", { state: "ready", working: true }, snoozed);
 item("$(warning) Warmline error", { state: "error" }, snoozed);
 
-test("the tooltip tells what the server says, else the state in words", () => {
+test("the tooltip shows the server's message, else a sentence for the state", () => {
   const off = { state: "off", message: "Completions are off for this language" };
-  assert.equal(tooltip(off, ALONE), "Completions are off for this language");
-  assert.equal(tooltip({ state: "ready", message: "" }, ALONE), "Warmline is ready");
-  assert.equal(tooltip({ state: "unheard of" }, ALONE), "Warmline: unheard of");
+  assert.equal(tooltip(off, NOTHING_LOCAL), "Completions are off for this language");
+  assert.equal(tooltip({ state: "ready", message: "" }, NOTHING_LOCAL), "Warmline is ready");
+  assert.equal(tooltip({ state: "new state" }, NOTHING_LOCAL), "Warmline: new state");
 });
 
-test("loading is told with how much is done", () => {
+test("loading is shown with its percentage", () => {
   const loading = { state: "loading", percent: 40 };
-  assert.equal(tooltip(loading, ALONE), "Loading the model (40 %)");
+  assert.equal(tooltip(loading, NOTHING_LOCAL), "Loading the model (40 %)");
   const fetching = { ...loading, message: "fetching" };
-  assert.equal(tooltip(fetching, ALONE), "Downloading the model (40 %)");
+  assert.equal(tooltip(fetching, NOTHING_LOCAL), "Downloading the model (40 %)");
 });
 
-test("numbers, a snooze and other extensions have lines of their own", () => {
+test("numbers, a snooze and other extensions each have a line", () => {
   const status = {
     state: "ready",
     model: "small",
@@ -50,7 +50,7 @@ test("numbers, a snooze and other extensions have lines of their own", () => {
     p95Ms: 80.6,
     acceptedShare: 0.256,
   };
-  assert.deepEqual(tooltip(status, { others: ["Tabby"], snoozedUntil: "12:05" }).split("\n"), [
+  assert.deepEqual(tooltip(status, { competitors: ["Tabby"], snoozedUntil: "12:05" }).split("\n"), [
     "Warmline is ready",
     "Snoozed until 12:05; end it from the menu",
     "Model: small",

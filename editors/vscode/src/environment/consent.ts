@@ -1,16 +1,16 @@
 import type { Build } from "./pip";
 
-/** How much is to be fetched, and whether it is more than this machine needs. */
-export interface Ahead {
+/** The download size, and whether it is larger than this machine needs. */
+export interface DownloadEstimate {
   size: Build;
   isMoreThanNeeded: boolean;
 }
 
-export const MAKE = "Install";
-export const SMALLER = "Use a smaller download";
-export const NEVER = "Don't ask again";
+export const INSTALL = "Install";
+export const SMALLER_DOWNLOAD = "Use a smaller download";
+export const DONT_ASK = "Don't ask again";
 
-/** The setting that makes it smaller. */
+/** The setting that makes the download smaller. */
 export const CPU_INDEX = "warmline.environment.cpuIndex";
 
 const SIZES: Record<Build, string> = {
@@ -23,8 +23,11 @@ export interface Question {
   buttons: string[];
 }
 
-/** What the user is asked before much is fetched; `isUpdate`: there is an environment, and its torch is too old. */
-export function question({ size, isMoreThanNeeded }: Ahead, isUpdate: boolean): Question {
+/** The question before a large download. `isUpdate`: an environment exists, but its torch is too old. */
+export function installQuestion(
+  { size, isMoreThanNeeded }: DownloadEstimate,
+  isUpdate: boolean,
+): Question {
   const what = isUpdate
     ? "This version of Warmline needs another version of torch. Install it into the extension's environment?"
     : "Warmline needs a Python environment. Create one in the extension's storage?";
@@ -32,22 +35,22 @@ export function question({ size, isMoreThanNeeded }: Ahead, isUpdate: boolean): 
     ? `On Linux, pip's default build of torch is for GPUs: it ${SIZES.cuda}. This machine has no such GPU. ` +
       `The CPU build ${SIZES.cpu}; to use it, set ${CPU_INDEX} to an index that has it.`
     : `This takes a few minutes: it ${SIZES[size]}.`;
-  const buttons = isMoreThanNeeded ? [MAKE, SMALLER, NEVER] : [MAKE, NEVER];
+  const buttons = isMoreThanNeeded ? [INSTALL, SMALLER_DOWNLOAD, DONT_ASK] : [INSTALL, DONT_ASK];
   return { text: `${what} ${cost}`, buttons };
 }
 
-/** What the user is asked once the setting is shown. */
-export const ONCE_SET: Question = {
+/** The question after the settings were opened. */
+export const AFTER_SETTING: Question = {
   text: `Set ${CPU_INDEX} to the URL of an index with the CPU build of torch. Then choose Install.`,
-  buttons: [MAKE, NEVER],
+  buttons: [INSTALL, DONT_ASK],
 };
 
-/** Whether a file is one that the model will complete, as far as is known before the server runs. */
+/** Whether files of a language will get completions, as far as is known before the server runs. */
 export function isServed(
   language: string,
   languages: Readonly<Record<string, boolean>>,
   model: string,
 ): boolean {
-  // the models that come with Warmline know Python only
+  // the included models support only Python
   return languages[language] ?? (!["small", "base"].includes(model) || language === "python");
 }

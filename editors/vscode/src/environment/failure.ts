@@ -20,21 +20,21 @@ export type Kind =
   | "relative path"
   | "unknown";
 
-/** What a button beside a failure does. */
+/** The action of a button in a failure message. */
 export type Action =
   | { does: "copy"; title: string; text: string }
   | { does: "open"; title: string; address: string }
   | { does: "settings"; title: string; query: string };
 
-/** Why there is no environment, and what to do; the message names both. */
+/** Why the installation failed; the message says the reason and what to do. */
 export class Failure extends Error {
   constructor(
     readonly kind: Kind,
-    what: string,
+    reason: string,
     remedy: string,
     readonly actions: readonly Action[] = [],
   ) {
-    super(remedy === "" ? what : `${what}. ${remedy}`);
+    super(remedy === "" ? reason : `${reason}. ${remedy}`);
     this.name = "Failure";
   }
 }
@@ -52,14 +52,14 @@ const PIP_SETTINGS: Action = {
 };
 const PROXY_SETTINGS: Action = { does: "settings", title: "Open settings", query: "http.proxy" };
 
-/** How one kind is known by what pip or Python say, and what to tell. The first that fits counts. */
-interface Sign {
+/** Recognizes one kind in the output of pip or Python. The first match counts. */
+interface FailurePattern {
   pattern: RegExp;
-  failure: (found: RegExpExecArray, where: Where) => Failure;
+  failure: (found: RegExpExecArray, context: FailureContext) => Failure;
 }
 
-/** What the text of a failure depends on. */
-export interface Where {
+/** What the message depends on. */
+export interface FailureContext {
   /** Of the chosen Python: `3.11`. */
   pythonVersion: string;
   isDebian: boolean;
@@ -67,14 +67,14 @@ export interface Where {
   wheelFolder: string;
 }
 
-const SIGNS: readonly Sign[] = [
+const FAILURE_PATTERNS: readonly FailurePattern[] = [
   {
     pattern: /No space left on device|Errno 28\b|ENOSPC|WinError 112\b/,
     failure: () => diskFull(),
   },
   {
     pattern: /ensurepip is not available|No module named '?(?:ensurepip|venv)\b/,
-    failure: (_, where) => noVenv(where.pythonVersion, where.isDebian),
+    failure: (_, context) => noVenv(context.pythonVersion, context.isDebian),
   },
   {
     pattern: /CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLError/,
@@ -99,7 +99,7 @@ const SIGNS: readonly Sign[] = [
   },
   {
     pattern:
-      /NewConnectionError|NameResolutionError|Temporary failure in name resolution|Name or service not known|getaddrinfo failed|Network is unreachable|Connection refused|ConnectTimeout|timed out|Max retries exceeded|Connection reset|RemoteDisconnected/i,
+      /NewConnectionError|NameResolutionError|Temporary failure in name resolution|Name or service not known|getaddrinfo failed|Network is unreachable|Connection untrustedMessage|ConnectTimeout|timed out|Max retries exceeded|Connection reset|RemoteDisconnected/i,
     failure: () =>
       new Failure(
         "no network",
@@ -111,26 +111,26 @@ const SIGNS: readonly Sign[] = [
   },
   {
     pattern: /No matching distribution found for (\S+)|satisfies the requirement (\S+)/,
-    failure: (found, where) => {
+    failure: (found, context) => {
       const wanted = found[1] ?? found[2] ?? "a package";
-      if (where.wheelFolder !== "") {
+      if (context.wheelFolder !== "") {
         return new Failure(
           "not in the folder",
-          `${wanted} is not in ${where.wheelFolder} for Python ${where.pythonVersion}`,
+          `${wanted} is not in ${context.wheelFolder} for Python ${context.pythonVersion}`,
           `Fill the folder on a machine with the same system: pip download --dest FOLDER ${TORCH} warmline-*.whl`,
           [PIP_SETTINGS],
         );
       }
       return new Failure(
         "no build",
-        `The package index has no build of ${wanted} for Python ${where.pythonVersion} on this machine`,
+        `The package index has no build of ${wanted} for Python ${context.pythonVersion} on this machine`,
         "Set warmline.environment.python to another Python; 3.11 to 3.13 work best.",
         [PIP_SETTINGS],
       );
     },
   },
   {
-    // what a constraint names too is never told to be missing
+    // pip reports missing packages that a constraint also names as conflicts
     pattern: /Cannot install (.+?) because these package versions have conflicting dependencies/,
     failure: (found, { wheelFolder }) =>
       new Failure(
@@ -142,7 +142,7 @@ const SIGNS: readonly Sign[] = [
   },
   {
     pattern: /requires a different Python|Requires-Python/,
-    failure: (_, where) => oldPython([where.pythonVersion]),
+    failure: (_, context) => oldPython([context.pythonVersion]),
   },
   {
     pattern: /Permission denied|Errno 13\b|Access is denied|WinError (?:5|32)\b/,
@@ -155,12 +155,12 @@ const SIGNS: readonly Sign[] = [
   },
 ];
 
-/** The failure that a program's end stands for. */
-export function failureOf(outcome: Outcome, where: Where): Failure {
+/** The failure of a program, by its output and exit code. */
+export function failureOf(outcome: Outcome, context: FailureContext): Failure {
   if (outcome.end === "cancelled") return CANCELLED;
-  for (const sign of SIGNS) {
-    const found = sign.pattern.exec(outcome.output);
-    if (found) return sign.failure(found, where);
+  for (const known of FAILURE_PATTERNS) {
+    const found = known.pattern.exec(outcome.output);
+    if (found) return known.failure(found, context);
   }
   if (outcome.end === "killed" || outcome.code === 137) {
     return new Failure(
@@ -171,8 +171,8 @@ export function failureOf(outcome: Outcome, where: Where): Failure {
   }
   const errors = outcome.output.split("\n").filter((line) => line.startsWith("ERROR"));
   const last = errors.at(-1) ?? outcome.output.trimEnd().split("\n").at(-1) ?? "";
-  const said = last === "" ? `exit status ${String(outcome.code)}` : last;
-  return new Failure("unknown", `The installation failed: ${said}`, "See the log for details.");
+  const detail = last === "" ? `exit status ${String(outcome.code)}` : last;
+  return new Failure("unknown", `The installation failed: ${detail}`, "See the log for details.");
 }
 
 export function diskFull(): Failure {
@@ -217,16 +217,16 @@ export function oldPython(versions: readonly string[]): Failure {
 }
 
 export function noPython(setting: string): Failure {
-  const what = setting === "" ? "No Python was found" : `${setting} is not a working Python`;
+  const reason = setting === "" ? "No Python was found" : `${setting} is not a working Python`;
   return new Failure(
     "no python",
-    what,
+    reason,
     "Install Python 3.11 or newer, or set warmline.environment.python.",
     [GET_PYTHON, PIP_SETTINGS],
   );
 }
 
-/** A setting names a path that would begin in the current folder. */
+/** A setting has a relative path, which would depend on the current folder. */
 export function relativePath(setting: string, problem: string): Failure {
   const open: Action = { does: "settings", title: "Open settings", query: setting };
   return new Failure("relative path", `Invalid setting ${setting}: ${problem}`, "", [open]);

@@ -2,37 +2,37 @@ import { writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, stat, unlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 
-// how long a window may take between making its file and writing into it
-const EMPTY_MS = 10_000;
+// maximum time between creating a lock file and writing to it
+const MAX_EMPTY_MS = 10_000;
 const FREE = "free";
 
-/** How a wait goes on. */
-export interface Waiting {
+/** How to wait for a lock. */
+export interface LockOptions {
   signal: AbortSignal;
-  everyMs: number;
-  /** Told once, where another window is at it. */
+  pollMs: number;
+  /** Called once if another window holds the lock. */
   onWait: () => void;
 }
 
 /**
- * Does something while no other window does it: waits for one that is at it.
+ * Runs `work` while it holds a folder's lock, which one window at a time can hold.
  *
- * The work names the programs it starts: where a window is killed they go on, and are waited for too.
- * The locks of a folder are numbered, and the highest is the one that counts. It is never removed, only followed by
- * the next: two windows that find it left behind cannot both take what follows.
+ * The lock file names the window and the program that `work` started: if the window is killed, the program goes on, and
+ * the lock is not free before it ends too. Lock files are numbered and the highest number is the lock. It is only
+ * removed after the next one exists, so two windows that find an abandoned lock cannot both take the next.
  */
-export async function alone<T>(
+export async function withLock<T>(
   folder: string,
-  { signal, everyMs, onWait }: Waiting,
+  { signal, pollMs, onWait }: LockOptions,
   work: (started: (pid: number) => void) => Promise<T>,
 ): Promise<T> {
   await mkdir(folder, { recursive: true });
-  let lock = await take(folder);
+  let lock = await tryLock(folder);
   if (lock === undefined) onWait();
   while (lock === undefined) {
     signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-    lock = await take(folder);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    lock = await tryLock(folder);
   }
   const held = lock;
   try {
@@ -40,37 +40,37 @@ export async function alone<T>(
       writeFileSync(held, `${process.pid} ${pid}`);
     });
   } finally {
-    // what the work came to counts; where this fails, on a full disk, the file is empty or names this window
+    // keep the result of `work` if this fails; on a full disk the file is empty or still names this window
     await writeFile(held, FREE).catch(() => undefined);
   }
 }
 
-/** The file of the lock, where it is ours now. */
-async function take(folder: string): Promise<string | undefined> {
+/** Takes the lock if it is free; its file. */
+async function tryLock(folder: string): Promise<string | undefined> {
   const highest = Math.max(0, ...(await numbers(folder)));
   if (highest > 0 && !(await isFree(fileOf(folder, highest)))) return undefined;
-  const ours = fileOf(folder, highest + 1);
+  const file = fileOf(folder, highest + 1);
   try {
-    await writeFile(ours, String(process.pid), { flag: "wx" });
+    await writeFile(file, String(process.pid), { flag: "wx" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     return undefined;
   }
   const all = await numbers(folder);
-  // what we saw as the highest was followed, and removed, before ours was made
-  const isOurs = Math.max(...all) === highest + 1;
-  const old = isOurs ? all.filter((number) => number <= highest) : [highest + 1];
+  // another window may have taken and removed higher numbers meanwhile
+  const isLatest = Math.max(...all) === highest + 1;
+  const old = isLatest ? all.filter((number) => number <= highest) : [highest + 1];
   for (const number of old) await unlink(fileOf(folder, number)).catch(() => undefined);
-  return isOurs ? ours : undefined;
+  return isLatest ? file : undefined;
 }
 
 async function isFree(file: string): Promise<boolean> {
   try {
     const text = await readFile(file, "utf8");
-    if (text === "") return Date.now() - (await stat(file)).mtimeMs > EMPTY_MS;
+    if (text === "") return Date.now() - (await stat(file)).mtimeMs > MAX_EMPTY_MS;
     return text === FREE || !text.split(" ").map(Number).some(isAlive);
   } catch {
-    // another window has just taken what follows
+    // another window has just taken the next lock
     return false;
   }
 }

@@ -3,11 +3,11 @@ import { statfs } from "node:fs/promises";
 import type { Run } from "../program";
 import type { Sources } from "./pip";
 
-/** What is wanted. */
-export interface Wishes {
-  /** Where the environment lies, in the extension's global storage. */
+/** What to install, and where. */
+export interface InstallSettings {
+  /** The environment's folder in the extension's global storage. */
   folder: string;
-  /** The folder of the wheels that the extension carries. */
+  /** The folder of the extension's own wheels. */
   wheels: string;
   /** `warmline.environment.python` */
   python: string;
@@ -16,7 +16,7 @@ export interface Wishes {
   sources: Sources;
 }
 
-/** The machine, which tests make up. */
+/** The machine, which tests replace by a fake. */
 export interface Machine {
   run: Run;
   env: NodeJS.ProcessEnv;
@@ -27,12 +27,12 @@ export interface Machine {
 }
 
 export interface Report {
-  /** share: how much of all is done, 0 to 1. */
+  /** share: the completed part of the installation, 0 to 1. */
   step: (message: string, share: number) => void;
   log: (line: string) => void;
 }
 
-/** This machine, with the environment that programs run in. */
+/** This machine, with the environment variables for its programs. */
 export function machine(run: Run, env: NodeJS.ProcessEnv): Machine {
   return {
     run,

@@ -1,13 +1,13 @@
 import type { Options, Run } from "../program";
 import { isBefore } from "./python";
 
-/** The settings that say where packages come from. */
+/** The settings about package sources. */
 export interface Sources {
   /** `warmline.environment.pipArguments` */
   pipArguments: readonly string[];
   /** `warmline.environment.cpuIndex`: an index with the CPU build of torch; empty: pip's own. */
   cpuIndex: string;
-  /** `warmline.environment.wheelFolder`: nothing but this folder is used where it is set. */
+  /** `warmline.environment.wheelFolder`: if set, the only package source. */
   wheelFolder: string;
   /** `http.proxyStrictSSL` */
   isStrict: boolean;
@@ -15,7 +15,7 @@ export interface Sources {
 
 export type Build = "cpu" | "cuda";
 
-/** Which build of torch suits: CUDA where a driver answers with a GPU. */
+/** The build of torch for this machine: CUDA if the driver lists a GPU. */
 export async function torchBuild(run: Run, device: string, options: Options): Promise<Build> {
   if (device === "cpu" || device === "cuda") return device;
   const outcome = await run("nvidia-smi", ["-L"], options);
@@ -23,8 +23,8 @@ export async function torchBuild(run: Run, device: string, options: Options): Pr
 }
 
 /**
- * How much is fetched and unpacked for a build: on Linux the package index has torch with CUDA and its libraries
- * under the usual name, elsewhere only the small one.
+ * The build that determines the download size. On Linux the default package is the CUDA build, also for CPUs; other
+ * systems only have the small one.
  */
 export function sizeOf(
   build: Build,
@@ -33,44 +33,44 @@ export function sizeOf(
   env: NodeJS.ProcessEnv,
 ): Build {
   if (!isLinux) return "cpu";
-  return build === "cuda" || !isElsewhere(sources, env) ? "cuda" : "cpu";
+  return build === "cuda" || !hasCustomIndex(sources, env) ? "cuda" : "cpu";
 }
 
-/** What follows `python`, to install what is wanted. `build` is that of torch, where torch is wanted. */
+/** Arguments of `python` to install packages. `build`: of torch, if it is one of them. */
 export function installArguments(
   sources: Sources,
-  wanted: readonly string[],
+  packages: readonly string[],
   build: Build | undefined,
   pipVersion: string,
 ): string[] {
   const args = ["-m", "pip", "install", "--only-binary", ":all:", "--retries", "2"];
-  // since 24.1 pip tells bytes in lines
+  // since 24.1 pip can print progress as lines of byte counts
   args.push("--progress-bar", isBefore(majorMinor(pipVersion), [24, 1]) ? "off" : "raw");
   if (sources.wheelFolder !== "") args.push("--no-index", "--find-links", sources.wheelFolder);
   else if (build === "cpu" && sources.cpuIndex !== "") args.push("--index-url", sources.cpuIndex);
   args.push(...trustedHosts(sources), ...sources.pipArguments);
-  return [...args, ...wanted];
+  return [...args, ...packages];
 }
 
-/** The environment that pip runs in: without what would lead it elsewhere. */
+/** pip's environment variables, without those that would install somewhere else. */
 export function pipEnvironment(env: NodeJS.ProcessEnv, temporary: string): NodeJS.ProcessEnv {
-  const made: NodeJS.ProcessEnv = {
+  const result: NodeJS.ProcessEnv = {
     ...env,
     PIP_NO_INPUT: "1",
     PIP_DISABLE_PIP_VERSION_CHECK: "1",
     PYTHONUNBUFFERED: "1",
     PYTHONIOENCODING: "utf-8",
-    // the disk that was measured, rather than a small /tmp
+    // the disk whose free space was checked; /tmp may be small
     TMPDIR: temporary,
   };
   for (const name of ["PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]) {
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a copy that is ours
-    delete made[name];
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the object is a copy
+    delete result[name];
   }
-  return made;
+  return result;
 }
 
-/** What a line of pip's tells of progress; undefined where it tells none. */
+/** Progress in a line of pip's output; undefined if there is none. */
 export function progress(line: string): { share?: number; message?: string } | undefined {
   const bytes = /^Progress (\d+) of (\d+)/.exec(line);
   if (bytes) {
@@ -87,27 +87,27 @@ export function progress(line: string): { share?: number; message?: string } | u
   return line.startsWith("Installing collected packages") ? { message: "unpacking" } : undefined;
 }
 
-/** A line for the log, without the name and password of an address. */
-export function masked(line: string): string {
+/** A line for the log, without user names and passwords in URLs. */
+export function maskCredentials(line: string): string {
   return line.replace(/(\w+:\/\/)[^/@\s]+@/g, "$1****@");
 }
 
-/** Whether packages come from where the user says, of which we know nothing. */
-function isElsewhere(sources: Sources, env: NodeJS.ProcessEnv): boolean {
+/** Whether the user configured another package source, whose builds are unknown. */
+function hasCustomIndex(sources: Sources, env: NodeJS.ProcessEnv): boolean {
   if (sources.cpuIndex !== "" || sources.wheelFolder !== "") return true;
-  const places =
+  const options =
     /^(-i|-f|--(extra-)?index-url|--find-links|--no-index|PIP_((EXTRA_)?INDEX_URL|FIND_LINKS))/;
-  return [...sources.pipArguments, ...Object.keys(env)].some((name) => places.test(name));
+  return [...sources.pipArguments, ...Object.keys(env)].some((name) => options.test(name));
 }
 
-/** Where the user turned strictness off, the hosts they named themselves; never the default index. */
+/** Without strict TLS, trusts the hosts that the user configured, never the default index. */
 function trustedHosts(sources: Sources): string[] {
   if (sources.isStrict) return [];
-  const named = [
+  const urls = [
     sources.cpuIndex,
     ...sources.pipArguments.map((one) => one.replace(/^--?[\w-]+=/, "")),
   ];
-  return named.flatMap((address) => {
+  return urls.flatMap((address) => {
     if (!/^https?:/.test(address) || !URL.canParse(address)) return [];
     return ["--trusted-host", new URL(address).host];
   });

@@ -1,7 +1,7 @@
 import { noPython, noVenv, oldPython } from "./failure";
 import type { Options, Run } from "../program";
 
-/** A Python that an environment can be made with. */
+/** A Python that can create the environment. */
 export interface Python {
   executable: string;
   /** `3.11` */
@@ -17,7 +17,7 @@ interface Probed {
   hasVenv: boolean;
 }
 
-const OLDEST: readonly [number, number] = [3, 11];
+const MIN_VERSION: readonly [number, number] = [3, 11];
 
 const PROBE = `
 import json, sys, importlib.util as u
@@ -28,20 +28,22 @@ print(json.dumps({
     "hasVenv": all(u.find_spec(name) for name in ("venv", "ensurepip")),
 }))`;
 
-/** Where Python may be. The older ones come first: there is a build of every package for them. */
+/** Commands to try. Older versions come first: every package has a build for them. */
 export function candidates(setting: string, isWindows: boolean): Candidate[] {
   if (setting !== "") return [[setting]];
   const versions = ["3.11", "3.12", "3.13", "3.14"];
-  const named: Candidate[] = isWindows
+  const versioned: Candidate[] = isWindows
     ? versions.map((version) => ["py", `-${version}`] as const)
     : versions.map((version) => [`python${version}`] as const);
-  return isWindows ? [...named, ["py", "-3"], ["python"], ["python3"]] : [...named, ["python3"]];
+  return isWindows
+    ? [...versioned, ["py", "-3"], ["python"], ["python3"]]
+    : [...versioned, ["python3"]];
 }
 
 /**
- * The first that an environment can be made with.
+ * The first Python that can create the environment.
  *
- * Raises: Failure, which says of all of them what is wrong.
+ * Raises: Failure, with the reason why none can.
  */
 export async function findPython(
   run: Run,
@@ -50,21 +52,21 @@ export async function findPython(
   isDebian: boolean,
   options: Options,
 ): Promise<Python> {
-  const old = new Set<string>();
+  const unsupported = new Set<string>();
   let withoutVenv: string | undefined;
   for (const [command, ...args] of candidates(setting, isWindows)) {
-    // not -P, which Python has since 3.11 only: an older one is to be told by its version
+    // not -P: Python 3.10 and older lack it, and should fail with their version
     const outcome = await run(command, [...args, "-I", "-c", PROBE], options);
     const probed = outcome.code === 0 ? parse(outcome.output) : undefined;
     if (!probed) continue;
     const version = probed.version.join(".");
-    if (isBefore(probed.version, OLDEST)) old.add(version);
-    else if (!probed.is64) old.add(`${version} (32 bit)`);
+    if (isBefore(probed.version, MIN_VERSION)) unsupported.add(version);
+    else if (!probed.is64) unsupported.add(`${version} (32 bit)`);
     else if (!probed.hasVenv) withoutVenv ??= version;
     else return { executable: probed.executable, version };
   }
   if (withoutVenv !== undefined) throw noVenv(withoutVenv, isDebian);
-  if (old.size > 0) throw oldPython([...old]);
+  if (unsupported.size > 0) throw oldPython([...unsupported]);
   throw noPython(setting);
 }
 
@@ -76,7 +78,7 @@ function parse(output: string): Probed | undefined {
   }
 }
 
-/** Whether a version, as (major, minor), is older than another. */
+/** Whether a version (major, minor) is older than another. */
 export function isBefore(
   one: readonly [number, number],
   other: readonly [number, number],

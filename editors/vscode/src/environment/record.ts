@@ -3,25 +3,25 @@ import { mkdir, rename, unlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 import type { Build } from "./pip";
 
-/** Which steps are done, kept beside the environment so that an interrupted run goes on. */
-export interface Made {
-  /** `unfinished` is also what an interrupted run leaves. */
+/** The finished steps of an installation, saved so that an interrupted one can continue. */
+export interface InstallRecord {
+  /** `unfinished`: in progress or interrupted. */
   state: "unfinished" | "failed" | "cancelled" | "finished";
-  /** Name of the folder that the environment is in. */
+  /** Name of the environment's folder. */
   venv: string;
-  /** Version of the Python that the environment is made of; empty before that. */
+  /** Version of the environment's Python; empty before it is created. */
   python: string;
   torch: Build | "";
-  /** The version of torch, as pip was told it; empty before that. */
+  /** The installed requirement, such as `torch==2.13.0`; empty before that. */
   pin: string;
-  /** Digest of the wheel that is installed; empty before that. */
+  /** SHA-256 of the installed Warmline wheel; empty before that. */
   wheel: string;
 }
 
-/** Of which environment: the one that is used, or the one that is to follow it. */
-export type Which = "record" | "next";
+/** Whose record: of the environment in use, or of the next one, which will replace it. */
+export type RecordName = "record" | "next";
 
-export const NOTHING: Made = {
+export const EMPTY_RECORD: InstallRecord = {
   state: "unfinished",
   venv: "venv",
   python: "",
@@ -30,41 +30,48 @@ export const NOTHING: Made = {
   wheel: "",
 };
 
-/** What is recorded in a folder; undefined where nothing was begun, or where it cannot be read. */
-export function readRecord(folder: string, which: Which = "record"): Made | undefined {
+/** Reads a record; undefined if it does not exist or is invalid. */
+export function readRecord(
+  folder: string,
+  recordName: RecordName = "record",
+): InstallRecord | undefined {
   try {
-    const found: unknown = JSON.parse(readFileSync(fileOf(folder, which), "utf8"));
+    const found: unknown = JSON.parse(readFileSync(fileOf(folder, recordName), "utf8"));
     return isRecord(found) ? found : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** All of it or nothing is written. */
-export async function writeRecord(folder: string, record: Made, which?: Which): Promise<void> {
+/** Writes a record atomically. */
+export async function writeRecord(
+  folder: string,
+  record: InstallRecord,
+  recordName?: RecordName,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const file = fileOf(folder, which ?? "record");
+  const file = fileOf(folder, recordName ?? "record");
   await writeFile(`${file}.new`, JSON.stringify(record));
   await rename(`${file}.new`, file);
 }
 
-/** The one that was to follow is the one that is used from now on. */
-export async function follow(folder: string): Promise<void> {
+/** Makes the next environment the one in use. */
+export async function promoteNext(folder: string): Promise<void> {
   await rename(fileOf(folder, "next"), fileOf(folder, "record"));
 }
 
-/** Forgets the one that was to follow. */
+/** Deletes the record of the next environment. */
 export async function forgetNext(folder: string): Promise<void> {
   await unlink(fileOf(folder, "next")).catch(() => undefined);
 }
 
-function fileOf(folder: string, which: Which): string {
-  return path.join(folder, `${which}.json`);
+function fileOf(folder: string, recordName: RecordName): string {
+  return path.join(folder, `${recordName}.json`);
 }
 
-function isRecord(found: unknown): found is Made {
+function isRecord(found: unknown): found is InstallRecord {
   if (typeof found !== "object" || found === null) return false;
-  return Object.keys(NOTHING).every(
+  return Object.keys(EMPTY_RECORD).every(
     (name) => typeof (found as Record<string, unknown>)[name] === "string",
   );
 }

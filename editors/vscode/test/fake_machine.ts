@@ -9,12 +9,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import type { Machine, Wishes } from "../src/environment/machine";
-import { VENVS } from "../src/environment/making";
+import type { Machine, InstallSettings } from "../src/environment/machine";
+import { VENVS } from "../src/environment/install_attempt";
 import type { Sources } from "../src/environment/pip";
 import { run } from "../src/program";
 
-/** The settings as they are when nobody set them. */
+/** The default settings. */
 export const SOURCES: Sources = {
   pipArguments: [],
   cpuIndex: "",
@@ -27,11 +27,11 @@ process.on("exit", () => {
   for (const root of roots) rmSync(root, { recursive: true, force: true });
 });
 
-/** A machine in a folder: its PATH has only the programs put there. */
+/** A machine in a folder, whose PATH has only the programs that a test adds. */
 export class FakeMachine {
   readonly root = mkdtempSync(path.join(tmpdir(), "warmline-"));
   private readonly bin = path.join(this.root, "bin");
-  readonly wishes: Wishes = {
+  readonly settings: InstallSettings = {
     folder: path.join(this.root, "environment"),
     wheels: path.join(this.root, "wheels"),
     python: "",
@@ -50,11 +50,11 @@ export class FakeMachine {
   constructor() {
     roots.push(this.root);
     mkdirSync(this.bin);
-    mkdirSync(this.wishes.wheels);
+    mkdirSync(this.settings.wheels);
     this.wheel("first");
   }
 
-  /** One on which everything goes well. */
+  /** A machine on which the installation succeeds. */
   static good(): FakeMachine {
     const fake = new FakeMachine();
     fake.python("python3", [3, 12]);
@@ -62,9 +62,9 @@ export class FakeMachine {
     return fake;
   }
 
-  /** Another wheel of the same name. */
+  /** Writes another wheel with the same name. */
   wheel(content: string): void {
-    writeFileSync(path.join(this.wishes.wheels, "warmline-0.1.0-py3-none-any.whl"), content);
+    writeFileSync(path.join(this.settings.wheels, "warmline-0.1.0-py3-none-any.whl"), content);
   }
 
   program(name: string, script: string): void {
@@ -73,7 +73,7 @@ export class FakeMachine {
     chmodSync(file, 0o755);
   }
 
-  /** A Python that makes environments; in them, pip does what `pip` says. */
+  /** Adds a Python that creates environments, whose pip runs the script of `pip`. */
   python(name: string, version: [number, number], hasVenv = true, venv = ""): void {
     const probed = JSON.stringify({
       executable: path.join(this.bin, name),
@@ -97,7 +97,7 @@ esac`,
     );
   }
 
-  /** What `pip install` does, by shell lines that see its arguments. */
+  /** Sets the shell script of `pip install`, which sees its arguments. */
   pip(script: string, version = "24.2"): void {
     const inner = `#!/bin/sh
 [ "$1" = -P ] && shift
@@ -112,17 +112,17 @@ esac
 `;
     writeFileSync(path.join(this.root, "inner"), inner);
     for (const venv of VENVS) {
-      const made = path.join(this.wishes.folder, venv, "bin/python");
-      if (existsSync(made)) writeFileSync(made, inner);
+      const python = path.join(this.settings.folder, venv, "bin/python");
+      if (existsSync(python)) writeFileSync(python, inner);
     }
   }
 
-  /** From now on what is installed does not run. */
+  /** Breaks the installed server. */
   break(): void {
     writeFileSync(path.join(this.root, "broken"), "1");
   }
 
-  /** What was run since the last look: each environment and each pip install. */
+  /** The calls of venv and `pip install` since the last call of this function. */
   calls(): string[] {
     const file = path.join(this.root, "calls");
     if (!existsSync(file)) return [];

@@ -1,28 +1,28 @@
 import { realpathSync } from "node:fs";
 import * as path from "node:path";
 
-/** Whether a path means the same in each folder. On Windows `\x` and `C:x` do not. */
-export function isWhole(file: string, isWindows: boolean): boolean {
+/** Whether a path does not depend on the current folder or drive. On Windows `\x` and `C:x` do. */
+export function isAbsolute(file: string, isWindows: boolean): boolean {
   return isWindows ? /^([A-Za-z]:[\\/]|[\\/]{2}[^\\/])/.test(file) : file.startsWith("/");
 }
 
-/** Whether it is the name of a program, to be looked for on the PATH. */
+/** Whether it is a program name, to be searched on the PATH. */
 export function isName(program: string): boolean {
   return program !== "" && !/[/\\:]/.test(program) && !/^(~|\.{1,2}$)/.test(program);
 }
 
-/** A setting's text with the home folder in place of `~`. */
-export function expanded(text: string, home: string): string {
+/** Replaces a leading `~` by the home folder. */
+export function expandHome(text: string, home: string): string {
   return text.replace(/^~(?=$|[/\\])/, () => home);
 }
 
-/** What is wrong with a path that a setting names; undefined where it is whole. */
+/** The problem with a path in a setting; undefined if the path is absolute. */
 export function problemOf(file: string, isWindows: boolean): string | undefined {
-  if (isWhole(file, isWindows)) return undefined;
+  if (isAbsolute(file, isWindows)) return undefined;
   return `${file} is a relative path; use an absolute path or one that starts with ~`;
 }
 
-/** Whether a file lies in one of some folders, by its path or by where its links lead. */
+/** Whether a file is in one of the folders, by its path or after links are resolved. */
 export function isInside(file: string, folders: readonly string[]): boolean {
   const files = [path.resolve(file), real(file)];
   const roots = folders.flatMap((folder) => [path.resolve(folder), real(folder)]);
@@ -30,8 +30,8 @@ export function isInside(file: string, folders: readonly string[]): boolean {
 }
 
 function isBelow(file: string, folder: string): boolean {
-  const way = path.relative(folder, file);
-  return way !== ".." && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
+  const relative = path.relative(folder, file);
+  return relative !== ".." && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
 }
 
 function real(file: string): string {

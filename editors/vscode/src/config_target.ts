@@ -1,19 +1,19 @@
-/** Where a setting is set, as VS Code's `inspect` tells. */
+/** The part of a result of VS Code's `inspect` that is used. */
 export interface Inspected {
   readonly workspaceFolderValue?: unknown;
   readonly workspaceValue?: unknown;
 }
 
-export type Place = "folder" | "workspace" | "user";
+export type ConfigTarget = "folder" | "workspace" | "user";
 
-/** The place that decides, so that a change there shows: where the setting is set, else with the user. */
-export function placeOf(inspected: Inspected | undefined): Place {
+/** The level that takes effect: the most specific level where the setting is set, else the user's. */
+export function configTarget(inspected: Inspected | undefined): ConfigTarget {
   if (inspected?.workspaceFolderValue !== undefined) return "folder";
   return inspected?.workspaceValue !== undefined ? "workspace" : "user";
 }
 
-/** The same of one entry of a setting whose places VS Code merges. */
-export function placeOfEntry(inspected: Inspected | undefined, name: string): Place {
+/** The same for one entry of a setting whose levels VS Code merges. */
+export function entryConfigTarget(inspected: Inspected | undefined, name: string): ConfigTarget {
   const has = (value: unknown): boolean =>
     typeof value === "object" && value !== null && Object.hasOwn(value, name);
   if (has(inspected?.workspaceFolderValue)) return "folder";

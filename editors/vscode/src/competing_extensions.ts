@@ -1,4 +1,4 @@
-/** Extensions that offer inline completions of their own, by id in small letters. */
+/** Other extensions with inline completions, by lower-case id. */
 const KNOWN = new Map(
   Object.entries({
     "amazonwebservices.amazon-q-vscode": "Amazon Q",
@@ -21,17 +21,17 @@ export interface Extension {
   readonly isActive: boolean;
 }
 
-/** The names of those that are running. */
-export function othersAmong(extensions: readonly Extension[]): string[] {
+/** Names of the competing extensions that are active. */
+export function activeCompetitors(extensions: readonly Extension[]): string[] {
   const found = extensions
     .filter((extension) => extension.isActive)
     .map((extension) => KNOWN.get(extension.id.toLowerCase()));
-  // two extensions may be parts of one
+  // a product may consist of two extensions
   return [...new Set(found.filter((name) => name !== undefined))].sort();
 }
 
-/** What the user is told of them. */
-export function wordOnOthers(names: readonly string[]): string {
+/** Explains that they can hide Warmline's completions, and vice versa. */
+export function competitorWarning(names: readonly string[]): string {
   const last = names[names.length - 1] ?? "";
   const list = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${last}` : last;
   const verb = names.length > 1 ? "offer" : "offers";

@@ -8,12 +8,12 @@ import {
   failureOf,
   relativePath,
   type Kind,
-  type Where,
+  type FailureContext,
 } from "./failure";
-import type { Machine, Report, Wishes } from "./machine";
+import type { Machine, Report, InstallSettings } from "./machine";
 import {
   installArguments,
-  masked,
+  maskCredentials,
   pipEnvironment,
   progress,
   sizeOf,
@@ -21,122 +21,130 @@ import {
   type Build,
 } from "./pip";
 import type { Options, Outcome } from "../program";
-import { isName, problemOf } from "../whole_path";
+import { isName, problemOf } from "../paths";
 import { findPython } from "./python";
-import { follow, NOTHING, readRecord, writeRecord, type Made, type Which } from "./record";
+import {
+  EMPTY_RECORD,
+  promoteNext,
+  readRecord,
+  writeRecord,
+  type InstallRecord,
+  type RecordName,
+} from "./record";
 import { TORCH } from "./torch";
 
-// room for what is fetched and unpacked, by what that is; most of it is torch
+// disk space for download and installation; most of it is torch
 const NEEDED_BYTES: Record<Build, number> = { cpu: 2e9, cuda: 9e9 };
-// an environment cannot be moved, hence the next one has another place
-export const VENVS = [NOTHING.venv, "venv2"];
+// an environment cannot be moved, so a new one gets the other folder
+export const VENVS = [EMPTY_RECORD.venv, "venv2"];
 const CHECK =
   "import torch, warmline_protocol.wire, warmline_lsp.commands.cli; print(torch.zeros(2).sum())";
 const CHECK_MS = 60_000;
 
 /**
- * What is to be done: what is missing of the environment in use, or another one in its place, from the start or from
- * where a try before this one ended. The one in use stays until the other is finished.
+ * What to install: what is missing from the environment in use; or a new environment, from the start or from where an
+ * earlier attempt ended. The environment in use stays until the new one is finished.
  */
-export type Task = "complete" | "anew" | "go on anew";
+export type Task = "complete" | "rebuild" | "resume rebuild";
 
-/** One try to make an environment, with nobody else at it. */
-export class Making {
-  private readonly where: Where;
-  private readonly which: Which;
-  /** Whether it works as it is. */
+/** One attempt to install the environment; the caller holds the lock. */
+export class InstallAttempt {
+  private readonly context: FailureContext;
+  private readonly recordName: RecordName;
+  /** Whether it was complete before this attempt. */
   private readonly wasFinished: boolean;
-  private record: Made;
+  private record: InstallRecord;
   private readonly options: Options;
 
   constructor(
-    private readonly wishes: Wishes,
+    private readonly settings: InstallSettings,
     private readonly machine: Machine,
     private readonly report: Report,
     options: Omit<Options, "env">,
     task: Task,
   ) {
-    const { folder } = wishes;
+    const { folder } = settings;
     this.options = { ...options, env: pipEnvironment(machine.env, path.join(folder, "tmp")) };
-    const used = readRecord(folder);
-    const isKept = task !== "complete" && used?.state === "finished";
-    this.which = isKept ? "next" : "record";
-    this.wasFinished = task === "complete" && used?.state === "finished";
-    const begun = task === "anew" ? undefined : readRecord(folder, this.which);
-    const venv = VENVS.find((name) => !isKept || name !== used.venv) ?? NOTHING.venv;
-    this.record = begun ?? { ...NOTHING, venv };
-    this.where = {
+    const current = readRecord(folder);
+    const replacesFinished = task !== "complete" && current?.state === "finished";
+    this.recordName = replacesFinished ? "next" : "record";
+    this.wasFinished = task === "complete" && current?.state === "finished";
+    const existing = task === "rebuild" ? undefined : readRecord(folder, this.recordName);
+    const venv =
+      VENVS.find((name) => !replacesFinished || name !== current.venv) ?? EMPTY_RECORD.venv;
+    this.record = existing ?? { ...EMPTY_RECORD, venv };
+    this.context = {
       pythonVersion: this.record.python,
       isDebian: machine.isDebian,
-      wheelFolder: wishes.sources.wheelFolder,
+      wheelFolder: settings.sources.wheelFolder,
     };
   }
 
-  async all(): Promise<string> {
-    const { folder } = this.wishes;
-    checkPaths(this.wishes, this.machine.isWindows);
-    const wheel = await findWheel(this.wishes.wheels);
+  async run(): Promise<string> {
+    const { folder } = this.settings;
+    checkPaths(this.settings, this.machine.isWindows);
+    const wheel = await findWheel(this.settings.wheels);
     await mkdir(path.join(folder, "tmp"), { recursive: true });
-    await this.note({ state: "unfinished" });
-    await this.venv();
+    await this.save({ state: "unfinished" });
+    await this.createVenv();
     const pipVersion = await this.pipVersion();
-    await this.torch(pipVersion);
+    await this.installTorch(pipVersion);
     if (this.record.wheel !== wheel.digest) {
       this.report.step("installing Warmline", 0.75);
-      // first without what it needs: another wheel may have the same version
+      // first without its dependencies: another wheel may have the same version
       await this.pip(["--no-deps", "--force-reinstall", wheel.file], undefined, pipVersion);
       await this.pip([wheel.file], undefined, pipVersion);
       await this.check();
-      await this.note({ wheel: wheel.digest });
+      await this.save({ wheel: wheel.digest });
     }
     await rm(path.join(folder, "tmp"), { recursive: true, force: true });
-    await this.note({ state: "finished" });
-    if (this.which === "next") await follow(folder);
+    await this.save({ state: "finished" });
+    if (this.recordName === "next") await promoteNext(folder);
     this.report.step("done", 1);
     return inEnvironment(folder, this.record, "warmline", this.machine.isWindows);
   }
 
-  /** Notes how it ended; what worked before and still works is finished, though not current. */
+  /** Records a failure; an environment that still works stays finished, though not up to date. */
   async failed(kind: Kind): Promise<void> {
     const options = { ...this.options, signal: AbortSignal.timeout(CHECK_MS) };
     const works = this.wasFinished && (await this.python(["-c", CHECK], options)).code === 0;
     const state = works ? "finished" : kind === "cancelled" ? "cancelled" : "failed";
-    // what does not run is not gone on with
+    // start over after a broken installation
     const python = kind === "broken" ? "" : this.record.python;
-    // a full disk takes no record either; then it says unfinished, which is true
-    await this.note({ state, python }).catch(() => undefined);
+    // on a full disk the record stays "unfinished", which is true
+    await this.save({ state, python }).catch(() => undefined);
   }
 
-  private async venv(): Promise<void> {
-    const { folder, python } = this.wishes;
+  private async createVenv(): Promise<void> {
+    const { folder, python } = this.settings;
     if (this.record.python !== "" && (await this.python(["-c", "pass"])).code === 0) return;
     this.report.step("looking for Python", 0);
     const { run, isWindows, isDebian } = this.machine;
     const found = await findPython(run, python, isWindows, isDebian, this.options);
-    this.where.pythonVersion = found.version;
-    this.report.log(`the environment is made with ${found.executable}, Python ${found.version}`);
-    this.report.step(`making an environment of Python ${found.version}`, 0.01);
+    this.context.pythonVersion = found.version;
+    this.report.log(`creating the environment with ${found.executable}, Python ${found.version}`);
+    this.report.step(`creating an environment with Python ${found.version}`, 0.01);
     const { venv } = this.record;
-    await this.note({ ...NOTHING, venv });
+    await this.save({ ...EMPTY_RECORD, venv });
     const args = ["-P", "-m", "venv", "--clear", path.join(folder, venv)];
-    this.expect(await run(found.executable, args, this.listening(0.01, 0.05)));
-    await this.note({ python: found.version });
+    this.checkExit(await run(found.executable, args, this.withProgress(0.01, 0.05)));
+    await this.save({ python: found.version });
   }
 
-  private async torch(pipVersion: string): Promise<void> {
+  private async installTorch(pipVersion: string): Promise<void> {
     if (this.record.pin === TORCH) return;
     const { run, isLinux, env, freeBytes } = this.machine;
-    const build = await torchBuild(run, this.wishes.device, this.options);
-    const needed = NEEDED_BYTES[sizeOf(build, this.wishes.sources, isLinux, env)];
-    if ((await freeBytes(this.wishes.folder)) < needed) throw diskFull();
+    const build = await torchBuild(run, this.settings.device, this.options);
+    const needed = NEEDED_BYTES[sizeOf(build, this.settings.sources, isLinux, env)];
+    if ((await freeBytes(this.settings.folder)) < needed) throw diskFull();
     const name = build === "cuda" ? "torch for the GPU" : "torch";
     this.report.step(`installing ${name}`, 0.05);
     await this.pip([TORCH], build, pipVersion);
-    // what was tried was another torch
-    await this.note({ torch: build, pin: TORCH, wheel: "" });
+    // the wheel was tested with another torch
+    await this.save({ torch: build, pin: TORCH, wheel: "" });
   }
 
-  /** That it computes on this machine, not only that pip was content. */
+  /** Checks that torch computes on this machine: pip's success does not show that. */
   private async check(): Promise<void> {
     this.report.step("testing the installation", 0.95);
     const outcome = await this.python(["-c", CHECK]);
@@ -152,49 +160,49 @@ export class Making {
 
   private async pipVersion(): Promise<string> {
     const outcome = await this.python(["-m", "pip", "--version"]);
-    this.expect(outcome);
+    this.checkExit(outcome);
     return /^pip (\S+)/m.exec(outcome.output)?.[1] ?? "0";
   }
 
-  private async pip(wanted: string[], build: Build | undefined, version: string): Promise<void> {
-    const args = installArguments(this.wishes.sources, wanted, build, version);
-    this.report.log(masked(`pip ${args.slice(2).join(" ")}`));
+  private async pip(packages: string[], build: Build | undefined, version: string): Promise<void> {
+    const args = installArguments(this.settings.sources, packages, build, version);
+    this.report.log(maskCredentials(`pip ${args.slice(2).join(" ")}`));
     const [from, to] = build === undefined ? [0.75, 0.95] : [0.05, 0.75];
-    this.expect(await this.python(args, this.listening(from, to)));
+    this.checkExit(await this.python(args, this.withProgress(from, to)));
   }
 
   private python(args: readonly string[], options = this.options): Promise<Outcome> {
     const { isWindows, run } = this.machine;
-    const python = inEnvironment(this.wishes.folder, this.record, "python", isWindows);
+    const python = inEnvironment(this.settings.folder, this.record, "python", isWindows);
     return run(python, ["-P", ...args], options);
   }
 
-  /** Reports pip's progress as part [from, to) of all. */
-  private listening(from: number, to: number): Options {
+  /** Reports pip's progress as the part [from, to) of the whole installation. */
+  private withProgress(from: number, to: number): Options {
     let message = "";
     return {
       ...this.options,
       onLine: (line) => {
-        const told = progress(line);
-        if (told?.share === undefined) this.report.log(masked(line));
-        message = told?.message ?? message;
-        if (told) this.report.step(message, from + (to - from) * (told.share ?? 0));
+        const update = progress(line);
+        if (update?.share === undefined) this.report.log(maskCredentials(line));
+        message = update?.message ?? message;
+        if (update) this.report.step(message, from + (to - from) * (update.share ?? 0));
       },
     };
   }
 
-  private expect(outcome: Outcome): void {
-    if (outcome.code !== 0) throw failureOf(outcome, this.where);
+  private checkExit(outcome: Outcome): void {
+    if (outcome.code !== 0) throw failureOf(outcome, this.context);
   }
 
-  private async note(done: Partial<Made>): Promise<void> {
-    this.record = { ...this.record, ...done };
-    await writeRecord(this.wishes.folder, this.record, this.which);
+  private async save(changes: Partial<InstallRecord>): Promise<void> {
+    this.record = { ...this.record, ...changes };
+    await writeRecord(this.settings.folder, this.record, this.recordName);
   }
 }
 
-/** Raises: Failure, where a setting names a path that depends on the current folder. */
-function checkPaths({ python, sources }: Wishes, isWindows: boolean): void {
+/** Raises: Failure, if a setting has a relative path. */
+function checkPaths({ python, sources }: InstallSettings, isWindows: boolean): void {
   const { wheelFolder } = sources;
   if (python !== "" && !isName(python)) check("python", python);
   if (wheelFolder !== "") check("wheelFolder", wheelFolder);
@@ -207,7 +215,7 @@ function checkPaths({ python, sources }: Wishes, isWindows: boolean): void {
 
 export function inEnvironment(
   folder: string,
-  { venv }: Made,
+  { venv }: InstallRecord,
   name: string,
   isWindows: boolean,
 ): string {
