@@ -46,7 +46,7 @@ def test_the_page_has_each_setting_once() -> None:
     of_server = {s.name: (json.dumps(s.default), s.description) for s in SETTINGS}
     own = {
         name: (json.dumps(described["default"]), described["markdownDescription"])
-        for name, described in write_settings().OWN.items()
+        for name, described in write_settings().EXTENSION_SETTINGS.items()
     }
     found = {name: (default.strip("`"), text) for name, default, text in rows}
     # too long for a table
@@ -65,7 +65,7 @@ def test_a_table_out_of_date_is_replaced_and_the_prose_stays() -> None:
 def test_a_page_without_its_markers_is_refused() -> None:
     text = (ROOT / "docs/settings.md").read_text()
     for name in write_settings().tables():
-        with pytest.raises(SystemExit, match="put them back"):
+        with pytest.raises(SystemExit, match="restore them"):
             write_settings().page(text.replace(f"<!-- begin generated: {name} -->\n", ""))
 
 
@@ -81,7 +81,7 @@ def test_a_workspace_that_is_not_trusted_sets_nothing_that_is_run_loaded_or_kept
     restricted = write_settings().restricted()
     assert untrusted["restrictedConfigurations"] == restricted
     of_server = {"model", "smallModel", "device", "remoteEngine", "remoteEngineCa", "excludedGlobs"}
-    own = set(write_settings().OWN) - {"trace.server"}
+    own = set(write_settings().EXTENSION_SETTINGS) - {"trace.server"}
     assert set(restricted) == {f"warmline.{name}" for name in of_server | own}
 
 
@@ -101,4 +101,4 @@ def test_a_language_may_have_its_own_where_that_means_something() -> None:
 
 
 def test_the_server_takes_no_offence_at_the_extensions_settings() -> None:
-    assert {name.split(".")[0] for name in write_settings().OWN} <= OF_CLIENTS
+    assert {name.split(".")[0] for name in write_settings().EXTENSION_SETTINGS} <= OF_CLIENTS

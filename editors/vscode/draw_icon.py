@@ -1,4 +1,4 @@
-"""Draws icon.png: three lines of code, a cursor, and ghost text behind it. Run it after a change of the drawing."""
+"""Draws icon.png: three lines of code, a cursor, and ghost text after it. Run it after you change the drawing."""
 
 from __future__ import annotations
 

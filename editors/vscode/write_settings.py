@@ -1,4 +1,4 @@
-"""Writes the settings into package.json and docs/settings.md, from their definitions in the server and here.
+"""Writes the settings into package.json and docs/settings.md, from their definitions in the server and in this file.
 
 `make vscode` runs it; tests/test_settings_table.py checks that both files are up to date.
 """
@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent / "package.json"
 PAGE = PACKAGE.parent.parent.parent / "docs/settings.md"
 BEGIN, END = "<!-- begin generated: {} -->", "<!-- end generated -->"
 # the extension's own settings: how it finds and installs the server
-OWN: dict[str, dict[str, object]] = {
+EXTENSION_SETTINGS: dict[str, dict[str, object]] = {
     "command": {
         "type": "string",
         "default": "",
@@ -54,7 +54,7 @@ OWN: dict[str, dict[str, object]] = {
         "scope": "machine",
         "markdownDescription": "More arguments for `pip install`, such as `--index-url` or `--cert`.",
     },
-    # the client library reads it by this name
+    # the client library requires this name
     "trace.server": {
         "type": "string",
         "enum": ["off", "messages", "verbose"],
@@ -66,7 +66,7 @@ OWN: dict[str, dict[str, object]] = {
 
 
 def property_of(setting: Setting) -> dict[str, object]:
-    """A setting as VS Code describes it."""
+    """A setting as an entry of package.json."""
     default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
     kinds = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
     kind = kinds[type(default)] if setting.is_whole else "number"
@@ -96,38 +96,40 @@ def _scope(setting: Setting) -> str:
 
 def properties() -> dict[str, object]:
     """All settings in VS Code: the server's and the extension's own."""
-    of_server = {setting.name: property_of(setting) for setting in SETTINGS}
-    return {f"warmline.{name}": described for name, described in (of_server | OWN).items()}
+    server = {setting.name: property_of(setting) for setting in SETTINGS}
+    return {
+        f"warmline.{name}": described for name, described in (server | EXTENSION_SETTINGS).items()
+    }
 
 
 def restricted() -> list[str]:
-    """Settings that an untrusted workspace may not set: they decide what is run, loaded or excluded."""
-    of_server = [s.name for s in SETTINGS if s.is_restricted or s.is_of_machine]
-    own = [name for name in OWN if name != "trace.server"]
-    return [f"warmline.{name}" for name in (*of_server, *own)]
+    """Settings that an untrusted workspace may not set: they determine which programs, models and files are used."""
+    server = [s.name for s in SETTINGS if s.is_restricted or s.is_of_machine]
+    extension = [name for name in EXTENSION_SETTINGS if name != "trace.server"]
+    return [f"warmline.{name}" for name in (*server, *extension)]
 
 
 def tables() -> dict[str, str]:
     """The tables of docs/settings.md, by the name in their markers."""
     engine = {option.name for option in ENGINE_OPTIONS}
-    of_server = [(s.name, property_of(s)) for s in SETTINGS]
+    server = [(s.name, property_of(s)) for s in SETTINGS]
     return {
-        "completions": _table([row for row in of_server if row[0] not in engine | _REMOTE]),
-        "engine": _table([row for row in of_server if row[0] in engine]),
-        "remote engine": _table([row for row in of_server if row[0] in _REMOTE]),
-        "extension": _table(list(OWN.items())),
+        "completions": _table([row for row in server if row[0] not in engine | _REMOTE]),
+        "engine": _table([row for row in server if row[0] in engine]),
+        "remote engine": _table([row for row in server if row[0] in _REMOTE]),
+        "extension": _table(list(EXTENSION_SETTINGS.items())),
     }
 
 
 _REMOTE = {"remoteEngine", "remoteEngineCa"}
-_LONGEST_DEFAULT = 60
+_MAX_DEFAULT_LENGTH = 60
 
 
 def _table(rows: list[tuple[str, dict[str, object]]]) -> str:
     lines = ["| setting | default | values | what it does |", "|---|---|---|---|"]
     for name, described in rows:
         default = json.dumps(described["default"])
-        shown = f"`{default}`" if len(default) <= _LONGEST_DEFAULT else "[secrets](#globs)"
+        shown = f"`{default}`" if len(default) <= _MAX_DEFAULT_LENGTH else "[secrets](#globs)"
         lines.append(
             f"| `{name}` | {shown} | {_values(described)} | {described['markdownDescription']} |"
         )
@@ -146,13 +148,13 @@ def _values(described: dict[str, object]) -> str:
 
 
 def page(text: str) -> str:
-    """docs/settings.md with its tables brought up to date; the prose around them stays."""
+    """docs/settings.md with new tables; the other text stays."""
     for name, table in tables().items():
         begin = BEGIN.format(name)
         before, _, rest = text.partition(begin)
         _, end, after = rest.partition(END)
         if not end:
-            raise SystemExit(f"{PAGE.name} lacks the lines {begin!r} and {END!r}; put them back")
+            raise SystemExit(f"{PAGE.name} lacks the lines {begin!r} and {END!r}; restore them")
         text = f"{before}{begin}\n{table}\n{end}{after}"
     return text
 

@@ -62,7 +62,7 @@ def ghost(nvim: Any) -> str:
 
 
 def drawn(nvim: Any) -> str:
-    """The text of the extmarks, which is what the screen shows."""
+    """The text of the extmarks, as on the screen."""
     space = nvim.api.create_namespace("warmline")
     marks = nvim.api.buf_get_extmarks(0, space, 0, -1, {"details": True})
     lines = [m[3]["virt_text"][0][0] for m in marks]
@@ -84,7 +84,7 @@ def test_ghost_text_is_drawn_and_tab_accepts_it(nvim: Any, tmp_path: Path) -> No
 def test_a_word_is_accepted_and_the_rest_stays(nvim: Any) -> None:
     nvim.input("Go" + TYPED)
     text = wait(lambda: ghost(nvim))
-    word = nvim.exec_lua("return require('warmline.ghost').first(..., 'word')", text)
+    word = nvim.exec_lua("return require('warmline.ghost').first_part(..., 'word')", text)
     assert word
     assert word != text
     nvim.input("<M-Right>")
@@ -92,7 +92,7 @@ def test_a_word_is_accepted_and_the_rest_stays(nvim: Any) -> None:
     assert wait(lambda: ghost(nvim)) == text.removeprefix(word)
 
 
-def test_typing_along_asks_the_engine_nothing_and_keeps_the_text(nvim: Any) -> None:
+def test_typing_the_suggestion_keeps_it_and_requests_nothing_from_the_engine(nvim: Any) -> None:
     nvim.input("Go" + TYPED)
     text = wait(lambda: ghost(nvim))
     asked = counts(nvim)
@@ -119,44 +119,45 @@ def test_one_key_is_one_request(nvim: Any) -> None:
     for k in range(3):
         nvim.input(text[k])
         wait(lambda k=k: counts(nvim)["requests"] > before + k)
-    # the server takes messages in order, so whatever was asked is counted
+    # the server handles messages in order, so every earlier request is counted
     assert counts(nvim)["requests"] == before + 3
 
 
-def test_statistics_are_told_in_words(nvim: Any) -> None:
-    nvim.exec_lua("vim.notify = function(text) told = text end")
+def test_statistics_are_shown_in_words(nvim: Any) -> None:
+    nvim.exec_lua("vim.notify = function(text) message = text end")
 
-    def told() -> list[str]:
-        nvim.exec_lua("told = nil")
+    def statistics() -> list[str]:
+        nvim.exec_lua("message = nil")
         nvim.command("Warmline statistics")
-        return wait(lambda: nvim.exec_lua("return told")).split("\n")
+        return wait(lambda: nvim.exec_lua("return message")).split("\n")
 
-    assert "Acceptance rate: not known yet" in told()
-    assert told()[-1] == "No answers yet."
+    assert "Acceptance rate: not yet known" in statistics()
+    assert statistics()[-1] == "No answers yet."
     nvim.input("Go" + TYPED)
     wait(lambda: ghost(nvim))
     nvim.input("<Tab>")
-    wait(lambda: "Accepted whole: 1" in told())
-    lines = told()
+    wait(lambda: "Accepted in full: 1" in statistics())
+    lines = statistics()
+    assert [line for line in lines if line.startswith("Offered: ") and line != "Offered: 0"]
     assert "Acceptance rate: 100 %" in lines
     assert lines[-1].startswith("Response time: median ")
     assert not [line for line in lines if "vim.NIL" in line or "{" in line]
 
 
-def test_off_for_a_language_is_told_with_its_setting(nvim: Any) -> None:
+def test_off_for_a_language_names_its_setting(nvim: Any) -> None:
     nvim.exec_lua(
         "local warmline = require('warmline')\n"
         "warmline.options.settings.languages = { python = false }\n"
         "warmline.enable()\n"
     )
     wait(lambda: state(nvim) == "off")
-    nvim.exec_lua("vim.notify = function(text) told = text end")
+    nvim.exec_lua("vim.notify = function(text) message = text end")
     nvim.command("Warmline status")
-    said = nvim.exec_lua("return told")
-    assert said == "Warmline: off. Completions are off for this language (warmline.languages)"
+    message = nvim.exec_lua("return message")
+    assert message == "Warmline: off. Completions are off for this language (warmline.languages)"
 
 
-def test_an_edit_above_is_seen(nvim: Any) -> None:
+def test_a_completion_reflects_an_edit_above(nvim: Any) -> None:
     nvim.input("Go" + TYPED)
     wait(lambda: ghost(nvim))
     nvim.input("<Esc>")
@@ -189,7 +190,7 @@ def test_health_finds_server_and_engine(nvim: Any) -> None:
     nvim.command("checkhealth warmline")
     text = "\n".join(nvim.current.buffer[:])
     assert "ERROR" not in text
-    assert "the server runs: ready" in text
+    assert "the server is running: ready" in text
 
 
 def test_each_buffer_has_the_other_files_of_its_project(nvim: Any, tmp_path: Path) -> None:
@@ -222,13 +223,13 @@ PAIR = {
 
 
 @pytest.mark.parametrize("settings", [PAIR], ids=["pair"])
-def test_a_better_completion_takes_the_place_of_the_first(nvim: Any) -> None:
+def test_a_better_completion_replaces_the_first(nvim: Any) -> None:
     nvim.exec_lua(
         "local ghost = require('warmline.ghost')\n"
-        "local again = ghost.request_again\n"
-        "ghost.request_again = function(told)\n"
+        "local request_better = ghost.request_better\n"
+        "ghost.request_better = function(better)\n"
         "  first_text = ghost.text()\n"
-        "  again(told)\n"
+        "  request_better(better)\n"
         "end\n"
     )
     nvim.input("Go        s")
@@ -268,7 +269,7 @@ def test_a_comment_comes_first_and_then_the_code(nvim: Any, keys: str) -> None:
     wait(lambda: "\n".join(nvim.current.buffer[:]).startswith(COMMENTED + text))
 
 
-# it stands in for Neovim 0.12's own, which is not at hand
+# a fake of Neovim 0.12's module
 NATIVE = """
 vim.lsp.inline_completion = {
   get = function(options)
@@ -285,7 +286,7 @@ require("warmline.keys").map(require("warmline").options.keys)
 
 
 @pytest.mark.parametrize("place", ["start_row = 0, start_col = 2", "start = { row = 0, col = 2 }"])
-def test_parts_are_accepted_of_what_neovim_shows_by_itself(nvim: Any, place: str) -> None:
+def test_parts_of_a_native_completion_are_accepted(nvim: Any, place: str) -> None:
     nvim.exec_lua(NATIVE)
     nvim.command("enew")
     nvim.exec_lua(f"shown_item = {{ insert_text = 'measure(a)\\nb = 1', range = {{ {place} }} }}")

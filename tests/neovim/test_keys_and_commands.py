@@ -1,4 +1,4 @@
-"""What needs no server: keys that keep their meaning, commands and options that are wrong."""
+"""Keys, commands and options, without a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.neovim import neovim, wait
 
 SETUP = 'require("warmline").setup({ filetypes = { "none" } })\n'
-# it stands in for text that a server sent
+# a fake of ghost text that a server sent
 SHOWN = """
 local ghost = require("warmline.ghost")
 ghost.is_shown = function() return true end
@@ -40,7 +40,7 @@ def typed(nvim: Any, keys: str, line: str) -> None:
     wait(lambda: nvim.current.line == line)
 
 
-def test_tab_is_a_tab_where_nothing_is_shown(nvim: Any) -> None:
+def test_tab_is_a_tab_if_nothing_is_shown(nvim: Any) -> None:
     typed(nvim, "ia<Tab>b", "a\tb")
     nvim.exec_lua(SHOWN)
     typed(nvim, "<Tab>", "a\tb<all>")
@@ -61,14 +61,14 @@ EARLIER = {
 
 
 @pytest.mark.parametrize("init", [init for init, _ in EARLIER.values()], ids=list(EARLIER))
-def test_an_earlier_mapping_has_the_key_where_nothing_is_shown(nvim: Any, init: str) -> None:
-    (meant,) = [meant for given, meant in EARLIER.values() if given == init]
-    typed(nvim, "ia<Tab>b", f"a{meant}b")
-    # a second setup takes its own mapping for nobody's
+def test_an_earlier_mapping_has_the_key_if_nothing_is_shown(nvim: Any, init: str) -> None:
+    (expected,) = [text for given, text in EARLIER.values() if given == init]
+    typed(nvim, "ia<Tab>b", f"a{expected}b")
+    # a second setup does not save Warmline's own mapping
     nvim.exec_lua(SETUP)
-    typed(nvim, "<Tab>c", f"a{meant}b{meant}c")
+    typed(nvim, "<Tab>c", f"a{expected}b{expected}c")
     nvim.exec_lua(SHOWN)
-    typed(nvim, "<Tab>", f"a{meant}b{meant}c<all>")
+    typed(nvim, "<Tab>", f"a{expected}b{expected}c<all>")
 
 
 def test_an_open_menu_has_the_key(nvim: Any) -> None:
@@ -83,11 +83,12 @@ def test_an_open_menu_has_the_key(nvim: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["nonsense", "setup", "client", "_ask"])
-def test_a_command_that_is_none_is_refused_by_name(nvim: Any, name: str) -> None:
-    nvim.exec_lua("vim.notify = function(text) told = text end")
+def test_an_unknown_action_is_refused_by_name(nvim: Any, name: str) -> None:
+    nvim.exec_lua("vim.notify = function(text) message = text end")
     nvim.command(f"Warmline {name}")
-    reported = nvim.exec_lua("return told")
-    assert reported.startswith(f"Warmline: {name} is unknown; there are enable, disable")
+    message = nvim.exec_lua("return message")
+    expected = f"Warmline: unknown action {name}; expected one of enable, disable"
+    assert message.startswith(expected)
 
 
 def test_each_name_that_is_completed_is_an_action(nvim: Any) -> None:
@@ -108,51 +109,51 @@ def test_each_name_that_is_completed_is_an_action(nvim: Any) -> None:
         ("nil", ""),
     ],
 )
-def test_options_that_are_none_are_refused(nvim: Any, options: str, words: str) -> None:
+def test_wrong_options_are_refused(nvim: Any, options: str, words: str) -> None:
     call = f"return {{ pcall(require('warmline').setup, {options}) }}"
-    is_taken, *problem = nvim.exec_lua(call)
-    assert is_taken == (not words)
+    is_accepted, *problem = nvim.exec_lua(call)
+    assert is_accepted == (not words)
     assert words in "".join(map(str, problem))
     assert "deprecated" not in nvim.command_output("messages")
 
 
-def test_a_comment_is_asked_for_in_the_text_it_was_wanted_in(nvim: Any) -> None:
+def test_a_comment_is_requested_only_in_its_buffer(nvim: Any) -> None:
     nvim.exec_lua(
-        "asked = 0\n"
-        "require('warmline')._ask_comment = function() asked = asked + 1 end\n"
+        "n_requests = 0\n"
+        "require('warmline')._request_comment = function() n_requests = n_requests + 1 end\n"
         "vim.bo.modifiable = false\n"
-        "vim.notify = function(text) told = text end\n"
+        "vim.notify = function(text) message = text end\n"
     )
     nvim.command("WarmlineComment")
-    assert nvim.exec_lua("return told") == "Warmline: this buffer is read-only"
+    assert nvim.exec_lua("return message") == "Warmline: this buffer is read-only"
     nvim.exec_lua("vim.bo.modifiable = true")
-    # insert mode is not entered after all, and then in another text
+    # insert mode is not entered in this buffer, and then in another one
     nvim.exec_lua("require('warmline').comment() vim.cmd.stopinsert()")
     nvim.command("hide enew")
     typed(nvim, "ix", "x")
-    assert nvim.exec_lua("return asked") == 0
+    assert nvim.exec_lua("return n_requests") == 0
     nvim.input("<Esc>")
     nvim.command("WarmlineComment")
-    wait(lambda: nvim.exec_lua("return asked") == 1)
+    wait(lambda: nvim.exec_lua("return n_requests") == 1)
 
 
-# it stands in for a server that gives one answer to the next request, and none later
+# a fake server that answers only the next request
 ANSWERS = """
 local warmline, compat = require("warmline"), require("warmline.compat")
 warmline.client = function() return { initialized = true, offset_encoding = "utf-16" } end
 compat.cancel = function() end
 compat.notify = function() end
-compat.request = function(_, method, _, take)
+compat.request = function(_, method, _, handler)
   local items = answer and { { insertText = answer } } or {}
   answer = nil
-  vim.schedule(function() take(nil, { items = items }) end)
+  vim.schedule(function() handler(nil, { items = items }) end)
   return true, 1
 end
 """
 
 
 def shown(nvim: Any, text: str, keys: str) -> None:
-    """Has a text answered to what the last of some keys asks."""
+    """Types keys; the request of the last one is answered with a text."""
     nvim.exec_lua(ANSWERS)
     nvim.input(keys[:-1])
     wait(lambda: nvim.current.line.endswith(keys[:-1].lstrip("i")))
@@ -161,7 +162,7 @@ def shown(nvim: Any, text: str, keys: str) -> None:
     wait(lambda: nvim.exec_lua("return require('warmline.ghost').text()"))
 
 
-def test_undo_takes_back_what_was_accepted_only(nvim: Any) -> None:
+def test_undo_removes_only_the_accepted_text(nvim: Any) -> None:
     shown(nvim, "(name)\nb = 1", "igreet")
     nvim.input("<Tab>")
     wait(lambda: nvim.current.buffer[:] == ["greet(name)", "b = 1"])
@@ -176,7 +177,7 @@ def test_undo_takes_back_what_was_accepted_only(nvim: Any) -> None:
 
 
 @pytest.mark.parametrize("part", ["<M-Right>", "<M-Down>"])
-def test_undo_takes_back_a_part_that_was_accepted(nvim: Any, part: str) -> None:
+def test_undo_removes_an_accepted_part(nvim: Any, part: str) -> None:
     shown(nvim, "_all", "igreet")
     nvim.input(part)
     wait(lambda: nvim.current.line == "greet_all")
@@ -191,9 +192,9 @@ def test_undo_takes_back_a_part_that_was_accepted(nvim: Any, part: str) -> None:
         ("return", "i ", " return"),
         ("    return", "ix", "x    return"),
     ],
-    ids=["indents", "begins with no white space", "behind text"],
+    ids=["indents", "starts without white space", "after text"],
 )
-def test_tab_indents_where_it_is_meant_to(nvim: Any, text: str, keys: str, line: str) -> None:
+def test_tab_indents_before_the_text_of_a_line(nvim: Any, text: str, keys: str, line: str) -> None:
     shown(nvim, text, keys)
     typed(nvim, "<Tab>", line)
 
@@ -212,7 +213,7 @@ def test_a_buffer_gets_no_carriage_returns(nvim: Any, end: str, fileformat: str)
     assert nvim.current.buffer[:] == ["xac", "d"]
 
 
-def test_what_neovim_shows_by_itself_is_accepted_as_one_undo_step(nvim: Any) -> None:
+def test_a_native_completion_is_accepted_as_one_undo_step(nvim: Any) -> None:
     nvim.exec_lua(
         "vim.lsp.inline_completion = { get = function()\n"
         "  vim.schedule(function() require('warmline.ghost').insert(0, 0, 1, 'bc') end)\n"

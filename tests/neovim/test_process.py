@@ -29,7 +29,7 @@ def test_the_server_starts_outside_of_the_project(tmp_path: Path) -> None:
         "lua require('warmline').setup({}); "
         f"vim.wait(90000, function() return vim.fn.filereadable('{seen}') == 1 end, 20); "
         "for _, name in ipairs({'./warmline', 'bin/warmline', '~x/warmline', ''}) do "
-        "assert(require('warmline.process').resolved({name}) == nil, name) end"
+        "assert(require('warmline.process').resolve({name}) == nil, name) end"
     )
     flags = ["--clean", "--headless", "-u", str(tmp_path / "init.lua"), "a.py"]
     subprocess.run(

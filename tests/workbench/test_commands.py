@@ -92,11 +92,12 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
     workbench.press("Escape")
     workbench.command(SHOW_CONTEXT)
     lines = workbench.page.locator(".editor-instance").nth(1).locator(".view-lines")
-    lines.get_by_text("What Warmline shows the model in use.py").wait_for()
+    lines.get_by_text("What the model sees in").wait_for()
+    lines.get_by_text("## shapes.py:1").wait_for()
     shown = lines.inner_text().replace("\u00a0", " ")
     assert "## shapes.py:1 `area`" in shown
     assert "return side * side" in shown
-    # it is no text of the user's, whom nobody asks to save it
+    # VS Code must not ask the user to save the page
     assert workbench.page.locator('.tab[data-resource-name="What the model sees.md"]').count() == 1
     assert workbench.page.locator(".tab.dirty:not([data-resource-name='use.py'])").count() == 0
 
@@ -107,7 +108,7 @@ def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) 
     tab = '.tab.active[data-resource-name="Warmline statistics.md"]'
     workbench.page.wait_for_selector(tab)
     lines = workbench.page.locator(".editor-instance .view-lines").first
-    lines.get_by_text("Completions", exact=True).wait_for()
+    lines.get_by_text("## Completions").wait_for()
     before = lines.inner_text()
     assert "Acceptance rate" in before.replace("\u00a0", " ")
     assert "acceptedShare" not in before

@@ -31,14 +31,15 @@ exec python3.11 -c "
 import importlib.util as u, sys
 found = u.find_spec
 u.find_spec = lambda name: None if name == 'ensurepip' else found(name)
-exec(sys.argv.pop(2))
+exec(sys.argv.pop())
 " "$@"
 """
 OTHER_VERSION = """#!{python}
 import sys
 
 sys.path[:0] = {sources!r}
-from warmline_lsp import cli, server
+from warmline_lsp.commands import cli
+from warmline_lsp.lsp import server
 
 server.VERSION = "0.0.9"
 sys.exit(cli.main())

@@ -1,4 +1,4 @@
--- Commands; nothing is loaded until one is used or setup() is called.
+-- Defines the commands. The modules load when a command or setup() is called.
 if vim.g.loaded_warmline then
   return
 end

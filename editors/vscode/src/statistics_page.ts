@@ -3,7 +3,6 @@ export interface Counts {
   requests: number;
   engineRequests: number;
   offered: number;
-  shown: number;
   accepted: number;
   partlyAccepted: number;
   answeredFromOffer: number;
@@ -31,7 +30,8 @@ export function statisticsPage(counts: Counts): string {
     "Since this window's server started. These numbers never leave this machine.",
     "## Completions",
     list([
-      ["Shown", count(counts.shown)],
+      // not `shown`, which is 0: VS Code does not report what it shows
+      ["Offered", count(counts.offered)],
       ["Accepted in full", count(counts.accepted)],
       ["Accepted in part", count(counts.partlyAccepted)],
       ["Acceptance rate", share(counts.acceptedShare)],
@@ -42,7 +42,6 @@ export function statisticsPage(counts: Counts): string {
     list([
       ["From the editor", count(counts.requests)],
       ["Sent to the engine", count(counts.engineRequests)],
-      ["Answered with a completion", count(counts.offered)],
       ["Answered from an earlier completion", count(counts.answeredFromOffer)],
       ["Prefetched", count(counts.prefetched)],
     ]),

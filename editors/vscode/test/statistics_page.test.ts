@@ -6,7 +6,6 @@ const NONE: Counts = {
   requests: 0,
   engineRequests: 0,
   offered: 0,
-  shown: 0,
   accepted: 0,
   partlyAccepted: 0,
   answeredFromOffer: 0,
@@ -22,7 +21,7 @@ const NONE: Counts = {
 test("the page has counts in words, shares in percent and times in milliseconds", () => {
   const page = statisticsPage({
     ...NONE,
-    shown: 40,
+    offered: 40,
     accepted: 10,
     acceptedShare: 0.25,
     keptShare: 0.875,
@@ -33,7 +32,7 @@ test("the page has counts in words, shares in percent and times in milliseconds"
       python: { answers: 30, p50Ms: 12.4, p95Ms: 80.6, p99Ms: 99 },
     },
   });
-  assert.match(page, /^- Shown: 40$/m);
+  assert.match(page, /^- Offered: 40$/m);
   assert.match(page, /^- Acceptance rate: 25 %$/m);
   assert.match(page, /^- Share of accepted characters kept for 30 seconds: 88 %$/m);
   assert.match(page, /^- Share of new characters that came from completions: not yet known$/m);

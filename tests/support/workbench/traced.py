@@ -29,13 +29,14 @@ def trace(self, event, **what):
         file.write(json.dumps({{"event": event, "server": os.getpid(), **what}}) + "\\n")
 
 
-def tell_better(self, uri, offset):
-    trace(self, "better", uri=uri)
-    told(self, uri, offset)
+def notify(self, name, params):
+    if name == "better":
+        trace(self, "better", uri=params["uri"])
+    send(self, name, params)
 
 
-told = WarmlineServer._tell_better
-WarmlineServer.trace, WarmlineServer._tell_better = trace, tell_better
+send = WarmlineServer.notify
+WarmlineServer.trace, WarmlineServer.notify = trace, notify
 sys.exit(main())
 """
 

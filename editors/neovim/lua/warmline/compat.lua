@@ -1,13 +1,13 @@
--- Neovim 0.10 calls a client's functions with a dot, 0.11 with a colon.
+-- Calls the methods of an LSP client: with a dot in Neovim 0.10, with a colon since 0.11.
 local M = {}
 
 local is_old = vim.fn.has("nvim-0.11") == 0
 
-function M.request(client, method, params, take, buffer)
+function M.request(client, method, params, handler, buffer)
   if is_old then
-    return client.request(method, params, take, buffer)
+    return client.request(method, params, handler, buffer)
   end
-  return client:request(method, params, take, buffer)
+  return client:request(method, params, handler, buffer)
 end
 
 function M.notify(client, method, params)

@@ -1,4 +1,4 @@
--- Ghost text for Neovim without vim.lsp.inline_completion: ask, show, accept in whole or in parts.
+-- Ghost text for Neovim without vim.lsp.inline_completion: requests, shows and accepts completions.
 local compat = require("warmline.compat")
 
 local M = {}
@@ -8,24 +8,24 @@ local INVOKED, AUTOMATIC = 1, 2
 local space = vim.api.nvim_create_namespace("warmline")
 vim.api.nvim_set_hl(0, "WarmlineGhost", { default = true, link = "Comment" })
 
-local shown -- { buffer, row, column, items, index }: what is on the screen, 0-based, in bytes
-local asked -- { client, id }: the request on its way
+local shown -- { buffer, row, column, items, index, typed }: the suggestion on the screen; 0-based, in bytes
+local pending -- { client, id }: the request without an answer
 
-local seen -- the state that was asked for last because of a key
-local noted -- the state that a request was made in last, for whatever reason
+local handled -- the state after the last key, to recognize the second event of the same key
+local requested -- the state at the last request
 
---- Asks whenever something is typed or the cursor moves in insert mode.
-function M.follow(group)
+--- Requests completions when the text changes or the cursor moves in insert mode.
+function M.start(group)
   vim.api.nvim_create_autocmd({ "TextChangedI", "CursorMovedI" }, {
     group = group,
     callback = function()
-      local now = M._now()
-      -- one key is told as a change and as a move
-      if vim.deep_equal(now, seen) then
+      local state = M._state()
+      -- one key fires both events
+      if vim.deep_equal(state, handled) then
         return
       end
-      seen = now
-      if not M._types_along() then
+      handled = state
+      if not M._advance() then
         M.dismiss()
       end
       M.request(AUTOMATIC)
@@ -35,25 +35,25 @@ function M.follow(group)
     group = group,
     callback = function()
       M.dismiss()
-      seen = nil
+      handled = nil
     end,
   })
 end
 
---- Buffer, text and cursor, to be compared.
-function M._now()
+--- Buffer, text version and cursor, for comparison.
+function M._state()
   local buffer = vim.api.nvim_get_current_buf()
   local tick = vim.api.nvim_buf_get_changedtick(buffer)
-  return { buffer = buffer, tick = tick, place = vim.api.nvim_win_get_cursor(0) }
+  return { buffer = buffer, tick = tick, cursor = vim.api.nvim_win_get_cursor(0) }
 end
 
---- Remembers what is asked about, here or elsewhere: a better answer is for this.
-function M.note()
-  noted = M._now()
-  return noted
+--- Records the state at a request, to which a better completion belongs.
+function M.record_request()
+  requested = M._state()
+  return requested
 end
 
---- Asks for completions; an older request is cancelled, a late answer is dropped.
+--- Requests completions. Cancels an older request and ignores late answers.
 function M.request(kind)
   if not vim.startswith(vim.fn.mode(), "i") then
     return
@@ -63,48 +63,48 @@ function M.request(kind)
     return
   end
   M._cancel()
-  local now = M.note()
-  local buffer, place = now.buffer, now.place
+  local state = M.record_request()
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   params.context = { triggerKind = kind or INVOKED }
-  local function take(problem, answer)
-    asked = nil
-    local is_current = vim.deep_equal(M._now(), now)
+  local function handler(problem, answer)
+    pending = nil
+    local is_current = vim.deep_equal(M._state(), state)
     if problem or not is_current or not vim.startswith(vim.fn.mode(), "i") then
       return
     end
     local items = answer and (answer.items or answer) or {}
     M.dismiss()
     if #items > 0 then
-      shown = { buffer = buffer, row = place[1] - 1, column = place[2], items = items, index = 1 }
+      local row, column = state.cursor[1] - 1, state.cursor[2]
+      shown = { buffer = state.buffer, row = row, column = column, items = items, index = 1 }
       M._draw()
     end
   end
-  local _, id = compat.request(client, METHOD, params, take, buffer)
-  asked = { client = client, id = id }
+  local _, id = compat.request(client, METHOD, params, handler, state.buffer)
+  pending = { client = client, id = id }
 end
 
---- Asks once more where the server says that it knows better now, as if by a key: whoever waits for it has asked.
---- Where something was typed or the cursor is elsewhere it is of no use.
-function M.request_again(told)
+--- Repeats the request after `warmline/better`, if neither text nor cursor has changed since.
+--- The request counts as invoked by the user, who waits for the result.
+function M.request_better(better)
   local client, buffer = require("warmline").client(), vim.api.nvim_get_current_buf()
-  if not client or told.uri ~= vim.uri_from_bufnr(buffer) then
+  if not client or better.uri ~= vim.uri_from_bufnr(buffer) then
     return
   end
   local here = vim.lsp.util.make_position_params(0, client.offset_encoding).position
-  if vim.deep_equal(M._now(), noted) and vim.deep_equal(told.position, here) then
+  if vim.deep_equal(M._state(), requested) and vim.deep_equal(better.position, here) then
     M.request(INVOKED)
   end
 end
 
---- Whether there is something to accept.
+--- Whether ghost text is shown.
 function M.is_shown()
   return shown ~= nil
 end
 
---- The text on the screen, nil where there is none.
+--- The ghost text; nil if none is shown.
 function M.text()
-  return shown and M._insertion() or nil
+  return shown and M._remaining() or nil
 end
 
 function M.dismiss()
@@ -115,7 +115,7 @@ function M.dismiss()
   end
 end
 
---- Shows the next of several completions; asks for more where there is but one.
+--- Shows the next completion; requests alternatives if there is only one.
 function M.next()
   if shown and #shown.items > 1 then
     shown.index = shown.index % #shown.items + 1
@@ -125,49 +125,49 @@ function M.next()
   end
 end
 
---- Inserts all of it, the next "word" or the next "line"; false where nothing is shown.
+--- Accepts the ghost text, or its next "word" or "line"; false if none is shown.
 function M.accept(part)
   if not shown then
     return false
   end
-  local was, text = shown, M._insertion()
-  local piece = M.first(text, part)
+  local suggestion, text = shown, M._remaining()
+  local accepted = M.first_part(text, part)
   M.dismiss()
   M.break_undo()
-  M.insert(was.buffer, was.row, was.column, piece)
+  M.insert(suggestion.buffer, suggestion.row, suggestion.column, accepted)
   M.break_undo()
-  if piece == text then
-    M._tell_accepted(was.items[was.index])
+  if accepted == text then
+    M._notify_accepted(suggestion.items[suggestion.index])
   end
   return true
 end
 
---- Ends the undo block, so that undo takes back what is accepted next and not what was typed before it.
+--- Ends the undo block, so that undo removes the accepted text but not the text typed before it.
 function M.break_undo()
-  -- setting the option, even to its own value, begins a new block, as <C-g>u does
+  -- setting the option starts a new block even if the value stays the same, like <C-g>u
   vim.bo.undolevels = vim.bo.undolevels
 end
 
---- The text with line breaks as a buffer has them: its lines hold none, whatever 'fileformat' is.
+--- The text with LF as line break: lines of a buffer contain no CR, whatever 'fileformat' is.
 function M.with_newlines(text)
   return (text:gsub("\r\n?", "\n"))
 end
 
---- Whether Tab should accept: not in front of a line's text, where it indents, if the suggestion would indent too.
+--- Whether Tab accepts. It indents if only white space is before the cursor and the suggestion starts with some.
 function M.accepts_tab()
   local before = vim.api.nvim_get_current_line():sub(1, vim.api.nvim_win_get_cursor(0)[2])
   return before:match("%S") ~= nil or (M.text() or ""):match("^[ \t]") == nil
 end
 
---- Inserts a text and goes behind it; row and column count from 0, in bytes.
+--- Inserts a text and moves the cursor after it. Units: row and column from 0, in bytes.
 function M.insert(buffer, row, column, text)
   local lines = vim.split(M.with_newlines(text), "\n")
   vim.api.nvim_buf_set_text(buffer, row, column, row, column, lines)
   vim.api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and column or 0) + #lines[#lines] })
 end
 
---- The part of a text that is accepted: all, its first word with the blanks before it, its first line.
-function M.first(text, part)
+--- The first "word" of a text, with leading white space, or its first "line"; otherwise the whole text.
+function M.first_part(text, part)
   if part == "line" then
     return text:match("^\n*[^\n]*")
   end
@@ -177,14 +177,15 @@ function M.first(text, part)
   return text
 end
 
-function M._insertion()
+--- The part of the suggestion that is not typed yet.
+function M._remaining()
   local item = shown.items[shown.index]
   local text = type(item.insertText) == "table" and item.insertText.value or item.insertText
   return M.with_newlines(text):sub(#(shown.typed or "") + 1)
 end
 
---- Keeps what is shown while the user types the same; the server answers with the rest of it anyway.
-function M._types_along()
+--- Keeps the suggestion if the typed text is its beginning: the server would answer with the rest. True if kept.
+function M._advance()
   if not shown or shown.buffer ~= vim.api.nvim_get_current_buf() then
     return false
   end
@@ -193,7 +194,7 @@ function M._types_along()
     return row - 1 == shown.row and column == shown.column
   end
   local typed = vim.api.nvim_buf_get_text(0, row - 1, shown.column, row - 1, column, {})[1]
-  if not vim.startswith(M._insertion(), typed) or typed == M._insertion() then
+  if not vim.startswith(M._remaining(), typed) or typed == M._remaining() then
     return false
   end
   shown.typed = (shown.typed or "") .. typed
@@ -204,7 +205,7 @@ end
 
 function M._draw()
   vim.api.nvim_buf_clear_namespace(shown.buffer, space, 0, -1)
-  local lines = vim.split(M._insertion(), "\n")
+  local lines = vim.split(M._remaining(), "\n")
   local below = {}
   for k = 2, #lines do
     below[#below + 1] = { { lines[k], "WarmlineGhost" } }
@@ -217,13 +218,13 @@ function M._draw()
 end
 
 function M._cancel()
-  if asked and asked.id then
-    compat.cancel(asked.client, asked.id)
+  if pending and pending.id then
+    compat.cancel(pending.client, pending.id)
   end
-  asked = nil
+  pending = nil
 end
 
-function M._tell_accepted(item)
+function M._notify_accepted(item)
   local client = require("warmline").client()
   if client and item.command then
     local params = { command = item.command.command, arguments = item.command.arguments }

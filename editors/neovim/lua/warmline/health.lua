@@ -15,7 +15,7 @@ function M.check()
     warmline.options.native and "vim.lsp.inline_completion shows completions"
       or "Warmline's own ghost text shows completions"
   )
-  local command, problem = process.resolved(warmline.options.command)
+  local command, problem = process.resolve(warmline.options.command)
   if not command then
     health.error(problem, {
       "run: pip install warmline, in an environment whose bin folder is on the PATH",

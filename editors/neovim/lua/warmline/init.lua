@@ -1,4 +1,4 @@
--- Warmline for Neovim 0.10 and newer: starts the language server for files and shows its completions.
+-- Warmline for Neovim 0.10 and newer: starts the language server and shows its completions.
 --
 --   require("warmline").setup({ settings = { languages = { python = true } } })
 local compat = require("warmline.compat")
@@ -6,14 +6,14 @@ local process = require("warmline.process")
 
 local M = {}
 
-local CURSOR_EVERY_MS = 60
+local CURSOR_INTERVAL_MS = 60
 
 M.defaults = {
   command = { "warmline", "lsp" },
-  settings = {}, -- the server's settings, as in README
-  filetypes = false, -- a list; false: all, the server knows which the model serves
-  native = vim.lsp.inline_completion ~= nil, -- show completions by Neovim's own means (0.12)
-  keys = { -- false leaves a key alone
+  settings = {}, -- the server's settings: docs/settings.md
+  filetypes = false, -- a list; false: all that the model supports
+  native = vim.lsp.inline_completion ~= nil, -- use Neovim's own inline completion (0.12)
+  keys = { -- false: no mapping
     accept = "<Tab>",
     accept_word = "<M-Right>",
     accept_line = "<M-Down>",
@@ -26,7 +26,7 @@ M.defaults = {
 M.options = vim.deepcopy(M.defaults)
 M.last_status = nil
 
---- Starts Warmline for files that are opened from now on, and for those that are.
+--- Starts Warmline for all open files and for files opened later.
 function M.setup(options)
   M._check(options)
   M.options = vim.tbl_deep_extend("force", vim.deepcopy(M.defaults), options or {})
@@ -39,9 +39,9 @@ function M.setup(options)
   })
   require("warmline.keys").map(M.options.keys)
   if not M.options.native then
-    require("warmline.ghost").follow(group)
+    require("warmline.ghost").start(group)
   end
-  M._follow_cursor(group)
+  M._track_cursor(group)
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
     if vim.api.nvim_buf_is_loaded(buffer) then
       M.attach(buffer)
@@ -60,7 +60,7 @@ function M._check(options)
   end
 end
 
---- Starts the server, one for all buffers, and gives it this one.
+--- Attaches a buffer to the server, which all buffers share; starts the server if necessary.
 function M.attach(buffer)
   local filetype = vim.bo[buffer].filetype
   local chosen = M.options.filetypes
@@ -72,7 +72,7 @@ function M.attach(buffer)
   end
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
-  -- the server sends only those of its own notifications that are named here
+  -- the server sends only the Warmline notifications that are listed here
   capabilities.experimental = vim.tbl_extend("force", capabilities.experimental or {}, {
     warmline = { status = true, better = not M.options.native },
   })
@@ -88,29 +88,29 @@ function M.attach(buffer)
         M.last_status = status
         vim.api.nvim_exec_autocmds("User", { pattern = "WarmlineStatus" })
       end,
-      ["warmline/better"] = function(_, told)
+      ["warmline/better"] = function(_, better)
         if not M.options.native then
-          require("warmline.ghost").request_again(told)
+          require("warmline.ghost").request_better(better)
         end
       end,
     },
     on_attach = function(client, attached)
-      M._tell_folder(client, vim.fs.root(attached, ".git"))
+      M._add_workspace_folder(client, vim.fs.root(attached, ".git"))
       if M.options.native then
         vim.lsp.inline_completion.enable(true, { bufnr = attached, client_id = client.id })
       end
     end,
   }, {
     bufnr = buffer,
-    -- all buffers share one server, whatever their root
+    -- all buffers share one server, even with different roots
     reuse_client = function(client)
       return client.name == "warmline" and not compat.is_stopped(client)
     end,
   })
 end
 
---- Tells the one server of a project that a buffer is in.
-function M._tell_folder(client, root)
+--- Sends the server a buffer's project folder unless it knows the folder.
+function M._add_workspace_folder(client, root)
   client.warmline_folders = client.warmline_folders or { [client.root_dir or ""] = true }
   if root and not client.warmline_folders[root] then
     client.warmline_folders[root] = true
@@ -138,16 +138,16 @@ function M.toggle()
   M._set_enabled(M.options.settings.enable == false)
 end
 
---- Asks for completions now; this gives alternatives too.
+--- Requests completions now, with alternatives.
 function M.trigger()
   require("warmline.ghost").request(1)
 end
 
---- Has a comment written that says what comes next, and the code behind it; both are shown at the cursor.
---- From another mode insert mode is entered at the line's end.
+--- Requests a comment that says what comes next, and the code after it; both are shown as ghost text.
+--- In another mode, first enters insert mode at the end of the line.
 function M.comment()
   if vim.startswith(vim.fn.mode(), "i") then
-    M._ask_comment()
+    M._request_comment()
     return
   end
   if not vim.bo.modifiable then
@@ -155,15 +155,15 @@ function M.comment()
     return
   end
   local group = vim.api.nvim_create_augroup("warmline_comment", { clear = true })
-  -- where insert mode is not entered after all, nothing stays behind for another buffer
+  -- BufLeave cancels the request if insert mode is not entered in this buffer
   vim.api.nvim_create_autocmd({ "InsertEnter", "BufLeave" }, {
     group = group,
     buffer = vim.api.nvim_get_current_buf(),
     callback = function(event)
       vim.api.nvim_clear_autocmds({ group = group })
       if event.event == "InsertEnter" then
-        -- the cursor is moved once the mode has changed
-        vim.schedule(M._ask_comment)
+        -- the cursor moves after the mode has changed
+        vim.schedule(M._request_comment)
       end
     end,
   })
@@ -171,21 +171,21 @@ function M.comment()
 end
 
 function M.restart()
-  M._ask("warmline/restart", function()
+  M._request("warmline/restart", function()
     vim.notify("Warmline: the engine is restarting")
   end)
 end
 
 function M.statistics()
-  M._ask("warmline/statistics", function(counts)
+  M._request("warmline/statistics", function(counts)
     vim.notify(require("warmline.statistics").page(counts))
   end)
 end
 
 function M.status()
   local status = M.last_status
-  local said = status and vim.trim(status.state .. ". " .. (status.message or "")) or "not started"
-  vim.notify("Warmline: " .. said)
+  local text = status and vim.trim(status.state .. ". " .. (status.message or "")) or "not started"
+  vim.notify("Warmline: " .. text)
 end
 
 --- A short text for a status line.
@@ -197,7 +197,7 @@ function M.statusline()
   return status.state == "ready" and "warmline" or "warmline " .. status.state
 end
 
--- nvim has no empty table that is an object for sure
+-- an empty Lua table would be sent as a JSON array
 function M._settings()
   return next(M.options.settings) and M.options.settings or vim.empty_dict()
 end
@@ -210,18 +210,18 @@ function M._set_enabled(is_enabled)
   end
 end
 
-function M._ask_comment()
+function M._request_comment()
   local client = M.client()
-  local place = client and vim.lsp.util.make_position_params(0, client.offset_encoding)
-  require("warmline.ghost").note()
-  M._ask("warmline/commentFirst", function(text)
+  local position = client and vim.lsp.util.make_position_params(0, client.offset_encoding)
+  require("warmline.ghost").record_request()
+  M._request("warmline/commentFirst", function(text)
     if text == "" then
       vim.notify("Warmline: no comment to suggest here")
     end
-  end, place and { uri = place.textDocument.uri, position = place.position })
+  end, position and { uri = position.textDocument.uri, position = position.position })
 end
 
-function M._ask(method, take, params)
+function M._request(method, on_result, params)
   local client = M.client() or vim.lsp.get_clients({ name = "warmline" })[1]
   if not client then
     vim.notify("Warmline: the server is not running; open a file, or run :checkhealth warmline", vim.log.levels.WARN)
@@ -231,13 +231,13 @@ function M._ask(method, take, params)
     if problem then
       vim.notify("Warmline: " .. problem.message, vim.log.levels.ERROR)
     else
-      take(answer)
+      on_result(answer)
     end
   end)
 end
 
---- LSP does not tell a server where the cursor is; the engine reads there first. The newest place wins.
-function M._follow_cursor(group)
+--- Sends the cursor position, which LSP does not have; the engine prefills there first.
+function M._track_cursor(group)
   local is_waiting = false
   vim.api.nvim_create_autocmd({ "CursorMoved", "CursorMovedI", "BufEnter" }, {
     group = group,
@@ -250,10 +250,10 @@ function M._follow_cursor(group)
         is_waiting = false
         local client = M.client()
         if client and client.initialized then
-          local place = vim.lsp.util.make_position_params(0, client.offset_encoding)
-          compat.notify(client, "warmline/didMoveCursor", place)
+          local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+          compat.notify(client, "warmline/didMoveCursor", params)
         end
-      end, CURSOR_EVERY_MS)
+      end, CURSOR_INTERVAL_MS)
     end,
   })
 end

@@ -1,15 +1,15 @@
--- Keys in insert mode. A key whose action has nothing to do keeps its own meaning, or what it was mapped to before.
+-- Keys in insert mode. If an action does not apply, its key does what it did before: its earlier mapping or itself.
 local M = {}
 
-local OURS = "Warmline: " -- begins the description of each mapping
+local PREFIX = "Warmline: " -- of the description of each mapping
 
 local function native_accept()
-  -- an option, so it may be set while a key is looked up
+  -- setting an option is allowed inside an expression mapping
   require("warmline.ghost").break_undo()
   return vim.lsp.inline_completion.get()
 end
 
---- Whether a key indents where it is pressed: Tab in front of a line's text.
+--- Whether the key is Tab and indents here instead of accepting.
 local function indents(key)
   return key:lower() == "<tab>" and not require("warmline.ghost").accepts_tab()
 end
@@ -56,15 +56,15 @@ function M.map(keys)
   end
 end
 
-local earlier = {} -- by key: { keys, remaps }, what was mapped to it before
-local is_falling_back = {} -- by key, while what was mapped before is at work
+local earlier = {} -- by key: { keys, remaps }, the user's mapping
+local is_falling_back = {} -- by key: whether the user's mapping is running
 
 function M._map(key, name, action)
   local is_native = require("warmline").options.native
   local needs_text = name:match("^accept") or name == "dismiss"
-  M._keep(key)
+  M._save_earlier(key)
   vim.keymap.set("i", key, function()
-    -- an open menu has the key first: it is chosen from with it
+    -- in an open popup menu, the key chooses an entry
     if name == "accept" and vim.fn.pumvisible() == 1 then
       return M._fall_back(key)
     end
@@ -73,21 +73,21 @@ function M._map(key, name, action)
       if not ghost.is_shown() or (name:match("^accept") and indents(key)) then
         return M._fall_back(key)
       end
-      -- text may not change while a key is looked up
+      -- an expression mapping may not change text
       vim.schedule(action)
       return ""
     end
     return action() and "" or M._fall_back(key)
-  end, { expr = true, replace_keycodes = true, desc = OURS .. name })
+  end, { expr = true, replace_keycodes = true, desc = PREFIX .. name })
 end
 
---- Keeps the user's mapping of a key, under a name of ours.
-function M._keep(key)
+--- Saves the user's mapping of a key under a <Plug> name.
+function M._save_earlier(key)
   local raw = vim.api.nvim_replace_termcodes(key, true, true, true)
   for _, found in ipairs(vim.api.nvim_get_keymap("i")) do
     local is_key = found.lhsraw == raw or found.lhsrawalt == raw
-    -- ours is found where setup is called again
-    if is_key and not vim.startswith(found.desc or "", OURS) then
+    -- do not save Warmline's own mapping when setup is called again
+    if is_key and not vim.startswith(found.desc or "", PREFIX) then
       local lhs = "<Plug>(warmline-earlier-" .. key:gsub("[<>]", "") .. ")"
       found.lhs, found.lhsrawalt = lhs, nil
       found.lhsraw = vim.api.nvim_replace_termcodes(lhs, true, true, true)
@@ -97,14 +97,14 @@ function M._keep(key)
   end
 end
 
---- What a key does without us.
+--- Runs the earlier mapping of a key; returns the key if there is none.
 function M._fall_back(key)
   local mapping = earlier[key]
   if not mapping or is_falling_back[key] then
     return key
   end
   if mapping.remaps then
-    -- such a mapping often gives the key itself back, which leads here again
+    -- such a mapping often returns the key itself, which calls this function again
     is_falling_back[key] = true
     vim.schedule(function()
       is_falling_back[key] = nil

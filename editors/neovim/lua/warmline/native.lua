@@ -1,13 +1,13 @@
--- Parts of what vim.lsp.inline_completion shows, on Neovim 0.12, which by itself accepts the whole only.
+-- Accepts a word or a line of vim.lsp.inline_completion on Neovim 0.12, which itself only accepts all.
 local ghost = require("warmline.ghost")
 
 local M = {}
 
---- Inserts the next "word" or "line"; false where nothing is shown.
+--- Accepts the next "word" or "line"; false if nothing is shown.
 function M.accept(part)
   return vim.lsp.inline_completion.get({
     on_accept = function(item)
-      -- by nothing that is returned Neovim is told to insert nothing; text may not change while a key is looked up
+      -- returning nil makes Neovim insert nothing; an expression mapping may not change text
       vim.schedule(function()
         M._insert(item, part)
       end)
@@ -19,24 +19,24 @@ function M._insert(item, part)
   local text = type(item.insert_text) == "table" and item.insert_text.value or item.insert_text
   text = ghost.with_newlines(text)
   local row, column = unpack(vim.api.nvim_win_get_cursor(0))
-  local begin_row, begin_column = M._begin(item.range)
-  if begin_row and begin_row ~= row - 1 then
+  local start_row, start_column = M._start(item.range)
+  if start_row and start_row ~= row - 1 then
     return
   end
-  -- what was typed since it was asked for
-  local typed = begin_row and vim.api.nvim_get_current_line():sub(begin_column + 1, column) or ""
+  -- text typed since the request
+  local typed = start_row and vim.api.nvim_get_current_line():sub(start_column + 1, column) or ""
   if vim.startswith(text, typed) then
     ghost.break_undo()
-    ghost.insert(0, row - 1, column, ghost.first(text:sub(#typed + 1), part))
+    ghost.insert(0, row - 1, column, ghost.first_part(text:sub(#typed + 1), part))
   end
 end
 
---- Row and column, from 0 and in bytes, that a completion begins at; nothing where it has no range.
-function M._begin(range)
+--- Start of a range; nothing without a range. Units: row and column from 0, in bytes.
+function M._start(range)
   if not range then
     return
   end
-  -- a range has had either form while 0.12 was made
+  -- versions of Neovim 0.12 have one form or the other
   return range.start_row or range.start.row, range.start_col or range.start.col
 end
 

@@ -1,11 +1,11 @@
--- The one way to start a program: by its whole path, outside of the project, and with an environment in which neither
--- Python nor the system looks for anything in the current folder.
+-- Starts programs; no other module does. Each gets an absolute path, a working directory outside of the project and an
+-- environment in which neither Python nor the system searches the current folder.
 local M = {}
 
 local IS_WINDOWS = vim.fn.has("win32") == 1
 local SEPARATOR = IS_WINDOWS and ";" or ":"
--- searched in order, for programs, modules and libraries
-local LISTS = {
+-- search paths of programs, modules and libraries
+local PATH_LISTS = {
   "PATH",
   "PYTHONPATH",
   "LD_LIBRARY_PATH",
@@ -16,30 +16,30 @@ local LISTS = {
 }
 local FOLDERS = { "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONSTARTUP" }
 
---- Starts the language server as vim.lsp.start does, whose arguments these are; nil where its program is not found.
+--- Starts the language server with the arguments of vim.lsp.start; nil if its program is not found.
 function M.start_server(config, options)
-  local command, problem = M.resolved(config.cmd)
+  local command, problem = M.resolve(config.cmd)
   if not command then
     vim.notify_once("Warmline: " .. problem, vim.log.levels.ERROR)
     return nil
   end
-  local own = { cmd = command, cmd_cwd = M.neutral_folder(), cmd_env = M.environment({ config.root_dir }) }
-  return vim.lsp.start(vim.tbl_extend("force", config, own), options)
+  local process = { cmd = command, cmd_cwd = M.neutral_folder(), cmd_env = M.environment({ config.root_dir }) }
+  return vim.lsp.start(vim.tbl_extend("force", config, process), options)
 end
 
---- Runs a program to its end.
+--- Runs a program and waits for its end.
 function M.run(command, timeout_ms)
   local options = { text = true, cwd = M.neutral_folder(), env = M.environment({}) }
   return vim.system(command, options):wait(timeout_ms)
 end
 
---- A command with the whole path of its program; or nil and what is wrong.
-function M.resolved(command)
+--- The command with its program's absolute path; or nil and the problem.
+function M.resolve(command)
   local name = command[1] or ""
   local program = name:gsub("^~([/\\])", function(separator)
     return vim.uv.os_homedir() .. separator
   end)
-  if not M.is_whole(program) then
+  if not M.is_absolute(program) then
     if name == "" or name:find("[/\\:]") or vim.startswith(name, "~") then
       return nil, "command: " .. name .. " is a relative path; use an absolute path or one that starts with ~"
     end
@@ -51,36 +51,36 @@ function M.resolved(command)
   return vim.list_extend({ program }, command, 2)
 end
 
---- Changes to the environment of each program that Warmline starts. No module of these folders or of the
---- current one takes the place of Python's.
+--- Environment variables to change for each program that Warmline starts. No module in these folders or in the
+--- current one can replace one of Python's.
 function M.environment(folders)
-  local barred = vim.list_extend({ vim.uv.cwd() }, folders)
-  local made = { PYTHONSAFEPATH = "1", NoDefaultCurrentDirectoryInExePath = "1" }
-  for _, name in ipairs(LISTS) do
+  local excluded = vim.list_extend({ vim.uv.cwd() }, folders)
+  local result = { PYTHONSAFEPATH = "1", NoDefaultCurrentDirectoryInExePath = "1" }
+  for _, name in ipairs(PATH_LISTS) do
     local value = vim.env[name]
     if value then
-      made[name] = M._safe(value, name == "PYTHONPATH" and barred or {})
+      result[name] = M._safe(value, name == "PYTHONPATH" and excluded or {})
     end
   end
-  if (made.PATH or "") == "" then
-    made.PATH = IS_WINDOWS and M.neutral_folder() .. "\\System32" or "/bin:/usr/bin"
+  if (result.PATH or "") == "" then
+    result.PATH = IS_WINDOWS and M.neutral_folder() .. "\\System32" or "/bin:/usr/bin"
   end
   for _, name in ipairs(FOLDERS) do
-    -- an empty one is none
-    if vim.env[name] and not M.is_whole(vim.env[name]) then
-      made[name] = ""
+    -- Python ignores an empty value
+    if vim.env[name] and not M.is_absolute(vim.env[name]) then
+      result[name] = ""
     end
   end
-  return made
+  return result
 end
 
---- A folder that is always there, in which only an administrator may write.
+--- A folder that always exists and that only administrators may write to.
 function M.neutral_folder()
   return IS_WINDOWS and (vim.env.SystemRoot or "C:\\Windows") or "/"
 end
 
---- Whether a path means the same in each folder.
-function M.is_whole(path)
+--- Whether a path does not depend on the current folder or drive.
+function M.is_absolute(path)
   if IS_WINDOWS then
     return path:find("^%a:[/\\]") ~= nil or path:find("^[/\\][/\\][^/\\]") ~= nil
   end
@@ -92,7 +92,7 @@ function M._on_path(name)
   for _, folder in ipairs(vim.split(M.environment({}).PATH, SEPARATOR, { plain = true })) do
     for _, ending in ipairs(endings) do
       local program = folder:gsub('"', ""):gsub("[/\\]$", "") .. "/" .. name .. ending
-      -- a whole path: it looks nowhere else
+      -- an absolute path, so executable() does not search the PATH
       if vim.fn.executable(program) == 1 then
         return program
       end
@@ -101,10 +101,10 @@ function M._on_path(name)
   return nil
 end
 
-function M._safe(value, barred)
+function M._safe(value, excluded)
   local kept = vim.tbl_filter(function(entry)
     local folder = entry:gsub('"', "")
-    return M.is_whole(folder) and not M._is_inside(folder, barred)
+    return M.is_absolute(folder) and not M._is_inside(folder, excluded)
   end, vim.split(value, SEPARATOR, { plain = true }))
   return table.concat(kept, SEPARATOR)
 end

@@ -1,4 +1,4 @@
--- The counts of `warmline/statistics` in words.
+-- Formats the answer of `warmline/statistics`.
 local M = {}
 
 local function share(value)
@@ -12,11 +12,12 @@ local function latency(counts)
   return ("Response time: median %.0f ms, 95th percentile %.0f ms."):format(counts.p50Ms, counts.p95Ms)
 end
 
---- A page for the user, who has no use for the names on the wire.
+--- The counts as a text for the user.
 function M.page(counts)
   return table.concat({
     "Warmline, since its server started. These numbers never leave this machine.",
-    "Shown: " .. counts.shown,
+    -- not `shown`, which is 0: the plugin does not report what it shows
+    "Offered: " .. counts.offered,
     "Accepted in full: " .. counts.accepted,
     "Accepted in part: " .. counts.partlyAccepted,
     "Acceptance rate: " .. share(counts.acceptedShare),

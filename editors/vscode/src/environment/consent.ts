@@ -32,7 +32,7 @@ export function installQuestion(
     ? "This version of Warmline needs another version of torch. Install it into the extension's environment?"
     : "Warmline needs a Python environment. Create one in the extension's storage?";
   const cost = isMoreThanNeeded
-    ? `On Linux, pip's default build of torch is for GPUs: it ${SIZES.cuda}. This machine has no such GPU. ` +
+    ? `On Linux, pip's default build of torch is for NVIDIA GPUs, which this machine lacks: it ${SIZES.cuda}. ` +
       `The CPU build ${SIZES.cpu}; to use it, set ${CPU_INDEX} to an index that has it.`
     : `This takes a few minutes: it ${SIZES[size]}.`;
   const buttons = isMoreThanNeeded ? [INSTALL, SMALLER_DOWNLOAD, DONT_ASK] : [INSTALL, DONT_ASK];

@@ -57,7 +57,7 @@ async function tryLock(folder: string): Promise<string | undefined> {
     return undefined;
   }
   const all = await numbers(folder);
-  // another window may have taken and removed higher numbers meanwhile
+  // another window may already have taken a higher number
   const isLatest = Math.max(...all) === highest + 1;
   const old = isLatest ? all.filter((number) => number <= highest) : [highest + 1];
   for (const number of old) await unlink(fileOf(folder, number)).catch(() => undefined);
