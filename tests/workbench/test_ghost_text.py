@@ -161,7 +161,7 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
     n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("zebra_area = mea")
-    workbench.save("off.py")
+    assert workbench.save("off.py") == FILES["off.py"] + "zebra_area = mea"
     assert not workbench.has_ghost()
     assert trace.n_asked() == n_asked
     workbench.command(toggle)
@@ -177,7 +177,7 @@ def test_env_asks_nothing(workbench: Workbench, trace: Trace) -> None:
     n_asked = trace.n_asked()
     workbench.press("Control+End")
     workbench.type("SECRET=2")
-    workbench.save(".env")
+    assert workbench.save(".env") == FILES[".env"] + "SECRET=2"
     assert not workbench.has_ghost()
     assert trace.n_asked() == n_asked
 

@@ -16,6 +16,8 @@ export async function showMenu(snooze: Snooze): Promise<void> {
     isLanguageOff: language !== undefined && languages[language] === false,
     isRemote: settings.get<string>("remoteEngine", "") !== "",
   });
+  // a closed quick pick returns the focus to where it was: the editor, not the status bar
+  await vscode.commands.executeCommand("workbench.action.focusActiveEditorGroup");
   const chosen = await vscode.window.showQuickPick(entries, { title: "Warmline" });
   if (chosen) await vscode.commands.executeCommand(chosen.command);
 }

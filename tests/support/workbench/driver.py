@@ -21,7 +21,7 @@ CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
 STORAGE = (
     "data/User/globalStorage/warmline.warmline"  # the extension's own, below a server's folder
 )
-WITHIN_S = 90
+WITHIN_S = 180
 
 QUIET: dict[str, Any] = {
     "editor.inlineSuggest.enabled": True,
@@ -35,6 +35,8 @@ QUIET: dict[str, Any] = {
     "editor.minimap.enabled": False,
     "editor.fontFamily": "DejaVu Sans Mono",
     "workbench.startupEditor": "none",
+    # the default of VS Code in a browser saves without a key
+    "files.autoSave": "off",
     # nobody is asked; a workspace is trusted by command, where trust is on at all
     "security.workspace.trust.startupPrompt": "never",
     "security.workspace.trust.banner": "never",
@@ -204,7 +206,7 @@ class CodeServer:
 
 def launch(playwright: Any, profile: Path) -> Any:
     """A browser whose pages are windows of VS Code."""
-    return playwright.chromium.launch_persistent_context(
+    context = playwright.chromium.launch_persistent_context(
         str(profile),
         executable_path="/usr/bin/chromium",
         headless=True,
@@ -216,6 +218,8 @@ def launch(playwright: Any, profile: Path) -> Any:
         ],
         viewport={"width": 1000, "height": 560},
     )
+    context.set_default_timeout(WITHIN_S * 1000)
+    return context
 
 
 class Workbench:
@@ -310,7 +314,7 @@ class Workbench:
         """Milliseconds from a key to the ghost text, both by the page's clock."""
         self.page.evaluate(WATCH_GHOST, GHOST)
         self.type(key)
-        late = "new Promise((_, no) => setTimeout(() => no(new Error('no ghost text')), 20000))"
+        late = f"new Promise((_, no) => setTimeout(() => no(new Error('no ghost text')), {WITHIN_S * 1000}))"
         return float(self.page.evaluate(f"() => Promise.race([window.ghostAfter, {late}])"))
 
     def keep_ghosts(self) -> None:
@@ -328,6 +332,12 @@ class Workbench:
         """Waits until the ghost text is just this."""
         self.page.wait_for_function(
             f"(text) => ({READ_GHOST})() === text", arg=text, timeout=WITHIN_S * 1000
+        )
+
+    def wait_for_other_ghost(self, text: str) -> None:
+        """Waits until there is another ghost text than this."""
+        self.page.wait_for_function(
+            f"(text) => ![text, ''].includes(({READ_GHOST})())", arg=text, timeout=WITHIN_S * 1000
         )
 
     def wait_for_ghost_like(self, pattern: str) -> None:
