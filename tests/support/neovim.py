@@ -1,4 +1,4 @@
-"""A Neovim of a test's own, with the plugin set up in it."""
+"""Starts a Neovim with the plugin."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
-WITHIN_S = 90
+WITHIN_S = 180
 
 
 def wait(found: Callable[[], Any]) -> Any:
-    """What is looked for, once it is there."""
+    """Waits until the function returns a true value, and returns it."""
     end = time.monotonic() + WITHIN_S
     while time.monotonic() < end:
         if value := found():
@@ -29,7 +29,7 @@ def wait(found: Callable[[], Any]) -> Any:
 
 @contextmanager
 def neovim(folder: Path, patch: pytest.MonkeyPatch, init: str, *files: str) -> Iterator[Any]:
-    """Neovim with an init file and the plugin on its path; all it keeps is in a folder."""
+    """Starts Neovim with an init file and the plugin; all its files are in a folder."""
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"):
         (folder / name).mkdir()
         patch.setenv(name, str(folder / name))

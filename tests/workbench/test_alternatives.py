@@ -1,4 +1,4 @@
-"""Alternatives, and accepting a line, by VS Code's own commands."""
+"""Cycling through alternatives and accepting a line with VS Code's own commands."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def workbench(
         bench.close()
 
 
-def test_one_cycles_through_alternatives_and_accepts_the_one_shown(
-    workbench: Workbench, vscode: Started
-) -> None:
+def test_the_shown_alternative_is_accepted(workbench: Workbench, vscode: Started) -> None:
     workbench.press("Control+End")
     workbench.type("        self")
     workbench.ghost()
@@ -67,7 +65,7 @@ def test_one_cycles_through_alternatives_and_accepts_the_one_shown(
     assert workbench.save("store.py").startswith(CLASS + "        self" + shown[-1].split("\n")[0])
 
 
-def test_a_line_of_several_is_accepted(workbench: Workbench) -> None:
+def test_one_line_of_several_is_accepted(workbench: Workbench) -> None:
     workbench.show("shapes.py")
     workbench.press("Control+End")
     workbench.type("    ")

@@ -1,4 +1,4 @@
-"""Commands of the extension in a real VS Code, as a person runs them."""
+"""The extension's commands and menu in a real VS Code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FILES = {
     "shapes.py": "def area(side):\n    return side * side\n",
     "snoozed.py": "from shapes import area\n\n\nx = ",
     "use.py": "from shapes import area\n\n\nx = ",
-    # a workspace may not name an engine that gets its text
+    # must have no effect: the engine would get the text of the workspace
     ".vscode/settings.json": '{"warmline.remoteEngine": "127.0.0.1:1"}\n',
 }
 
@@ -71,7 +71,7 @@ def workbench(window: Workbench, request: pytest.FixtureRequest) -> Iterator[Wor
     keep_picture(window, request.node.name)
 
 
-def test_a_comment_comes_first_and_then_the_code(workbench: Workbench) -> None:
+def test_a_comment_and_the_code_after_it_are_accepted(workbench: Workbench) -> None:
     workbench.show("store.py")
     workbench.press("Control+End")
     workbench.command(COMMENT_FIRST)
@@ -102,7 +102,7 @@ def test_what_the_model_sees_is_shown(workbench: Workbench) -> None:
     assert workbench.page.locator(".tab.dirty:not([data-resource-name='use.py'])").count() == 0
 
 
-def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) -> None:
+def test_statistics_are_a_read_only_page(workbench: Workbench) -> None:
     workbench.show("store.py")
     workbench.command(SHOW_STATISTICS)
     tab = '.tab.active[data-resource-name="Warmline statistics.md"]'
@@ -119,9 +119,7 @@ def test_statistics_are_a_page_in_words_that_nobody_edits(workbench: Workbench) 
     workbench.press("Escape")
 
 
-def test_the_menu_has_its_entries_and_a_snooze_is_seen_and_ended(
-    workbench: Workbench, vscode: Started
-) -> None:
+def test_the_menu_starts_and_ends_a_snooze(workbench: Workbench, vscode: Started) -> None:
     workbench.show("snoozed.py")
     workbench.wait_for_status("Warmline")
     workbench.open_menu()
@@ -145,7 +143,7 @@ def test_the_menu_has_its_entries_and_a_snooze_is_seen_and_ended(
     workbench.press("Escape")
 
 
-def test_a_workspace_may_not_name_an_engine(workbench: Workbench, vscode: Started) -> None:
+def test_a_workspace_may_not_choose_the_engine(workbench: Workbench, vscode: Started) -> None:
     workbench.show("store.py")
     workbench.wait_for_status("Warmline")
     assert len(engines(vscode.code.run)) == 1

@@ -1,4 +1,4 @@
-"""A model chosen in the menu is fetched; a connection that breaks is told; another try completes."""
+"""Downloading a model from the list: a broken connection is reported, and a retry completes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _choose(bench: Workbench) -> None:
     dialog.locator('a.monaco-button:text-is("Download")').click()
 
 
-def test_a_model_is_fetched(tmp_path: Path) -> None:
-    # what stands behind the name is small, the way to it is the same
+def test_a_model_is_downloaded(tmp_path: Path) -> None:
+    # a small model under the name of a large one
     files = ROOT / "engine/warmline_engine/models/base"
     with (
         serving(files, MODEL, cut="model.safetensors") as hub,
@@ -38,12 +38,12 @@ def test_a_model_is_fetched(tmp_path: Path) -> None:
         bench.open("first.py")
         hub.n_cuts = 100
         _choose(bench)
-        bench.wait_to_be_told("check the connection and the id, or give a folder")
+        bench.wait_for_notification("check the connection and the id, or give a folder")
         keep_picture(bench, "fetch-broken")
         bench.command("Notifications: Clear All Notifications")
         hub.n_cuts, hub.s_per_mebibyte = 0, 0.5
         _choose(bench)
-        bench.wait_to_be_told("% of the file")
+        bench.wait_for_notification("% of the file")
         keep_picture(bench, "fetching")
         menu = bench.page.locator('.statusbar-item:has-text("Warmline")')
         wait_until(lambda: MODEL in (menu.first.get_attribute("aria-label") or ""))

@@ -1,4 +1,4 @@
-"""The engine is that of all windows: it outlives the one that started it."""
+"""All windows share one engine, which stays when the window that started it is closed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FILES = {"first.py": LINE * 4, "second.py": LINE * 4}
 
 
 def _server_of(trace: Trace, name: str) -> int:
-    """The process that answered for a file last."""
+    """The process of the server that answered last for a file."""
     answers = [event for event in trace.events() if event["event"] == "answer"]
     return next(e["server"] for e in reversed(answers) if e["uri"].endswith(f"/{name}"))
 
 
-def test_the_window_that_started_the_engine_closes_and_the_other_is_served(tmp_path: Path) -> None:
+def test_the_engine_stays_when_the_window_that_started_it_closes(tmp_path: Path) -> None:
     with (
         started(tmp_path, FILES) as vscode,
         sync_playwright() as playwright,

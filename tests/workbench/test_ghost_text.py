@@ -1,4 +1,4 @@
-"""The extension in a real VS Code, the server and the embedded model behind it: `make e2e`."""
+"""Ghost text in a real VS Code, with the real server and an included model: `make e2e`."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def window(browser: Any, server: CodeServer) -> Iterator[Workbench]:
     bench = Workbench(browser, server)
-    edits.open("accept.py")
+    bench.open("accept.py")
     yield bench
-    edits.close()
+    bench.close()
 
 
 @pytest.fixture
 def workbench(window: Workbench, request: pytest.FixtureRequest) -> Iterator[Workbench]:
-    """The shared window; its picture is kept, of a failure too."""
+    """The shared window; saves a screenshot after each test."""
     yield window
     keep_picture(window, request.node.name)
 
 
 def _ask(workbench: Workbench, file: str, text: str) -> str:
-    """The ghost text behind a text at a file's end."""
+    """Types a text at the end of a file and returns the ghost text after it."""
     workbench.show(file)
     workbench.press("Control+End")
     workbench.type(text)
@@ -103,7 +103,7 @@ def test_a_word_is_accepted(workbench: Workbench) -> None:
     assert ghost.startswith(added)
 
 
-def test_what_is_typed_of_a_suggestion_asks_the_engine_nothing(
+def test_typing_the_suggestion_requests_nothing_from_the_engine(
     workbench: Workbench, trace: Trace
 ) -> None:
     ghost = _ask(workbench, "through.py", "zebra_area = mea")
@@ -119,12 +119,12 @@ def test_what_is_typed_of_a_suggestion_asks_the_engine_nothing(
 
 
 def test_a_suggestion_reflects_an_edit_above(workbench: Workbench, trace: Trace) -> None:
-    # up to a border of tokens: what is asked is whether the edit counts
+    # ends at a token boundary, so that only the edit changes the completion
     before = _ask(workbench, "above.py", "zebra_area = measure")
     assert before.startswith("_zebra(width, height)")
     workbench.press("Escape")
     workbench.press("Control+Home")
-    # each call of the file takes another name
+    # replace the function's name in each line
     for _ in range(4):
         workbench.press("End")
         for _ in range(len("zebra(width, height)")):
@@ -153,17 +153,17 @@ def test_a_killed_engine_comes_back(workbench: Workbench, server: CodeServer) ->
     workbench.press("Escape")
 
 
-def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> None:
+def test_a_language_is_turned_off_and_on(workbench: Workbench, trace: Trace) -> None:
     toggle = "Warmline: Turn completions on or off for this language"
     workbench.show("off.py")
     workbench.command(toggle)
     workbench.wait_for_status("Warmline off")
-    n_asked = trace.n_asked()
+    n_asked = trace.n_engine_requests()
     workbench.press("Control+End")
     workbench.type("zebra_area = mea")
     assert workbench.save("off.py") == FILES["off.py"] + "zebra_area = mea"
     assert not workbench.has_ghost()
-    assert trace.n_asked() == n_asked
+    assert trace.n_engine_requests() == n_asked
     workbench.command(toggle)
     workbench.wait_for_status("Warmline")
     workbench.type("s")
@@ -171,15 +171,15 @@ def test_off_for_the_language_gives_none(workbench: Workbench, trace: Trace) -> 
     workbench.press("Escape")
 
 
-def test_env_asks_nothing(workbench: Workbench, trace: Trace) -> None:
+def test_an_excluded_file_requests_nothing(workbench: Workbench, trace: Trace) -> None:
     workbench.show(".env")
     workbench.wait_for_status("Warmline file excluded")
-    n_asked = trace.n_asked()
+    n_asked = trace.n_engine_requests()
     workbench.press("Control+End")
     workbench.type("SECRET=2")
     assert workbench.save(".env") == FILES[".env"] + "SECRET=2"
     assert not workbench.has_ghost()
-    assert trace.n_asked() == n_asked
+    assert trace.n_engine_requests() == n_asked
 
 
 def test_models_are_shown_with_size_and_licence(workbench: Workbench) -> None:
@@ -203,11 +203,11 @@ def test_a_closed_window_leaves_the_other_served(
     assert _ask(other, "second.py", "zebra_area = mea")
     assert _ask(workbench, "first.py", "zebra_area = mea")
     answers = [e for e in trace.events() if e["event"] == "answer"]
-    ours, others = (
+    server_of_first, server_of_second = (
         next(e["server"] for e in reversed(answers) if e["uri"].endswith(name))
         for name in ("/first.py", "/second.py")
     )
-    assert ours != others
+    assert server_of_first != server_of_second
     shared = engines(server.run)
     assert len(shared) == 1
     other.close()
@@ -218,8 +218,8 @@ def test_a_closed_window_leaves_the_other_served(
     workbench.press("Escape")
 
 
-def test_latency_is_written_down(workbench: Workbench) -> None:
-    """No limit is asserted: speed depends on the machine."""
+def test_latency_is_recorded(workbench: Workbench) -> None:
+    """Asserts no limit, because the latency depends on the machine."""
     workbench.show("latency.py")
     workbench.press("Control+End")
     elapsed: list[float] = []
@@ -228,7 +228,7 @@ def test_latency_is_written_down(workbench: Workbench) -> None:
         workbench.type(f"        self.item{k} = json.load")
         workbench.press("Escape")
         elapsed.append(workbench.time_to_ghost("("))
-        # taken, so that the lines above go on as this one should
+        # accept, so that the lines above are examples for the next line
         workbench.press("Tab")
         workbench.press("Escape")
         workbench.press("End")

@@ -1,4 +1,4 @@
-"""An engine that VS Code does not start: its token is typed, and ghost text comes."""
+"""A remote engine: the user enters its token and gets ghost text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINE = "zebra_area = measure_zebra(width, height)\n"
 
 @contextmanager
 def listening() -> Iterator[int]:
-    """The port of an engine that listens."""
+    """Starts an engine that listens on a port; the port."""
     process = subprocess.Popen(
         [
             ROOT / ".venv/bin/python",
@@ -41,13 +41,13 @@ def listening() -> Iterator[int]:
         found = re.search(r"listening on \S+:(\d+),", line)
         assert found is not None
         yield int(found[1])
-        assert process.poll() is None, "somebody ended the engine"
+        assert process.poll() is None, "the engine was stopped"
     finally:
         process.terminate()
         process.communicate(timeout=60)
 
 
-def test_a_token_is_typed_and_ghost_text_comes(tmp_path: Path) -> None:
+def test_ghost_text_comes_after_the_token_is_entered(tmp_path: Path) -> None:
     with (
         listening() as port,
         started(tmp_path, {"first.py": LINE * 4}, remoteEngine=f"127.0.0.1:{port}") as vscode,

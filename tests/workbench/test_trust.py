@@ -1,4 +1,4 @@
-"""A workspace that nobody trusts yet names no program and no model: VS Code keeps its settings from us."""
+"""The settings of an untrusted workspace choose no program and no model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from tests.support.workbench.traced import wait_until
 LINE = "zebra_area = measure_zebra(width, height)\n"
 
 
-def test_a_workspace_names_a_command_only_once_it_is_trusted(tmp_path: Path) -> None:
+def test_a_workspace_chooses_the_command_only_if_trusted(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    theirs = tmp_path / "theirs"
-    theirs.write_text(f"#!/bin/sh\ntouch '{ran}'\nexit 1\n")
-    theirs.chmod(0o755)
-    named = {"warmline.command": str(theirs), "warmline.model": str(tmp_path / "no-model")}
-    files = {"first.py": LINE * 4, ".vscode/settings.json": json.dumps(named)}
+    workspace_command = tmp_path / "workspace_command"
+    workspace_command.write_text(f"#!/bin/sh\ntouch '{ran}'\nexit 1\n")
+    workspace_command.chmod(0o755)
+    chosen = {
+        "warmline.command": str(workspace_command),
+        "warmline.model": str(tmp_path / "no-model"),
+    }
+    files = {"first.py": LINE * 4, ".vscode/settings.json": json.dumps(chosen)}
     with (
         started(tmp_path, files, is_trusted=False) as vscode,
         sync_playwright() as playwright,
         browsing(playwright, tmp_path) as context,
     ):
         bench = Workbench(context, vscode.code)
-        # the user's own command, and a model that there is
+        # the user's command and the default model
         bench.open("first.py")
         bench.press("Control+End")
         bench.type("zebra_area = mea")

@@ -1,4 +1,4 @@
-"""Two models in a real VS Code: the small one answers at once, the base model in its place later."""
+"""Two models in a real VS Code: the small one answers first, and the base model's answer replaces it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.workbench.started import CLASS, browsing, keep_picture, start
 from tests.support.workbench.traced import wait_until
 
 
-def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_better_completion_replaces_the_first(tmp_path: Path) -> None:
     pair = {
         "model": "base",
         "smallModel": "small",
@@ -29,7 +29,7 @@ def test_a_better_completion_takes_the_place_of_the_first(tmp_path: Path) -> Non
         bench.keep_ghosts()
         bench.type("        s")
         wait_until(lambda: trace.count("better") == 1)
-        # VS Code asks once more, and the server has the answer at hand
+        # VS Code repeats the request, which the server answers without the engine
         wait_until(lambda: trace.count("answer", "offer") == 1)
         wait_until(lambda: len(bench.ghosts()) == 2)
         first, better = bench.ghosts()

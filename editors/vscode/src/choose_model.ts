@@ -82,7 +82,11 @@ async function downloaded(
     return run(command, ["models", "pull", "--yes", model.model], { env, signal, onLine });
   });
   if (outcome.end === "cancelled") return undefined;
-  if (outcome.code !== 0) throw new Error(outcome.output.trimEnd().split("\n").at(-1));
+  if (outcome.code !== 0) {
+    const lastLine = outcome.output.trimEnd().split("\n").at(-1) ?? "";
+    // the notification names its source
+    throw new Error(lastLine.replace(/^warmline: /, ""));
+  }
   return model.model;
 }
 

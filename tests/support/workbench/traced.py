@@ -1,4 +1,4 @@
-"""The server as installed, and each event of its trace in a file: what it asks of the engine and answers."""
+"""A server that writes its trace events to a file: requests to the engine, and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = [str(ROOT / folder) for folder in ("protocol", "lsp_server", "engine",
 _SCRIPT = """#!{python}
 import json, os, sys
 
-# this checkout, for the engine too, whatever is installed
+# use this checkout, also for the engine, instead of the installed packages
 sys.path[:0] = {sources!r}
 os.environ["PYTHONPATH"] = os.pathsep.join({sources!r})
 
@@ -42,7 +42,7 @@ sys.exit(main())
 
 
 class Trace:
-    """A command that runs the server, and the events of all servers it ran."""
+    """A command that runs the server, and the events of all servers that it started."""
 
     def __init__(self, folder: Path, python: Path) -> None:
         self.command = folder / "warmline"
@@ -54,12 +54,12 @@ class Trace:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
-    def n_asked(self) -> int:
-        """How much was asked of the engine by now."""
+    def n_engine_requests(self) -> int:
+        """The number of requests to the engine so far."""
         return sum(e["event"].startswith("engine.") for e in self.events())
 
     def count(self, event: str, source: str | None = None) -> int:
-        """How many events there were by now."""
+        """The number of such events so far."""
         return sum(
             e["event"] == event and (source is None or e.get("source") == source)
             for e in self.events()
@@ -67,7 +67,7 @@ class Trace:
 
 
 def engines(run: Path) -> list[int]:
-    """The engines that are met in a folder."""
+    """Process ids of the engines whose socket is in a folder."""
     found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -80,7 +80,7 @@ def engines(run: Path) -> list[int]:
 
 
 def wait_until(happened: Callable[[], bool], within_s: float = WITHIN_S) -> None:
-    """Waits for what no event of the page tells."""
+    """Waits for something that the page has no event for."""
     end = time.monotonic() + within_s
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
