@@ -186,7 +186,7 @@ def test_models_are_shown_with_size_and_licence(workbench: Workbench) -> None:
     workbench.show("accept.py")
     workbench.command("Warmline: Choose a model")
     row = ".quick-input-list .monaco-list-row"
-    workbench.page.wait_for_selector(f'{row}:has-text("base"):has-text("downloaded, in use")')
+    workbench.page.wait_for_selector(f'{row}:has-text("base"):has-text("included, in use")')
     found = workbench.page.locator(f'{row}:has-text("Qwen/Qwen2.5-Coder-3B")').first.text_content()
     assert found is not None
     assert "6.2 GB" in found

@@ -1,5 +1,5 @@
 import * as vscode from "vscode";
-import { detail, parseModels, percentOf, type Model } from "./models";
+import { availability, detail, parseModels, percentOf, type Model } from "./models";
 import { run, type Outcome } from "./program";
 import { updateSetting, currentSettings } from "./settings";
 
@@ -21,10 +21,7 @@ export async function chooseModel(program: Program, log: vscode.LogOutputChannel
     [
       ...models.map((model) => ({
         label: model.model,
-        description: [
-          model.folder === null ? "not downloaded" : "downloaded",
-          ...(model.model === current ? ["in use"] : []),
-        ].join(", "),
+        description: availability(model) + (model.model === current ? ", in use" : ""),
         detail: detail(model),
         model,
       })),

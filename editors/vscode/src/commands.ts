@@ -80,7 +80,9 @@ export function commands(
           2,
         ),
       );
-      void vscode.window.showInformationMessage("Warmline: Copied. It contains none of your text.");
+      void vscode.window.showInformationMessage(
+        "Warmline: Debug information copied. It contains none of your text.",
+      );
     }),
   ];
 }

@@ -1,3 +1,6 @@
+/** The models that Warmline contains. */
+export const INCLUDED: readonly string[] = ["small", "base"];
+
 /** A model in the output of `warmline models list --json`. */
 export interface Model {
   model: string;
@@ -22,12 +25,19 @@ export function parseModels(output: string): Model[] | undefined {
   }
 }
 
+/** Whether a model has to be downloaded. */
+export function availability({ model, folder }: Model): string {
+  if (INCLUDED.includes(model)) return "included";
+  return folder === null ? "not downloaded" : "downloaded";
+}
+
 /** Size, memory and licence in one line. */
 export function detail(model: Model): string {
   const parts: string[] = [];
   if (model.n_bytes !== null) parts.push(size(model.n_bytes));
   if (model.memory_bytes !== null) parts.push(`about ${size(model.memory_bytes)} of memory`);
-  parts.push(model.licence);
+  // the card is a file of the installed package, which users do not see
+  parts.push(model.licence.replace(/; see card\.md$/, ""));
   return parts.join(", ") + (model.restriction === "" ? "" : ` (${model.restriction})`);
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { detail, parseModels, percentOf, type Model } from "../src/models";
+import { availability, detail, parseModels, percentOf, type Model } from "../src/models";
 
 const SMALL: Model = {
   model: "small",
@@ -22,8 +22,16 @@ test("output that is not a list of models is undefined", () => {
   }
 });
 
+test("an included model needs no download", () => {
+  assert.equal(availability(SMALL), "included");
+  const large = { ...SMALL, model: "Qwen/Qwen2.5-Coder-0.5B" };
+  assert.equal(availability(large), "downloaded");
+  assert.equal(availability({ ...large, folder: null }), "not downloaded");
+});
+
 test("the detail has size, memory, licence and restriction", () => {
   assert.equal(detail(SMALL), "3.0 MB, about 40.0 MB of memory, MIT");
+  assert.equal(detail({ ...SMALL, licence: "MIT; see card.md" }), detail(SMALL));
   const large = { ...SMALL, n_bytes: 6.17e9, memory_bytes: null, restriction: "not for sale" };
   assert.equal(detail(large), "6.2 GB, MIT (not for sale)");
 });

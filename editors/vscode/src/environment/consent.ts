@@ -1,3 +1,4 @@
+import { INCLUDED } from "../models";
 import type { Build } from "./pip";
 
 /** The download size, and whether it is larger than this machine needs. */
@@ -52,5 +53,5 @@ export function isServed(
   model: string,
 ): boolean {
   // the included models support only Python
-  return languages[language] ?? (!["small", "base"].includes(model) || language === "python");
+  return languages[language] ?? (!INCLUDED.includes(model) || language === "python");
 }
