@@ -160,7 +160,7 @@ def test_a_server_of_another_version(tmp_path: Path, wheels: Path) -> None:
     settings = {"command": command, "environment.wheelFolder": str(wheels)}
     with first_start(tmp_path, settings) as bench:
         bench.open("first.py")
-        bench.wait_for_notification("is Warmline 0.0.9, but this extension needs 0.1")
+        bench.wait_for_notification("is Warmline 0.0.9, but this extension needs")
         keep_picture(bench, "other-version")
         assert _servers(tmp_path / "code" / STORAGE) == 0
         bench.answer("Use the extension's environment")
