@@ -147,3 +147,18 @@ def test_a_workspace_may_not_choose_the_engine(workbench: Workbench, vscode: Sta
     workbench.show("store.py")
     workbench.wait_for_status("Warmline")
     assert len(engines(vscode.code.run)) == 1
+
+
+def test_the_walkthrough_shows_its_pages_and_that_the_server_is_ready(workbench: Workbench) -> None:
+    workbench.show("store.py")
+    workbench.wait_for_status("Warmline")
+    workbench.command("Warmline: Open the walkthrough")
+    step = workbench.page.locator('.getting-started-step:has-text("Install the server")')
+    step.locator(".codicon.complete").wait_for()
+    failed = workbench.page.locator('.notification-list-item-message:has-text("Error reading")')
+    for title in ("Choose a model", "Adjust it", "Type"):
+        chosen = workbench.page.locator(f'.getting-started-step:has-text("{title}")').first
+        chosen.click()
+        workbench.page.wait_for_selector(f'.getting-started-step.expanded:has-text("{title}")')
+    workbench.page.locator(".getting-started-media img").wait_for(state="attached")
+    assert failed.count() == 0

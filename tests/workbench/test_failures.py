@@ -35,9 +35,11 @@ exec(sys.argv.pop())
 " "$@"
 """
 OTHER_VERSION = """#!{python}
-import sys
+import os, sys
 
+# use this checkout, also for the engine, instead of the installed packages
 sys.path[:0] = {sources!r}
+os.environ["PYTHONPATH"] = os.pathsep.join({sources!r})
 from warmline_lsp.commands import cli
 from warmline_lsp.lsp import server
 

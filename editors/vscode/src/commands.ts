@@ -9,14 +9,16 @@ import { updateSetting, updateEntry, currentSettings } from "./settings";
 import { showContext } from "./show_context";
 import type { Snooze } from "./snooze";
 import { statisticsPage, type Counts } from "./statistics_page";
+import type { StatusItem } from "./status";
+import { openWalkthrough } from "./walkthrough";
 
 const LOG = "Show the log";
-const WALKTHROUGH = "warmline.warmline#start";
 
 /** Registers the commands of package.json. */
 export function commands(
   server: Server,
   log: vscode.LogOutputChannel,
+  status: StatusItem,
   snooze: Snooze,
   token: RemoteToken,
   environment: () => Promise<NodeJS.ProcessEnv>,
@@ -59,9 +61,7 @@ export function commands(
       chooseModel(await program(server, environment), log),
     ),
     register("warmline.setRemoteToken", () => token.ask()),
-    register("warmline.walkthrough", () =>
-      vscode.commands.executeCommand("workbench.action.openWalkthrough", WALKTHROUGH, false),
-    ),
+    register("warmline.walkthrough", () => openWalkthrough(status.wasReady)),
     register("warmline.showLog", () => {
       log.show();
     }),

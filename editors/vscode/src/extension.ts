@@ -48,7 +48,7 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     snooze,
     installer,
-    ...commands(current, log, snooze, token, network),
+    ...commands(current, log, status, snooze, token, network),
     token.onChange(() => void current.restart()),
     cursorNotifications(() => current.client),
     interpreterChanges(restartIfChanged, warn),

@@ -1,5 +1,6 @@
 import * as vscode from "vscode";
 import { itemText, tooltip, type LocalState, type Status } from "./status_text";
+import { setReady } from "./walkthrough";
 
 /** The status bar item. */
 export class StatusItem implements vscode.Disposable {
@@ -11,7 +12,7 @@ export class StatusItem implements vscode.Disposable {
 
   private last: Status = { state: "starting" };
   private isRegistered = false;
-  private wasReady = false;
+  private hasBeenReady = false;
   private local: LocalState = { competitors: [], snoozedUntil: undefined };
 
   constructor() {
@@ -19,6 +20,11 @@ export class StatusItem implements vscode.Disposable {
     this.item.command = "warmline.menu";
     this.show(this.last);
     this.item.show();
+  }
+
+  /** Whether completions have been available in this window. */
+  get wasReady(): boolean {
+    return this.hasBeenReady;
   }
 
   /** Sets whether the completion provider is registered with VS Code. */
@@ -45,10 +51,9 @@ export class StatusItem implements vscode.Disposable {
     const status = isEarly ? { ...latest, state: "starting" } : latest;
     this.item.text = itemText(status, this.local);
     this.item.tooltip = tooltip(status, this.local);
-    if (status.state === "ready" && !this.wasReady) {
-      this.wasReady = true;
-      // completes the walkthrough's first step
-      void vscode.commands.executeCommand("setContext", "warmline.ready", true);
+    if (status.state === "ready" && !this.hasBeenReady) {
+      this.hasBeenReady = true;
+      void setReady(true);
     }
   }
 
