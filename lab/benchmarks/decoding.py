@@ -29,7 +29,8 @@ from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 from warmline_engine.session import completion
 from warmline_engine.session.loaded_model import load
 from warmline_engine.session.model_pair import PairedSession, paired
-from warmline_engine.session.session import Answer, CompanionSession, CompletionQuery, Session
+from warmline_engine.session.query import Answer, CompletionQuery
+from warmline_engine.session.session import CompanionSession, Session
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.evaluation import plan
 from warmline_lab.metrics.measures import edit_similarity, is_exact
@@ -98,16 +99,18 @@ def ways_of(
     small, base = session.small, session.base
 
     def undrafted(ask: CompletionQuery) -> Answer:
-        with replaced("copying", lambda *_: lambda taken: NOTHING_DRAFTED):
+        with replaced("PromptLookup", lambda *_: lambda taken: NOTHING_DRAFTED):
             return base.complete(ask)
 
     def tossed(share: float, ask: CompletionQuery) -> Answer:
         Tossed.share = share
         with replaced("Switching", Tossed):
-            return small.complete(ask, partner=CompanionSession(base, draft_stats, SwitchRule(0.0)))
+            return small.complete(
+                ask, companion=CompanionSession(base, draft_stats, SwitchRule(0.0))
+            )
 
     def switched(rule: SwitchRule, ask: CompletionQuery) -> Answer:
-        return small.complete(ask, partner=CompanionSession(base, draft_stats, rule))
+        return small.complete(ask, companion=CompanionSession(base, draft_stats, rule))
 
     def against(speaker: Session, rule: ContrastRule, ask: CompletionQuery) -> Answer:
         return speaker.complete(replace(ask, contrast=rule))
@@ -116,7 +119,7 @@ def ways_of(
         "base alone, no drafts": undrafted,
         "base alone": base.complete,
         "base, small drafts too": lambda ask: base.complete(
-            ask, partner=CompanionSession(small, draft_stats)
+            ask, companion=CompanionSession(small, draft_stats)
         ),
         "small alone": small.complete,
     }

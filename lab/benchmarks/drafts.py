@@ -24,19 +24,21 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks import edits
-from warmline_engine.decoding.answers import decoder
+from warmline_engine.decoding import greedy
 from warmline_engine.decoding.greedy import Decoded, decode, likeliest
 from warmline_engine.decoding.ngram.suffix_match import LONGEST, SuffixMatcher
-from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
 from warmline_engine.decoding.speculative.drafts import (
     NOTHING_DRAFTED,
     Draft,
+    DraftCostModel,
     Drafter,
-    prompt_lookup,
+    PromptLookup,
 )
 from warmline_engine.session import completion, loaded_model
+from warmline_engine.session.deleted_text import DeletedText
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import Answer, CompletionQuery, Session
+from warmline_engine.session.query import Answer, CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_engine.text.prefix import n_in_common
 from warmline_lab.data.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.evaluation.plan import edits_tasks
@@ -92,7 +94,7 @@ class Watch:
     def prompt_lookup(
         self, sources: Sequence[SuffixMatcher], draft_costs: DraftCostModel
     ) -> Drafter:
-        draft = prompt_lookup(sources, draft_costs)
+        draft = PromptLookup(sources, draft_costs)
 
         def watched(generated: Sequence[int]) -> Draft:
             self.n_passes += 1
@@ -140,7 +142,7 @@ class Engines:
         for mode, session in self.sessions.items():
             session.edit(start, end, text)
             if mode != MODES[2]:
-                session._removed = type(session._removed)()
+                session.document.deleted = DeletedText()
 
     def ask(self, mode: str, offset: int) -> tuple[Answer, float]:
         session = self.sessions[mode]
@@ -163,7 +165,7 @@ def run(model: LoadedModel, tasks: list[TraceTask], files: list[FilePair], n_pro
     def noted(*arguments: Any) -> Decoded:
         return decode(*arguments[:-1], watch.likeliest)  # pyright: ignore[reportCallIssue]  # as many as there are
 
-    completion.prompt_lookup, decoder.decode = watch.prompt_lookup, noted
+    completion.PromptLookup, greedy.decode = watch.prompt_lookup, noted
     tallies = {mode: Tally() for mode in MODES}
     n_asked, different = 0, dict[str, float]()
     for task in tasks:

@@ -146,7 +146,7 @@ class Bench:
         session.logits_at(place)  # where nothing has changed, the last token alone is encoded again
         step_ms = (time.perf_counter() - begin) * 1000
         if kind == "accept":
-            from warmline_engine.session.session import CompletionQuery
+            from warmline_engine.session.query import CompletionQuery
 
             session.complete(
                 CompletionQuery(place, self._offered, 1, False, 1, None, lambda: False)

@@ -26,7 +26,8 @@ from benchmarks import edits
 from warmline_engine.retrieval.index.index import Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Window, choose_stretch
+from warmline_engine.session.stretch import choose_stretch
+from warmline_engine.session.window import Window
 from warmline_lab.data.releases import FOLDER, PINS, FilePair, pairs, read_pins
 from warmline_lab.replay.scoring import CHUNK, read_all, score
 from warmline_lab.retrieval import cross_file

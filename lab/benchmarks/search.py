@@ -19,7 +19,8 @@ from benchmarks import edits
 from warmline_engine.decoding.answers.search import N_SEARCHED
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.query import CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_lab.data.releases import FOLDER, PINS, pairs, read_pins
 from warmline_lab.tables.confidence_intervals import mcnemar
 

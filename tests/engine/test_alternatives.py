@@ -29,7 +29,7 @@ def test_alternatives_are_greedy_but_for_one_early_token(offset: int, model: Loa
     items = session.complete(ask(offset, n_alternatives=4, max_tokens=8)).items
     assert len(items) > 1
     assert len({item.text for item in items}) == len(items)
-    context = session._full.tokenized.ids
+    context = session.windows.full.tokenized.ids
     for number, item in enumerate(items):
         ids = [*context, *item.tokens]
         logits = ColdRead(model.transformer, ids, slice(len(context) - 1, -1)).logits
@@ -51,8 +51,8 @@ def test_the_sequence_carries_the_first_answer(model: LoadedModel) -> None:
         finish(session)
         session.complete(ask(offset, n_alternatives=n_answers, max_tokens=8))
         session.check()
-    assert alone._full.carried() == among._full.carried()
-    logits = [session._full.sequence.next_logits() for session in (alone, among)]
+    assert alone.windows.full.carried() == among.windows.full.carried()
+    logits = [session.windows.full.sequence.next_logits() for session in (alone, among)]
     torch.testing.assert_close(*logits, atol=1e-4, rtol=0)
 
 
@@ -94,7 +94,7 @@ def test_a_searched_line_is_what_the_sequence_carries(model: LoadedModel) -> Non
     session = Session(model, TEXT, offset, 4096)
     finish(session)
     item = session.complete(ask(offset, max_tokens=12, multi_line=False, n_searched=3)).items[0]
-    carried = session._full.carried()
+    carried = session.windows.full.carried()
     assert carried == item.tokens[: len(carried)]
     session.edit(offset, offset, item.text)
     session.check()
@@ -114,5 +114,5 @@ def test_alternatives_may_be_drawn_at_random(model: LoadedModel) -> None:
     assert len({item.text for item in one}) == len(one) == 4
     ranked = [item.mean_logprob for item in one[1:]]
     assert ranked == sorted(ranked, reverse=True)
-    assert drawn[0]._full.carried() == greedy._full.carried()
+    assert drawn[0].windows.full.carried() == greedy.windows.full.carried()
     drawn[0].check()

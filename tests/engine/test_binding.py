@@ -28,7 +28,7 @@ def test_a_piece_is_heard_and_leaves_the_file_as_it_is(
     finish(session)
     alone = session.logits_at(200)
     finish(session)
-    keys, values = session._full.sequence.keys_and_values()
+    keys, values = session.windows.full.sequence.keys_and_values()
     n_encoded, n_fresh = session.n_encoded, session.n_fresh
     assert session.bind(PIECES) == 2
     # an answer does not wait for what is not encoded, and is what it was
@@ -40,7 +40,7 @@ def test_a_piece_is_heard_and_leaves_the_file_as_it_is(
     bound = session.logits_at(200)
     assert float((bound - alone).abs().max()) > 0.01
     finish(session)
-    again, others = session._full.sequence.keys_and_values()
+    again, others = session.windows.full.sequence.keys_and_values()
     assert float((again - keys).abs().max()) < 1e-4
     assert float((others - values).abs().max()) < 1e-4
     assert session.n_fresh == n_fresh == session.n_tokens
@@ -66,7 +66,7 @@ def test_pieces_follow_into_windows_that_open_later(model: LoadedModel) -> None:
     session.move_cursor(len(session.text))
     while session.encode_some(64):
         pass
-    assert session._full.sequence.bound == tuple(map(tuple, session.bound))
+    assert session.windows.full.sequence.bound == tuple(map(tuple, session.bound))
     assert not session.is_binding
     session.drop_cache()
     assert not session.is_binding  # nobody looks at it
@@ -118,7 +118,7 @@ def test_contrast_is_with_a_session_that_has_no_pieces(form: str, model: LoadedM
             .argmax()
         )
         expected.append(token)
-        logits, negative_logits = (s._full.sequence.append(token) for s in (bound, plain))
+        logits, negative_logits = (s.windows.full.sequence.append(token) for s in (bound, plain))
     assert found == expected
     assert found != bound.complete(asked).items[0].tokens
     for session in (bound, plain):

@@ -17,7 +17,8 @@ from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter
 from warmline_engine.decoding.speculative.speculation import Speculation
 from warmline_engine.session import completion
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.query import CompletionQuery
+from warmline_engine.session.session import Session
 
 TEXT = "total = first + second\nprint(total)\n\ntotal = \n"
 CURSOR = TEXT.index("= \n") + 1
@@ -71,7 +72,7 @@ def n_passes(model: LoadedModel, session: Session, documents: list[int]) -> int:
     return passes[-1]
 
 
-@pytest.mark.parametrize("source", ["removed", "documents"])
+@pytest.mark.parametrize("source", ["deleted", "documents"])
 def test_what_is_beside_the_text_is_drafted(source: str, model: LoadedModel) -> None:
     """A model that is sure of what it was told once: its own answer, put where drafts come from, takes fewer passes."""
     text = "def measure(width):\n    return 1\n\n"
@@ -106,5 +107,5 @@ def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPa
         ]
 
     drafted = all_texts()
-    monkeypatch.setattr(completion, "prompt_lookup", no_drafts)
+    monkeypatch.setattr(completion, "PromptLookup", no_drafts)
     assert all_texts() == drafted

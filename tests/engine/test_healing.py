@@ -12,7 +12,8 @@ import torch
 
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.query import CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_engine.text.fim import find_template
 from warmline_engine.text.tokenized_text import TokenizedText
 
@@ -72,7 +73,7 @@ def test_what_is_offered_goes_on_from_the_cursor(model: LoadedModel) -> None:
         session = Session(model, TEXT, offset, 4096)
         item = session.complete(ask(offset)).items[0]
         spelled, healed_text = (
-            model.tokenizer.decode(t) for t in (item.tokens, session._full.healed_ids())
+            model.tokenizer.decode(t) for t in (item.tokens, session.windows.full.healed_ids())
         )
         assert spelled.startswith(healed_text) or healed_text.startswith(spelled)
         assert spelled[len(healed_text) :].startswith(item.text)
@@ -82,7 +83,7 @@ def test_alternatives_spell_what_is_begun_too(model: LoadedModel) -> None:
     """Also where fewer tokens do than answers are asked for: then others leave the first one later."""
     text = TEXT + "\nx~"
     session = Session(model, text, len(text), 4096)
-    assert model.tokenizer.decode(session._full.healed_ids()) == "~"
+    assert model.tokenizer.decode(session.windows.full.healed_ids()) == "~"
     assert len(model.spellings.prefix_compatible("~")) < 5
     items = session.complete(replace(ask(len(text)), n_alternatives=5)).items
     assert 1 < len(items) <= 5
@@ -101,7 +102,7 @@ def test_an_accept_takes_the_healed_tokens_over(model: LoadedModel) -> None:
         offered = session.complete(ask(offset)).items[0].text
         session.edit(offset, offset, offered)
         session.check()
-        accepted = session._full.accepted
+        accepted = session.windows.full.accepted
         n_moved += accepted[1] - accepted[0] if accepted else 0
         session.repair_some(64)
         session.check()
@@ -114,7 +115,7 @@ def test_what_is_begun_is_not_encoded_ahead(model: LoadedModel) -> None:
     while session.encode_some(64):
         pass
     assert session.n_pending == 0
-    assert session._full.sequence.n_pending == len(session._full.healed_ids()) > 0
+    assert session.windows.full.sequence.n_pending == len(session.windows.full.healed_ids()) > 0
 
 
 @pytest.mark.parametrize("is_suffix_first", [False, True], ids=["prefix first", "suffix first"])
@@ -129,7 +130,7 @@ def test_what_was_offered_is_assumed_without_encoding_it_again(
         more = session.complete(ask(offset, offered, 1))
         session.check()
         n_encoded += more.n_encoded
-        n_respelled += session._full.n_respelled > 0
+        n_respelled += session.windows.full.n_respelled > 0
         session.edit(offset, offset, offered)
         session.check()
     assert n_respelled > 15
@@ -172,13 +173,13 @@ def test_a_text_that_is_nothing_but_begun_is_left_as_it_is(model: LoadedModel) -
     plain = replace(model.layout, front=(), between=(), behind=(), has_suffix=False)
     session = Session(replace(model, layout=plain), "ret", 3, 4096)
     session.complete(ask(3))
-    assert session._full.healed_ids() == []
+    assert session.windows.full.healed_ids() == []
     session.check()
 
 
 def test_what_was_taken_out_comes_back_pending(model: LoadedModel) -> None:
     offset = TEXT.index("width=") + 3
-    window = Session(model, TEXT, offset, 4096)._full
+    window = Session(model, TEXT, offset, 4096).windows.full
     n_before, n_begun = len(window.sequence), len(window.healed_ids())
     while window.sequence.encode_pending(64):
         pass

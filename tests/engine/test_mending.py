@@ -84,7 +84,7 @@ def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Dec
     (item,) = session.complete(said).items
     assert item.stop in STOP_REASONS
     session.check()
-    carried = session._full.carried()
+    carried = session.windows.full.carried()
     assert carried == item.tokens[: len(carried)], "the sequence carries what is offered"
     return item, session
 
@@ -131,7 +131,7 @@ def test_where_nothing_fits_the_likeliest_stays(model: LoadedModel, offsets: lis
         greedy, plain = answer(model, offset, None)
         found, session = answer(model, offset, Nothing())
         assert is_same(found, greedy)
-        assert session._full.carried() == plain._full.carried()
+        assert session.windows.full.carried() == plain.windows.full.carried()
 
 
 def test_unasked_nothing_is_shown_where_nothing_fits(
@@ -202,7 +202,7 @@ def test_what_a_block_below_lacks_is_opened(
             words = [line.strip() for line in item.text[len(place.begun[0]) :].split("\n")]
             assert words[0].startswith(WORDS)
         session.check()
-        carried = session._full.carried()
+        carried = session.windows.full.carried()
         assert carried == item.tokens[: len(carried)], "the sequence carries what is offered"
         session.edit(line, line, item.text)
         session.check()

@@ -26,7 +26,8 @@ from warmline_engine.errors import ModelError
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import PairedSession, paired
-from warmline_engine.session.session import Answer, CompletionQuery, Session
+from warmline_engine.session.query import Answer, CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_lab.data import tokenizer as own
 
 TEXT = inspect.getsource(textwrap.wrap)
@@ -75,7 +76,7 @@ def test_a_small_model_that_is_right_saves_passes(
     read = Speculation._read
 
     def count(self: Speculation, new: list[int]) -> object:
-        passes[id(self.sequence)] = passes.get(id(self.sequence), 0) + 1
+        passes[id(self._sequence)] = passes.get(id(self._sequence), 0) + 1
         return read(self, new)
 
     monkeypatch.setattr(Speculation, "_read", count)
@@ -85,12 +86,12 @@ def test_a_small_model_that_is_right_saves_passes(
         for _ in range(400):
             pair.draft_stats.rates.note(cell, is_taken=True)
     monkeypatch.setattr(
-        "warmline_engine.decoding.speculative.draft_costs.DraftCostModel.note_pass", lambda *_: None
+        "warmline_engine.decoding.speculative.drafts.DraftCostModel.note_pass", lambda *_: None
     )
     offset = PLACES[3]
     session = PairedSession(pair, TEXT, offset, 4096)
     answer = session.complete(ask(offset))
-    by_base = passes[id(session.base._full.sequence)]
+    by_base = passes[id(session.base.windows.full.sequence)]
     assert texts(answer.items) == texts(alone(model, offset))
     assert by_base <= 1 + math.ceil(answer.n_generated / 2)
 

@@ -156,7 +156,7 @@ def test_an_accept_moves_tokens_and_repairs_them(model: LoadedModel) -> None:
     session.encode_some(100)
     assert session.n_encoded - before <= 4
     session.check()
-    moved = session._full.accepted
+    moved = session.windows.full.accepted
     assert moved is not None
     assert session.repair_some(100)
     assert session.n_encoded - before <= 4 + moved[1] - moved[0]
@@ -250,7 +250,7 @@ def test_a_released_session_gives_its_memory_back_even_with_broken_books(
 ) -> None:
     session = Session(model, TEXT, 0, 4096)
     finish(session)
-    session._full.sequence._slots.n_used = 3
+    session.windows.full.sequence._slots.n_used = 3
     session.release()
     assert model.arena.used_bytes == 0
 
@@ -264,13 +264,13 @@ def test_where_an_edit_took_text_away_behind_the_cursor_the_answer_is_near_the_c
     session = Session(model, TEXT, offset, 4096)
     finish(session)
     session.edit(offset, offset + 60, "")
-    assert len(session._full.to_repair()) == N_REPAIRED
+    assert len(session.windows.full.to_repair()) == N_REPAIRED
     before = session.complete(ask(offset, max_tokens=1)).n_encoded
     assert N_REPAIRED <= before <= N_REPAIRED + 4
     session.check()
     # typing goes on as ever
     session.edit(offset, offset, "x")
-    assert len(session._full.to_repair()) == 0
+    assert len(session.windows.full.to_repair()) == 0
     assert session.complete(ask(offset + 1, max_tokens=1)).n_encoded <= 4
 
 
@@ -281,8 +281,8 @@ def test_neither_typing_nor_a_jump_repairs(is_suffix_first: bool, model: LoadedM
     finish(session)
     session.edit(session.cursor, session.cursor, "x = 1\n")
     session.move_cursor(len(TEXT) // 4)
-    assert len(session._full.to_repair()) == 0
+    assert len(session.windows.full.to_repair()) == 0
     session.edit(len(TEXT) // 3, len(TEXT) // 3 + 9, "")
     session.check()
     if not is_suffix_first:
-        assert len(session._full.to_repair()) == 0
+        assert len(session.windows.full.to_repair()) == 0

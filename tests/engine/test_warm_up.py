@@ -12,7 +12,8 @@ from warmline_engine.model import thread_count
 from warmline_engine.process.warm_up import _measure_threads, warm_up
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import paired
-from warmline_engine.session.session import Answer, CompletionQuery, Session
+from warmline_engine.session.query import Answer, CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_kernels.native.library import library
 
 

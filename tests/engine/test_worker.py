@@ -22,7 +22,8 @@ from warmline_engine.retrieval.rank import Found
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import LatencyBudget, Pair, paired
-from warmline_engine.session.session import Answer, CompletionQuery, Session
+from warmline_engine.session.query import Answer, CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_protocol import wire
 
 TEXT = inspect.getsource(textwrap.wrap)

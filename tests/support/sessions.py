@@ -6,7 +6,8 @@ import inspect
 import textwrap
 from typing import Any
 
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.query import CompletionQuery
+from warmline_engine.session.session import Session
 
 TEXT = inspect.getsource(textwrap.wrap) + "\n\n" + inspect.getsource(textwrap.dedent)
 

@@ -1,4 +1,4 @@
-"""Lines that open a block, where the text below lacks one: the model chooses among the words that they begin with."""
+"""Lines that open a block, when the text below lacks one: the model chooses their first word."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def openers(
     logits: Callable[[Sequence[int]], Tensor],
     logprob: float,
 ) -> list[Hypothesis]:
-    """A text with each of the words behind it, the likeliest first. `logprob` is that of the text."""
+    """A text followed by each of the words, the likeliest first. `logprob` is that of the text."""
     spelled = [encode(beginning + word) for word in WORDS]
-    alike = list(takewhile(lambda ids: len(set(ids)) == 1, zip(*spelled, strict=False)))
-    shared = [ids[0] for ids in alike]
-    expected = logprobs_of(logits(shared))
+    in_common = takewhile(lambda ids: len(set(ids)) == 1, zip(*spelled, strict=False))
+    shared = [ids[0] for ids in in_common]
+    logprobs = logprobs_of(logits(shared))
     found = [
-        Hypothesis(tuple(tokens), logprob + float(expected[tokens[len(shared)]]))
+        Hypothesis(tuple(tokens), logprob + float(logprobs[tokens[len(shared)]]))
         for tokens in spelled
     ]
     return sorted(found, key=lambda hypothesis: -hypothesis.logprob)

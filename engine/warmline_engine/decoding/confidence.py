@@ -1,7 +1,7 @@
-"""How likely a completion must be to be shown unasked: fitted on held-out text, beside the weights.
+"""The confidence bound: the least probability at which a completion is shown without a request.
 
-The product of the probabilities of all tokens is the model's own bet that it is right to the last one. Held-out
-line ends and lines say at which bet one in ten still is (`lab/warmline_lab/fit/fit_confidence.py`).
+The product of the probabilities of all tokens estimates how likely the whole completion is right. The bound is fitted
+on held-out line ends and lines (`lab/warmline_lab/fit/fit_confidence.py`) and lies beside the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from warmline_engine.model.hub.reading import MAX_CONFIG_BYTES, read_json
 
 
 def read(path: Path) -> float:
-    """The least probability beside a model's weights, 0 where there is none.
+    """The bound beside a model's weights, 0 if there is none.
 
     Raises: ModelError, when the file holds something else.
     """

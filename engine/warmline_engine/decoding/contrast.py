@@ -1,12 +1,12 @@
-"""Contrast: where a model is uncertain, what it would say anyway is taken off what it says with its whole context.
+"""Contrast: if a model is uncertain, its prediction without the attached chunks is subtracted from that with them.
 
-The lame context is the same text without the pieces of other files that are bound. Its logits are made only where
-they are needed.
+The negative logits ("lame" in the paper) are those of the same text without attached chunks. They are computed only
+when needed.
 
-Source: Wang et al. 2024, USCD (arXiv:2409.05923). Uncertainty there is the standard deviation of all probabilities,
-whose scale depends on the vocabulary; the sum of their squares says the same on any. Drawn is a ratio of
-probabilities, released is a difference; both are here. Their set of plausible tokens leaves out next to nothing: ours
-is that of Li et al. 2022, contrastive decoding (arXiv:2210.15097).
+Source: Wang et al. 2024, USCD (arXiv:2409.05923). Their measure of uncertainty, the standard deviation of all
+probabilities, depends on the size of the vocabulary; we use the sum of squares. The paper defines a ratio of
+probabilities, its code a difference; both are here. The set of plausible tokens is that of Li et al. 2022, contrastive
+decoding (arXiv:2210.15097), because theirs excludes hardly any token.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .logit_statistics import kernels_on, statistics_of
 
 @dataclass(frozen=True)
 class ContrastRule:
-    """Contrast where the sum of squared probabilities is under `below`, among tokens nearly as likely as the likeliest.
+    """Contrast among the plausible tokens, if the sum of squared probabilities is less than `below`.
 
-    `strength` is how much of the lame distribution is taken off, `plausible` the least share of the likeliest token's
-    probability that a token must have.
+    `strength` scales the negative distribution that is subtracted. A token is plausible if it has at least the share
+    `plausible` of the likeliest token's probability.
     """
 
     form: Literal["difference", "ratio"] = "difference"
@@ -34,17 +34,17 @@ class ContrastRule:
     plausible: float = 0.1
 
 
-# by the names that a setting gives them
+# by their names in the settings
 RULES = {"difference": ContrastRule("difference"), "ratio": ContrastRule("ratio", strength=0.3)}
 
 
 def is_uncertain(logits: Tensor, rule: ContrastRule) -> bool:
-    """Whether the lame context is to be asked. Shape: [V]."""
+    """Whether contrast applies. Shape: [V]."""
     return statistics_of(logits).squares < rule.below
 
 
 def contrasted(logits: Tensor, negative_logits: Tensor, rule: ContrastRule) -> Tensor:
-    """Log-probabilities after the contrast, the logits where it leaves no token. Shapes: [V], [V] → [V] float32."""
+    """Log-probabilities after the contrast, or the logits if it leaves no token. Shapes: [V], [V] → [V] float32."""
     kernels = kernels_on(logits.device)
     numbers = kernels.statistics(logits), kernels.statistics(negative_logits)
     is_ratio = rule.form == "ratio"

@@ -1,15 +1,16 @@
-"""Token healing: where the cursor stands in a word, the word's tokens so far are chosen anew with what follows.
+"""Token healing: if the cursor is in a word, the tokens of the word so far are generated again with what follows.
 
-`mea` is one token where it ends a text, and no beginning of the token `measure`: what a model expects behind
-it is hardly ever `sure`. So the last tokens are taken out, and the first generated ones must spell them.
+`mea` is a token at the end of a text, but not the beginning of the token `measure`: after it, a model hardly ever
+predicts `sure`. So the last tokens are removed, and the first generated ones must spell their text.
 
-Source: the guidance project's token healing (Lundberg 2023, "The art of prompt design"), with as many tokens
-as the last word has instead of one.
+Source: the guidance project's token healing (Lundberg 2023, "The art of prompt design"), with all tokens of the last
+word instead of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,20 +21,20 @@ from warmline_engine.text.spellings import Spellings
 from warmline_engine.text.tokenizer import Tokenizer
 
 
+@dataclass(frozen=True, eq=False)
 class Healing:
-    """What is generated begins with the stub, the text of the tokens that were taken out; it may be empty."""
+    """Generated text begins with `healed_text`, the text of the removed tokens, which may be empty."""
 
-    def __init__(self, healed_text: str, tokenizer: Tokenizer, spellings: Spellings) -> None:
-        self.healed_text = healed_text
-        self._tokenizer = tokenizer
-        self._spellings = spellings
+    healed_text: str
+    tokenizer: Tokenizer
+    spellings: Spellings
 
     def allowed(self, generated: Sequence[int]) -> NDArray[np.int64] | None:
-        """The tokens that may follow the generated ones, rising; None where all may."""
-        spelled = self._tokenizer.decode(list(generated)) if generated and self.healed_text else ""
+        """The tokens that may follow the generated ones, rising; None if all may."""
+        spelled = self.tokenizer.decode(list(generated)) if generated and self.healed_text else ""
         if len(self.healed_text) <= len(spelled):
             return None
-        return self._spellings.prefix_compatible(self.healed_text[len(spelled) :])
+        return self.spellings.prefix_compatible(self.healed_text[len(spelled) :])
 
 
 def only(logits: Tensor, allowed: NDArray[np.int64]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Where alternatives leave the first answer: at the early token that was the least certain.
+"""Hypotheses: the beginnings of alternatives, which leave the first answer at an early, uncertain token.
 
-An alternative that differs only in its last token is no choice, and one that differs in its first may be far from
-what is meant. So the likeliest of all other beginnings is taken, however many tokens it shares with the answer.
+An alternative that differs only in its last token is no real choice, and one that differs in its first may miss the
+intention. So the likeliest of all other beginnings is taken, however many tokens it shares with the answer.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-N_EARLY = 8  # tokens of the first answer that alternatives may leave it at
+N_EARLY = 8  # tokens at which alternatives may leave the first answer
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Tokens that an answer begins with, and how likely they are together."""
+    """Tokens that an answer begins with, and their joint log-probability."""
 
     tokens: tuple[int, ...] = ()
     logprob: float = 0.0
@@ -31,16 +31,16 @@ class _Branch:
 
 @dataclass
 class BranchRecorder:
-    """The other ways an answer could have gone, noted while it is decoded; at most `most` are taken."""
+    """The other tokens that an answer could have continued with, noted while it is decoded."""
 
-    most: int
+    max_branches: int
     _found: list[_Branch] = field(default_factory=list[_Branch])
 
     def note(self, n_before: int, logprobs: Tensor, chosen: int, logprob_before: float) -> None:
-        """What could have been in the place of a chosen token. Shape: logprobs [V]."""
+        """Notes the alternatives to a chosen token. Shape: logprobs [V]."""
         if n_before >= N_EARLY:
             return
-        n = min(self.most + 1, len(logprobs))
+        n = min(self.max_branches + 1, len(logprobs))
         likely = logprobs.topk(n)
         for logprob, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True):
             if token != chosen and logprob > float("-inf"):
@@ -54,14 +54,14 @@ class BranchRecorder:
         decode: Callable[[list[int]], str],
     ) -> list[Hypothesis]:
         """The likeliest branches off the tokens of an answer, the one that shares the most of it first."""
-        assert n_wanted <= self.most, (n_wanted, self.most)
+        assert n_wanted <= self.max_branches, (n_wanted, self.max_branches)
         text, chosen = decode(list(tokens)), list[_Branch]()
         for branch in sorted(self._found, key=lambda branch: -branch.logprob):
             if len(chosen) == n_wanted:
                 break
-            begun = decode([*tokens[: branch.n_shared], branch.token])
-            # the same text in other tokens is no alternative, and nothing at all is none either
-            if branch.token not in stop_ids and not text.startswith(begun):
+            beginning = decode([*tokens[: branch.n_shared], branch.token])
+            # neither the same text in other tokens nor an empty text is an alternative
+            if branch.token not in stop_ids and not text.startswith(beginning):
                 chosen.append(branch)
         chosen.sort(key=lambda branch: -branch.n_shared)
         return [Hypothesis((*tokens[: b.n_shared], b.token), b.logprob) for b in chosen]

@@ -1,4 +1,4 @@
-"""What is asked about the distribution that logits stand for: how uncertain it is."""
+"""How uncertain the distribution of given logits is."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def statistics_of(logits: Tensor) -> Statistics:
 
 @functools.cache
 def kernels_on(device: torch.device) -> Kernels:
-    """The kernels of a device, chosen once: they are asked with each token."""
+    """The kernels of a device, chosen once because each token uses them."""
     return kernels_for(device)

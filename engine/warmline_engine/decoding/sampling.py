@@ -1,4 +1,4 @@
-"""Sampling: the tokens of an alternative drawn at random, the same ones for the same seed.
+"""Sampling: draws the tokens of an alternative at random, the same ones for the same seed.
 
 Sources: Holtzman et al. 2019, nucleus sampling (arXiv:1904.09751); Basu et al. 2020, Mirostat (arXiv:2007.14966), its
 second version.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SamplingRule:
-    """With `surprise`, in bits a token, Mirostat keeps to it; without, the likeliest `top_p` of all are drawn from."""
+    """With a `surprise`, in bits per token, Mirostat aims at it; without, nucleus sampling uses `top_p`."""
 
     temperature: float = 0.8
     top_p: float = 0.95
@@ -29,7 +29,7 @@ class Sampler:
     def __init__(self, rule: SamplingRule, seed: int) -> None:
         self._rule = rule
         self._generator = torch.Generator().manual_seed(seed)
-        self._most_surprise = 2 * (rule.surprise or 0.0)
+        self._max_surprise = 2 * (rule.surprise or 0.0)
 
     def __call__(self, logprobs: Tensor) -> int:
         """A token. Shape: [V] float32, -inf for what may not be drawn."""
@@ -39,12 +39,12 @@ class Sampler:
         token = int(torch.multinomial(values[:n].exp().cpu(), 1, generator=self._generator))
         if self._rule.surprise is not None:
             surprise = -float(values[token] - values[:n].logsumexp(0)) / math.log(2)
-            self._most_surprise -= self._rule.rate * (surprise - self._rule.surprise)
+            self._max_surprise -= self._rule.rate * (surprise - self._rule.surprise)
         return int(ids[token])
 
     def _n_allowed(self, values: Tensor) -> int:
         """How many of the likeliest tokens may be drawn. Shape: values [V], falling."""
         if self._rule.surprise is not None:
-            return int((values >= -self._most_surprise * math.log(2)).sum())
+            return int((values >= -self._max_surprise * math.log(2)).sum())
         before = values.exp().cumsum(0) - values.exp()
         return int(((before < self._rule.top_p) & torch.isfinite(values)).sum())

@@ -1,49 +1,44 @@
-"""When a completion is over, seen from its text."""
+"""The rules that end a completion, by its text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 OPENERS = (":", "(", "[", "{")
 N_REPEATS = 3  # of one line
-MAX_REPEATED = 4  # lines that are said a second time, one after another
+MAX_REPEATED = 4  # successive lines that are repeated together
 UNIT_CHARACTERS = range(2, 25)  # of what is repeated on one line
 N_STUTTERS = 4  # repeats that end a completion
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why it is over, and how much of the text stays."""
+    """The reason why a completion is over, and how much of its text stays."""
 
     reason: str
     n_characters: int
 
 
+@dataclass(frozen=True)
 class Stopping:
-    """The rules for one place: the rest of a line, or a block where a block begins.
+    """The rules at a cursor between `prefix` and `suffix`: to the end of the line, or of a block where one begins.
 
     A block begins at the start of a line, and behind a line that opens one. It ends with the line before
     the first that is indented less.
     """
 
-    def __init__(self, prefix: str, suffix: str, multi_line: bool) -> None:
-        before = prefix[prefix.rfind("\n") + 1 :]
-        rest, _, below = suffix.partition("\n")
-        opens = before.rstrip().endswith(OPENERS)
-        self.is_block = multi_line and not rest.strip() and (not before.strip() or opens)
-        indent = len(before) - len(before.lstrip())
-        self._least_indent = indent + 1 if opens and before.strip() else indent
-        self._next_line = next((line for line in below.split("\n") if line.strip()), None)
-        self._is_at_line_start = not before.strip()
-        self._indent_text = before if self._is_at_line_start else ""
-        # the lines above and below, where a whole line is asked for that should say something else
-        self.adjacent_lines: set[str] = set()
-        if self._is_at_line_start:
-            above = prefix[: len(prefix) - len(before)].rstrip().rpartition("\n")[2]
-            self.adjacent_lines = set(filter(_says, (above, (self._next_line or "").rstrip())))
+    prefix: str
+    suffix: str
+    multi_line: bool
+
+    @cached_property
+    def is_block(self) -> bool:
+        is_line_end = not self.suffix.partition("\n")[0].strip()
+        return self.multi_line and is_line_end and (self._is_at_line_start or self._opens_block)
 
     def find(self, text: str) -> Stop | None:
-        """Where the text generated so far is over, None while it is not."""
+        """Where the text generated so far ends, None while it goes on."""
         stutter = _stutter(text)
         if stutter and stutter[1].strip(" -=#*_."):
             return Stop("repeat", stutter[0])
@@ -51,11 +46,28 @@ class Stopping:
             return self._find_line_end(text)
         return self._find_in_block(text)
 
-    def repeats_adjacent_line(self, text: str) -> bool:
-        """Whether it begins with the line above or below: of 300 held-out lines none does, of those offered ten."""
-        line = text.lstrip("\n").partition("\n")[0].rstrip()
-        whole = line if text.startswith("\n") else self._indent_text + line
-        return whole in self.adjacent_lines
+    @cached_property
+    def _before(self) -> str:
+        """The text of the cursor's line before the cursor."""
+        return self.prefix[self.prefix.rfind("\n") + 1 :]
+
+    @cached_property
+    def _is_at_line_start(self) -> bool:
+        return not self._before.strip()
+
+    @cached_property
+    def _opens_block(self) -> bool:
+        return self._before.rstrip().endswith(OPENERS)
+
+    @cached_property
+    def _min_indent(self) -> int:
+        """Characters of indentation that a line of the block has at least."""
+        return len(self._before) - len(self._before.lstrip()) + self._opens_block
+
+    @cached_property
+    def _next_line(self) -> str | None:
+        below = self.suffix.partition("\n")[2]
+        return next((line for line in below.split("\n") if line.strip()), None)
 
     def _find_line_end(self, text: str) -> Stop | None:
         # at a line's start a line break first is only a blank line; behind something it ends the line
@@ -71,7 +83,7 @@ class Stopping:
             content = line.strip()
             if content:
                 indent = len(line) - len(line.lstrip())
-                if indent < self._least_indent:
+                if indent < self._min_indent:
                     return Stop("block", _without_blank_end(text[:start]))
                 if is_whole and line == self._next_line and len(content) > 2:
                     return Stop("suffix", _without_blank_end(text[:start]))
@@ -81,14 +93,14 @@ class Stopping:
             elif is_whole and number + 1 < len(lines) - 1 and not lines[number + 1].strip():
                 return Stop("block", _without_blank_end(text[:start]))
             start += 1 + len(line)
-        first = self._indent_text + lines[0]
+        first = self._before + lines[0] if self._is_at_line_start else lines[0]
         if len(lines) > 1 and first == self._next_line and lines[0].strip():
             return Stop("suffix", 0)
         return None
 
 
 def _stutter(text: str) -> tuple[int, str] | None:
-    """Where the end of the last line starts to repeat the same few characters, and these; None where it does not.
+    """Where the end of the last line begins to repeat a few characters, and these; None where it does not.
 
     Cost: linear in the last line, for each length of what is repeated.
     """
@@ -107,20 +119,12 @@ def _stutter(text: str) -> tuple[int, str] | None:
     return (start, text[start : start + n]) if n else None
 
 
-def _says(line: str) -> bool:
-    """True if the line has a letter; bracket-only lines may repeat."""
-    return any(character.isalpha() for character in line)
-
-
 def _without_blank_end(text: str) -> int:
     return len(text.rstrip())
 
 
 def _n_repeated(lines: list[str]) -> int:
-    """How many lines at the end say again what the lines before them do: one line that says it the third time, or more.
-
-    0 for none.
-    """
+    """How many lines at the end repeat the lines before them: one line for the third time, or several; 0 for none."""
     stripped = [line.strip() for line in lines[-2 * MAX_REPEATED :]]
     if stripped[-N_REPEATS:] == [stripped[-1]] * N_REPEATS:
         return 1

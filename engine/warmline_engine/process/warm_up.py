@@ -13,7 +13,7 @@ import torch
 
 from warmline_engine.cache.arena import ArenaFull
 from warmline_engine.cache.sequence import KVSequence
-from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
+from warmline_engine.decoding.speculative.drafts import DraftCostModel
 from warmline_engine.model import thread_count
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import Pair

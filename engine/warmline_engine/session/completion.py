@@ -1,4 +1,4 @@
-"""The logits behind a window's context: drafts verified, recall and contrast mixed in, by one model or by two."""
+"""The source of a completion's logits: drafts verified, recall and contrast mixed in, by one model or by two."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from warmline_engine.decoding.contrast import ContrastRule, contrasted, is_uncer
 from warmline_engine.decoding.healing import Healing, only
 from warmline_engine.decoding.ngram.recall import Recall
 from warmline_engine.decoding.ngram.suffix_match import BORDER, LONGEST, Ids, SuffixMatcher
-from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter, prompt_lookup
+from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Drafter, PromptLookup
 from warmline_engine.decoding.speculative.model_drafts import DraftModelStats, draft_with_model
 from warmline_engine.decoding.speculative.speculation import Speculation
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 
+from .context import Context
 from .loaded_model import LoadedModel
-from .window import Context
 
 
 @dataclass(frozen=True, eq=False)
 class DraftSources:
-    """Tokens that are no part of the context but may come next: of text that was removed, of other documents."""
+    """Tokens outside the context that may come next: of deleted text, of other documents."""
 
-    removed: Ids = ()
+    deleted: Ids = ()
     documents: Ids = ()
 
 
@@ -35,40 +35,49 @@ NO_SOURCES = DraftSources()
 
 @dataclass(frozen=True, eq=False)
 class CompletionModel:
-    """A model and all that it completes from: its context, other tokens to copy, a rule for contrast.
-
-    `first` are the logits behind the context, where they are known. Shape: [V].
-    """
+    """A model, its context, other tokens to draft from, and a rule for contrast."""
 
     model: LoadedModel
     context: Context
     draft_sources: DraftSources = NO_SOURCES
     contrast: ContrastRule | None = None
-    first: Tensor | None = None
+
+    @property
+    def healing(self) -> Healing:
+        return Healing(self.context.healed_text, self.model.tokenizer, self.model.spellings)
+
+
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """The other model of a pair. With a rule it is the base model to switch to; without, it drafts."""
+
+    lm: CompletionModel
+    draft_stats: DraftModelStats
+    rule: SwitchRule | None = None
 
 
 class ModelLogits:
-    """The logits of one model behind its context."""
+    """The logits of one model after its context."""
 
-    def __init__(self, given: CompletionModel, matcher: SuffixMatcher, draft: Drafter) -> None:
-        model, context = given.model, given.context
-        self._sequence, self._contrast = context.sequence, given.contrast
+    def __init__(self, lm: CompletionModel, matcher: SuffixMatcher, draft: Drafter) -> None:
+        model, context = lm.model, lm.context
+        self._sequence, self._contrast = context.sequence, lm.contrast
         self._recall = Recall(model.recall, matcher) if model.recall else None
         self.speculation = Speculation(
-            context.sequence, draft, model.draft_costs, given.first, context.pending
+            context.sequence, draft, model.draft_costs, context.first, context.pending
         )
-        # the last token of the context has seen what is bound, and so does what follows it
+        # the last token of the context attends to chunks, and so do generated tokens
         self._unbound_tail = UnboundTail(len(context.sequence) - 1)
 
     def mixed(
         self, logits: Tensor, generated: Sequence[int], n_vocabulary: int, healing: Healing
     ) -> Tensor:
-        """Logits of this model with contrast and recall, for so many ids. Shapes: [V] → [n_vocabulary]."""
+        """Logits of this model with contrast and recall, for `n_vocabulary` ids. Shapes: [V] → [n_vocabulary]."""
         rule, start = self._contrast, self._unbound_tail.start
         if rule is not None and self._sequence.bound and is_uncertain(logits, rule):
             unbound = self._sequence.logits_without(self._unbound_tail, start + 1 + len(generated))
             logits = contrasted(logits, unbound, rule)
-        # embeddings are padded differently: no id that both models have is behind the shorter
+        # the models of a pair may pad their embeddings differently; ids in the padding are not used
         if len(logits) != n_vocabulary:
             n_missing = max(0, n_vocabulary - len(logits))
             logits = F.pad(logits[:n_vocabulary], (0, n_missing), value=float("-inf"))
@@ -78,59 +87,49 @@ class ModelLogits:
 
 
 class CompletionLogits:
-    """A `LogitsSource` of one model, which may draft with a second one or switch to it."""
+    """A `LogitsSource` of one model, which may have a companion."""
 
-    def __init__(
-        self,
-        given: CompletionModel,
-        companion: CompletionModel | None = None,
-        draft_stats: DraftModelStats | None = None,
-        rule: SwitchRule | None = None,
-    ) -> None:
-        """With a rule the companion is the base model that this one switches to; without, it drafts for this one."""
-        model, context = given.model, given.context
-        self.n_by_base = 0  # tokens that the base model chose of all that were generated
-        self._n_vocabulary, self._suppressed = len(model.suppressed_ids), model.suppressed_ids
-        self._healing = Healing(context.healed_text, model.tokenizer, model.spellings)
-        self._rule, self._switching = rule, None
-        self._companion = None
-        if companion is not None:
-            other = around(companion.model, companion.context)
-            draft = _drafter(companion, other) if rule else lambda taken: NOTHING_DRAFTED
-            self._companion = ModelLogits(companion, other, draft)
-        matcher = around(model, context)
-        draft = _drafter(given, matcher)
-        if companion is not None and draft_stats is not None and rule is None:
+    def __init__(self, lm: CompletionModel, companion: Companion | None = None) -> None:
+        self.n_by_base = 0  # tokens that the base model chose, of all that were generated
+        self._suppressed = lm.model.suppressed_ids
+        self._n_vocabulary = len(self._suppressed)
+        self._healing = lm.healing
+        self._rule = companion.rule if companion else None
+        self._switching: Switching | None = None
+        self._companion = companion and _companion_logits(companion)
+        matcher = suffix_matcher(lm.model, lm.context)
+        draft = _prompt_lookup(lm, matcher)
+        if companion is not None and self._rule is None:
             draft = draft_with_model(
                 self._companion_logprobs,
                 draft,
-                draft_stats,
-                companion.model.draft_costs,
-                model.draft_costs,
+                companion.draft_stats,
+                companion.lm.model.draft_costs,
+                lm.model.draft_costs,
             )
-        self._own = ModelLogits(given, matcher, draft)
+        self._own = ModelLogits(lm, matcher, draft)
 
     @property
     def taken(self) -> list[int]:
         return self._own.speculation.taken
 
     def start(self) -> None:
-        """Begins a text: with the small model, where there are two."""
-        self._switching: Switching | None = None
+        """Begins a text: with the small model, if there are two."""
+        self._switching = None
         if self._rule is not None and self._companion is not None:
-            voices = self._own.speculation, self._companion.speculation
-            self._switching = Switching(*voices, self._rule)
+            models = self._own.speculation, self._companion.speculation
+            self._switching = Switching(*models, self._rule)
 
     def logits(self, tokens: Sequence[int]) -> Tensor:
-        """Behind generated tokens, with contrast, recall and healing. Shape: [V]."""
-        by = self._own
+        """The logits after generated tokens, with contrast, recall and healing. Shape: [V]."""
+        lm = self._own
         if self._switching is None:
-            logits = by.speculation.logits(tokens)
+            logits = lm.speculation.logits(tokens)
         else:
             logits = self._switching.logits(tokens)
             if self._switching.is_base and self._companion is not None:
-                by = self._companion
-        logits = by.mixed(logits, tokens, self._n_vocabulary, self._healing)
+                lm = self._companion
+        logits = lm.mixed(logits, tokens, self._n_vocabulary, self._healing)
         allowed = self._healing.allowed(tokens)
         return logits if allowed is None else only(logits, allowed)
 
@@ -140,7 +139,7 @@ class CompletionLogits:
         self.n_by_base += self._switching.n_by_base if self._switching else 0
 
     def model_logits(self, tokens: Sequence[int]) -> Tensor:
-        """Behind generated tokens, by the model alone. Shape: [V]."""
+        """The logits after generated tokens, of the model alone. Shape: [V]."""
         return self._own.speculation.logits(tokens)
 
     def carry(self, tokens: Sequence[int]) -> None:
@@ -148,34 +147,38 @@ class CompletionLogits:
         self._own.speculation.carry(tokens)
 
     def close(self) -> None:
-        """Leaves each sequence with the tokens last taken only."""
+        """Drops drafts: each sequence keeps the tokens last taken only."""
         self._own.speculation.close()
         if self._companion is not None:
             self._companion.speculation.close()
 
     def _companion_logprobs(self, tokens: Sequence[int]) -> Tensor:
-        """The log-probabilities of a model that drafts. Shape: [V]."""
+        """The log-probabilities of a companion that drafts. Shape: [V]."""
         assert self._companion is not None
         logits = self._companion.speculation.logits(tokens)
         logits = self._companion.mixed(logits, tokens, self._n_vocabulary, self._healing)
         return logits.masked_fill(self._suppressed, float("-inf")).log_softmax(0)
 
 
-def around(model: LoadedModel, context: Context) -> SuffixMatcher:
-    """What recall and drafts look up: the tokens before the cursor, those behind it, and what is bound."""
+def suffix_matcher(model: LoadedModel, context: Context) -> SuffixMatcher:
+    """Finds matches in the tokens before and behind the cursor and in the chunks that are bound."""
     bound = [token for chunk in context.sequence.bound for token in (BORDER, *chunk)]
     return SuffixMatcher(context.prefix_ids, context.suffix_ids, model.suppressed_ids, bound)
 
 
-def _drafter(given: CompletionModel, matcher: SuffixMatcher) -> Drafter:
-    """Copies from text just removed first, then from the file, then from other documents."""
-    sources, near = [matcher], given.context.prefix_ids[-LONGEST:]
-    if len(given.draft_sources.removed):
-        sources.insert(
-            0, SuffixMatcher(near, given.draft_sources.removed, given.model.suppressed_ids)
-        )
-    if len(given.draft_sources.documents):
-        sources.append(
-            SuffixMatcher(near, given.draft_sources.documents, given.model.suppressed_ids)
-        )
-    return prompt_lookup(sources, given.model.draft_costs)
+def _companion_logits(companion: Companion) -> ModelLogits:
+    lm = companion.lm
+    matcher = suffix_matcher(lm.model, lm.context)
+    draft = _prompt_lookup(lm, matcher) if companion.rule else lambda taken: NOTHING_DRAFTED
+    return ModelLogits(lm, matcher, draft)
+
+
+def _prompt_lookup(lm: CompletionModel, matcher: SuffixMatcher) -> Drafter:
+    """Copies from deleted text first, then from the file, then from other documents."""
+    sources, near = [matcher], lm.context.prefix_ids[-LONGEST:]
+    suppressed_ids = lm.model.suppressed_ids
+    if len(lm.draft_sources.deleted):
+        sources.insert(0, SuffixMatcher(near, lm.draft_sources.deleted, suppressed_ids))
+    if len(lm.draft_sources.documents):
+        sources.append(SuffixMatcher(near, lm.draft_sources.documents, suppressed_ids))
+    return PromptLookup(sources, lm.model.draft_costs)

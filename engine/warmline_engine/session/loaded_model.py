@@ -1,4 +1,4 @@
-"""A model ready to serve: weights, tokenizer, layout, and the arena its caches live in."""
+"""A model ready to serve: weights, tokenizer, FIM template, and the arena of its caches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warmline_engine.cache.chunk_cache import ChunkCache
 from warmline_engine.cache.chunk_files import ChunkFiles
 from warmline_engine.decoding import confidence
 from warmline_engine.decoding.ngram.recall import Shares
-from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
+from warmline_engine.decoding.speculative.drafts import DraftCostModel
 from warmline_engine.errors import TokenizerError
 from warmline_engine.model import checkpoint
 from warmline_engine.model.hub.sources import Card, locate, read_card
@@ -31,8 +31,7 @@ from warmline_protocol.folders import chunks_folder, note_owner
 
 log = logging.getLogger(__name__)
 
-# up to so many weights float32 is as fast on a CPU without our own kernels, and exact: of 4.7 million a token takes
-# 4.0 ms and with torch's products in 8 bits 3.6; with ours 1.1 (two cores of a Xeon with AMX)
+# with fewer weights float32 is as fast as 8 bits on a CPU without our own kernels, and exact
 FEW_WEIGHTS = 8_000_000
 MEBIBYTE = 2**20
 AUTO_FEW = "int8"
@@ -42,13 +41,12 @@ FILED_MEBIBYTES = 256  # of them on disk, for all models together
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """`suppressed_ids` is True for each id that may not be sampled; `recall` is None where none was fitted.
+    """Ids that are True in `suppressed_ids` are never generated. `recall` is None if it was not fitted.
 
-    What is less likely than `least_probability` is not worth showing unasked; 0 where that was not fitted.
-    `draft_costs`
-    is what has been learnt of drafts, `kept` are chunks of other files as they were encoded.
+    A completion less likely than `min_probability` is shown only on request; it is 0 if it was not fitted.
+    `draft_costs` are learnt while serving. `kept` are encoded chunks of other files.
 
-    Shape: barred [V] bool.
+    Shape: suppressed_ids [V] bool.
     """
 
     card: Card
@@ -60,12 +58,12 @@ class LoadedModel:
     suppressed_ids: Tensor
     arena: Arena
     recall: Shares | None = None
-    least_probability: float = 0.0
+    min_probability: float = 0.0
     draft_costs: DraftCostModel = field(default_factory=DraftCostModel)
     kept: ChunkCache = field(default_factory=lambda: ChunkCache(KEPT_MEBIBYTES * MEBIBYTE))
 
     def with_chunk_files(self, formats: str) -> LoadedModel:
-        """The model with chunks that outlast the process; `formats` tells number formats of its weights apart."""
+        """The model with chunks that outlast the process; `formats` names the number formats of its weights."""
         shape = self.arena.shape
         name = f"{self.fingerprint}-{str(shape.dtype).removeprefix('torch.')}-{formats}"
         try:
@@ -78,8 +76,8 @@ class LoadedModel:
         return replace(self, kept=ChunkCache(KEPT_MEBIBYTES * MEBIBYTE, files))
 
     @property
-    def least_logprob(self) -> float:
-        return math.log(self.least_probability) if self.least_probability else -math.inf
+    def min_logprob(self) -> float:
+        return math.log(self.min_probability) if self.min_probability else -math.inf
 
 
 def load(
@@ -90,15 +88,15 @@ def load(
     progress: Callable[[str, float], None] | None = None,
     low_memory: bool = False,
 ) -> LoadedModel:
-    """Finds and loads a model; `progress` gets what is being done and the share of it that is.
+    """Finds and loads a model; `progress` is called with the name of a stage and the share of it that is done.
 
-    On a CPU weights in bf16 are kept in 8 bits too, which decodes faster, and in 4 where that is asked for; on a GPU in
-    either where it is. `low_memory` keeps one format only.
+    On a CPU bf16 weights are also kept in 8 bits, which decodes faster, or in 4 bits on request; on a GPU only on
+    request. `low_memory` keeps one format only.
 
     Raises: ModelError, with what to do.
     """
     notify = progress or (lambda stage, share: None)
-    # without a listener the library shows its own progress in a terminal
+    # without a callback the library shows its progress in a terminal
     folder = locate(model, partial(notify, "fetching") if progress else None)
     on = _device(device)
     loading = partial(notify, "loading")
@@ -140,7 +138,7 @@ def _device(name: str) -> torch.device:
 
 
 def _decode_format(dtype: str, device: torch.device, low_memory: bool) -> str:
-    """The format for few rows."""
+    """The format of weights for passes of few rows."""
     if dtype == "auto":
         return "" if low_memory or device.type == "cuda" else AUTO_FEW
     return dtype if dtype in FORMATS else ""

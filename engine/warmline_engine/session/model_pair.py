@@ -1,7 +1,7 @@
-"""Two models that read the same tokens: a base model that is right more often, and a small one beside it.
+"""Two models that read the same tokens: a base model that is right more often, and a small one that is faster.
 
-Both follow every edit, each in its own cache. The small model drafts for the base model, or speaks itself and is
-relieved by the base model where it is uncertain.
+Both follow every edit, each in its own cache. The small model drafts for the base model, or generates itself until the
+base model takes over because the small one is uncertain.
 """
 
 from __future__ import annotations
@@ -16,34 +16,38 @@ from warmline_engine.decoding.two_models.threshold import Threshold
 from warmline_engine.errors import ModelError
 
 from .loaded_model import LoadedModel
-from .session import Answer, CompanionSession, CompletionQuery, Session
+from .query import Answer, CompletionQuery
+from .session import CompanionSession, Session
 
-NEW_SHARE = 0.2  # of a time just measured in the mean
+NEW_SHARE = 0.2  # weight of a new measurement in the mean
 
 
 @dataclass
 class LatencyBudget:
-    """How long an answer may take, and how long those of the base model took lately, both in milliseconds."""
+    """How long an answer may take, and how long the base model took lately.
+
+    Units: milliseconds.
+    """
 
     within_ms: float
     usual_ms: float | None = None
 
     @property
     def is_enough(self) -> bool:
-        """Whether the base model is likely to answer in time; nobody knows before it has answered once."""
+        """Whether the base model is likely to answer in time; False before it has answered once."""
         return self.usual_ms is not None and self.usual_ms <= self.within_ms
 
     def note(self, elapsed_ms: float) -> None:
-        """Takes notice of what an answer of the base model took."""
+        """Learns the time of an answer of the base model."""
         known = elapsed_ms if self.usual_ms is None else self.usual_ms
         self.usual_ms = known + NEW_SHARE * (elapsed_ms - known)
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """With a threshold the small model speaks and the base model relieves it; without one it drafts for the base model.
+    """With a threshold the small model generates and the base model takes over; without one it drafts.
 
-    With patience it answers alone where the base model would be late, and such an answer is provisional.
+    With a latency budget it answers alone if the base model would be late. Such an answer is provisional.
     """
 
     base: LoadedModel
@@ -59,7 +63,7 @@ def paired(
     threshold: Threshold | None = None,
     latency_budget: LatencyBudget | None = None,
 ) -> Pair:
-    """A pair that shares the base model's memory for caches, each as it needs for the same text.
+    """A pair that shares the base model's memory for caches, in proportion to the bytes per token.
 
     Raises: ModelError, when the two do not read the same tokens.
     """
@@ -77,13 +81,13 @@ def paired(
     return Pair(base, small, DraftModelStats(ratio), threshold, latency_budget)
 
 
-def is_near(session: Session, ask: CompletionQuery) -> bool:
-    """Whether a session can answer without reading for longer than one pass."""
-    return session.n_pending <= ask.chunk_tokens
+def is_near(session: Session, query: CompletionQuery) -> bool:
+    """Whether a session can answer after one pass."""
+    return session.n_pending <= query.chunk_tokens
 
 
 class PairedSession:
-    """The engine's state of one document for both models; what is told of it is told of the base model."""
+    """The engine's state of one document for both models. Reported statistics are the base model's."""
 
     def __init__(
         self,
@@ -97,7 +101,7 @@ class PairedSession:
         self.base = Session(pair.base, text, cursor, context_tokens, binds, language)
         self.small = Session(pair.small, text, cursor, context_tokens, binds, language)
         self._pair = pair
-        # the one that answers first
+        # the one that answers comes first
         small_first = pair.threshold is not None or pair.latency_budget is not None
         self._both = (self.small, self.base) if small_first else (self.base, self.small)
 
@@ -165,7 +169,7 @@ class PairedSession:
             session.move_cursor(offset)
 
     def bind(self, texts: list[str]) -> int:
-        """How many fit for both, as `Session.bind`."""
+        """Binds chunks for both, as `Session.bind`; how many fit."""
         return min(session.bind(texts) for session in self._both)
 
     def encode_some(self, limit: int) -> bool:
@@ -177,30 +181,32 @@ class PairedSession:
     def refresh_some(self, limit: int) -> bool:
         return any(session.refresh_some(limit) for session in self._both)
 
-    def complete(self, ask: CompletionQuery, now: Callable[[], float] = time.monotonic) -> Answer:
+    def complete(self, query: CompletionQuery, now: Callable[[], float] = time.monotonic) -> Answer:
         """Completes at an offset. Raises: OutOfSync, when it lies outside the text."""
         latency_budget, threshold, begin = self._pair.latency_budget, self._pair.threshold, now()
         if threshold is not None:
-            partner = self._partner(self.base, ask)
-            answer = self.small.complete(ask, now, partner)
-            if partner is not None and answer.stop != "cancelled":
+            companion = self._companion(self.base, query)
+            answer = self.small.complete(query, now, companion)
+            if companion is not None and answer.stop != "cancelled":
                 threshold.note(answer.n_by_base, answer.n_generated, (now() - begin) * 1000)
             return answer
         is_in_time = (
-            latency_budget is not None and latency_budget.is_enough and is_near(self.base, ask)
+            latency_budget is not None and latency_budget.is_enough and is_near(self.base, query)
         )
-        if latency_budget is not None and not (ask.force_base or is_in_time):
-            return replace(self.small.complete(ask, now), is_provisional=True)
-        answer = self.base.complete(ask, now, self._partner(self.small, ask))
+        if latency_budget is not None and not (query.force_base or is_in_time):
+            return replace(self.small.complete(query, now), is_provisional=True)
+        answer = self.base.complete(query, now, self._companion(self.small, query))
         if latency_budget is not None and answer.stop != "cancelled":
             latency_budget.note((now() - begin) * 1000)
         return answer
 
-    def _partner(self, session: Session, ask: CompletionQuery) -> CompanionSession | None:
-        """A session as the partner of the one that answers, which does not wait until it has read a whole file."""
+    def _companion(self, session: Session, query: CompletionQuery) -> CompanionSession | None:
+        """A session as the companion of the one that answers; None if it would have to encode a whole file first."""
         pair, threshold = self._pair, self._pair.threshold
         rule = threshold.rule if threshold else None
-        return CompanionSession(session, pair.draft_stats, rule) if is_near(session, ask) else None
+        return (
+            CompanionSession(session, pair.draft_stats, rule) if is_near(session, query) else None
+        )
 
     def drop_cache(self) -> None:
         for session in self._both:

@@ -1,10 +1,9 @@
-"""A stretch of a document as a sequence in the cache: text, tokens and keys kept in step."""
+"""A window: keeps the text, the tokens and the cache of a stretch of a document in step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,29 +11,13 @@ from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.cache.slots import Ints
 from warmline_engine.text.tokenized_text import Change, Splice, TailToken, TokenizedText
 
+from .context import Context
 from .loaded_model import LoadedModel
 
-CHARACTERS_PER_TOKEN = 3.2  # of code, for a first guess at how much fits
-SHARE_BEFORE = 0.75
-MAX_HEALED = 4  # tokens; of a longer piece the last ones are chosen anew
+MAX_HEALED = 4  # tokens; of a longer piece only the last ones are healed
 N_REPAIRED = 32  # tokens before the cursor, where the text behind it was edited
 NEAR_SUFFIX = 256  # tokens behind the cursor that a completion waits for
-N_BEHIND = 4  # tokens behind an edit that are encoded with it: they still tell of what stood there
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """What a completion follows.
-
-    `prefix_ids` are the tokens before the cursor that the sequence has, `healed_text` is the text of those that were
-    taken out to be generated anew. The `pending` positions, rising, are to be encoded with the first pass.
-    """
-
-    sequence: KVSequence
-    prefix_ids: list[int]
-    suffix_ids: list[int]
-    healed_text: str = ""
-    pending: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+N_BEHIND = 4  # tokens behind an edit that are encoded with it, because they depend on it most
 
 
 class Window:
@@ -50,9 +33,9 @@ class Window:
         self.sequence.splice(0, 0, self.tokenized.ids)
         self.n_own_tokens = len(self.sequence)
         self.tail: tuple[TailToken, ...] = ()
-        # whether an edit changed the text behind the cursor since the tokens before it were encoded
+        # whether the text behind the cursor was edited since the tokens before it were encoded
         self.is_behind_changed = False
-        self.n_respelled = 0  # tokens of the prefix that the tail begins with once more
+        self.n_respelled = 0  # tokens of the prefix whose text the tail begins with
         self.n_behind = N_BEHIND
         # positions moved by an accept or a jump, not yet repaired
         self.accepted: tuple[int, int] | None = None
@@ -79,7 +62,7 @@ class Window:
     def to_repair(self) -> Ints:
         """Positions before the cursor that are worth encoding again with the next answer, rising.
 
-        Suffix first, they have seen the text behind the cursor: where an edit took it away, they still tell of it.
+        With the suffix first they attended to the text behind the cursor. After an edit there they are misleading.
         """
         if not self.is_behind_changed:
             return np.zeros(0, np.int64)
@@ -109,17 +92,12 @@ class Window:
             self._apply(self.tokenized.edit(0, 0, text[start : self.start]))
         self.start = start
 
-    def _append_behind(self, at: int, added: str) -> None:
-        cursor = self.tokenized.cursor
-        self._apply(self.tokenized.edit(at, at, added))
-        self._apply(self.tokenized.move_cursor(cursor))
-
     def carried(self) -> list[int]:
-        """The tokens that the sequence carries behind its own."""
+        """The tokens that the sequence carries behind the window's own."""
         return self.sequence.tokens[self.n_own_tokens :]
 
     def note_tail(self, n_respelled: int = 0) -> None:
-        """Makes a tail of what the sequence carries, which spells the last tokens of the prefix anew."""
+        """Makes a tail of the carried tokens, which begin with the text of the prefix's last `n_respelled` tokens."""
         tokens, decode = self.carried(), self._model.tokenizer.decode
         self.n_respelled = n_respelled if tokens else 0
         n_known = len(self.respelled())
@@ -131,10 +109,10 @@ class Window:
         return self._model.tokenizer.decode(ids[len(ids) - self.n_respelled :])
 
     def put_tail(self, text: str) -> None:
-        """Makes the sequence carry a text behind its own tokens, keeping what it carries already."""
+        """Makes the sequence carry a text behind its own tokens; carried tokens that agree with it stay."""
         known = self.respelled()
         tokenizer, whole = self._model.tokenizer, known + text
-        n_kept, n_covered = self._agreeing(whole, len(known))
+        n_kept, n_covered = self._common_tail(whole, len(known))
         if n_kept == 0:
             self.n_respelled, whole = 0, text
         self.sequence.truncate(self.n_own_tokens + n_kept)
@@ -142,42 +120,42 @@ class Window:
         self.sequence.splice(n, n, tokenizer.encode(whole[n_covered:]).ids)
         self.note_tail(self.n_respelled)
 
-    def _agreeing(self, text: str, n_known: int) -> tuple[int, int]:
-        """How many tokens of the tail are the beginning of a text, and how many of its characters they are.
+    def _common_tail(self, text: str, n_known: int) -> tuple[int, int]:
+        """How many tokens of the tail a text begins with, and how many of its characters they spell.
 
         They must reach beyond the first `n_known` characters.
         """
         for n_kept in range(len(self.tail), 0, -1):
             spelled = self._model.tokenizer.decode([token for _, token in self.tail[:n_kept]])
-            # a token may have no text of its own: where nothing is assumed, nothing of the tail stays
+            # a token may have no text: without assumed text nothing of the tail stays
             if n_known < len(spelled) and text.startswith(spelled):
                 return n_kept, len(spelled)
         return 0, 0
 
     def healed_ids(self) -> list[int]:
-        """The last tokens of the prefix that a completion chooses anew: those of a piece begun at the cursor."""
+        """The last tokens of the prefix that a completion generates again: those of the piece that the cursor is in."""
         line = self.tokenized.line_before
-        # at a line's start a model knows what it does: it was trained on cuts there
+        # models are trained on cuts at the start of a line
         if not line.strip():
             return []
         tokens = self.tokenized.last_piece[-MAX_HEALED:]
-        is_all = len(tokens) == self.n_own_tokens  # a model expects nothing behind nothing
+        is_all = len(tokens) == self.n_own_tokens  # an empty context has no logits
         return [] if is_all or not self._can_spell(tokens) else tokens
 
     def healed_ids_in_tail(self) -> list[int]:
-        """The last tokens carried that a completion chooses anew."""
+        """The last carried tokens that a completion generates again."""
         carried, tokenizer = self.carried(), self._model.tokenizer
         encoded = tokenizer.encode(tokenizer.decode(carried))
         begins = np.flatnonzero(encoded.begins_piece)
         piece = encoded.ids[int(begins[-1]) :][-MAX_HEALED:] if len(begins) else []
-        # where a carried token goes across the border, nothing is
+        # none if a carried token crosses the border of the piece
         return piece if piece and carried[-len(piece) :] == piece and self._can_spell(piece) else []
 
     def _can_spell(self, tokens: list[int]) -> bool:
         return self._model.spellings.can_spell(self._model.tokenizer.decode(tokens))
 
     def pending_ahead(self) -> Ints:
-        """The pending positions that are worth encoding ahead: what a completion chooses anew is not."""
+        """The pending positions to encode ahead: all but those of tokens that a completion generates again."""
         pending, end = self.sequence.pending_positions(), self.tokenized.prefix_span[1]
         begin = end - len(self.healed_ids())  # whether or not a tail spells it already
         return pending[(pending < begin) | (end <= pending)]
@@ -190,7 +168,7 @@ class Window:
         return len(pending)
 
     def needed(self) -> Ints:
-        """What is pending before the cursor, near it behind, and in the tail."""
+        """The pending positions before the cursor, shortly behind it, and in the tail."""
         limit = self.tokenized.suffix_span[0] + NEAR_SUFFIX
         if self.tokenized.layout.is_suffix_first:
             limit = self.n_own_tokens
@@ -198,12 +176,12 @@ class Window:
         return pending[(pending < limit) | (self.n_own_tokens <= pending)]
 
     def read(self, virtual_text: str, is_cancelled: Callable[[], bool], chunk_tokens: int) -> bool:
-        """Encodes all but a last chunk of what a completion behind the assumed text needs.
+        """Encodes all but a last chunk of the tokens that a completion behind the assumed text needs.
 
-        False where it was cancelled between two chunks.
+        False if it was cancelled between two chunks.
         """
         self.put_tail(virtual_text)
-        # nearer to the cursor than in front of all: suffix first, that is the nearest place before the prefix
+        # as near to the cursor as possible: directly before the prefix, also with the suffix first
         self.sequence.bound_end = self.tokenized.prefix_span[0]
         while len(pending := self.needed()) > chunk_tokens:
             if is_cancelled():
@@ -212,25 +190,27 @@ class Window:
         return True
 
     @contextmanager
-    def completing(self) -> Iterator[Context]:
-        """The context of a completion; the sequence meanwhile lacks the piece of text begun at the cursor.
+    def completing(self, computes_logits: bool) -> Iterator[Context]:
+        """The context of a completion. Meanwhile the sequence lacks the tokens that are generated again.
 
-        What was generated last stays behind the window's own tokens, as its tail.
+        With `computes_logits` one pass encodes the last chunk and computes the logits. The tokens generated last stay
+        as the window's tail.
         """
         sequence, carried = self.sequence, self.carried()
         prefix, suffix = self.tokenized.prefix_ids, self.tokenized.suffix_ids
-        # behind a tail its last piece is the one begun; what the tail spells anew is no part of the context either
-        begun = self.healed_ids_in_tail() if carried else self.healed_ids()
-        n_respelled = self.n_respelled if carried else len(begun)
-        sequence.truncate(len(sequence) - (len(begun) if carried else 0))
+        # with a tail, its last piece is healed, and the tokens that the tail spells again are left out as well
+        healed = self.healed_ids_in_tail() if carried else self.healed_ids()
+        n_respelled = self.n_respelled if carried else len(healed)
+        sequence.truncate(len(sequence) - (len(healed) if carried else 0))
         n_encoded = sequence.n_encoded
         try:
             with self.without(n_respelled):
                 before = [*prefix[: len(prefix) - n_respelled], *self.carried()]
                 pending = np.union1d(self.needed(), self.to_repair())
-                healed_text = self._model.tokenizer.decode(begun)
+                healed_text = self._model.tokenizer.decode(healed)
                 try:
-                    yield Context(sequence, before, suffix, healed_text, pending)
+                    first = sequence.next_logits(pending) if computes_logits else None
+                    yield Context(sequence, before, suffix, healed_text, first, pending)
                 finally:
                     if n_encoded < sequence.n_encoded:
                         self.is_behind_changed = False
@@ -239,27 +219,49 @@ class Window:
 
     @contextmanager
     def without(self, n_tokens: int) -> Iterator[None]:
-        """The sequence without the last tokens of the prefix, which come back afterwards, pending."""
+        """Removes the last tokens of the prefix from the sequence, and inserts them again afterwards, pending."""
         sequence = self.sequence
         if n_tokens == 0:
             yield
             return
         end = self.tokenized.prefix_span[1]
         begin = end - n_tokens
-        taken_out = sequence.tokens[begin:end]
+        removed = sequence.tokens[begin:end]
         sequence.splice(begin, end, ())
         self.n_own_tokens -= n_tokens
         try:
             yield
         finally:
-            sequence.splice(begin, begin, taken_out)
+            sequence.splice(begin, begin, removed)
             self.n_own_tokens += n_tokens
 
     def drop_tail(self) -> None:
-        """Drops what the sequence carries behind its own tokens."""
+        """Drops the carried tokens."""
         self.tail, self.n_respelled = (), 0
         if self.n_own_tokens < len(self.sequence):
             self.sequence.truncate(self.n_own_tokens)
+
+    def repair_accepted(self, limit: int) -> bool:
+        """Encodes accepted tokens again, at most `limit`; whether there were any. Pending tokens come first."""
+        if self.accepted is None or len(self.pending_ahead()):
+            return False
+        start, end = self.accepted
+        self.accepted = None
+        self.sequence.repair(range(start, min(end, start + limit, self.n_own_tokens)))
+        return True
+
+    def n_pending_before_suffix(self) -> int:
+        """Pending tokens that a completion needs, except those of the text behind the cursor."""
+        layout = self.tokenized.layout
+        if layout.is_suffix_first or not layout.has_suffix:
+            return self.sequence.n_pending
+        limit = self.tokenized.suffix_span[0]
+        return int((self.sequence.pending_positions() < limit).sum())
+
+    def _append_behind(self, at: int, added: str) -> None:
+        cursor = self.tokenized.cursor
+        self._apply(self.tokenized.edit(at, at, added))
+        self._apply(self.tokenized.move_cursor(cursor))
 
     def _apply(self, changes: list[Change]) -> None:
         for change in changes:
@@ -276,53 +278,17 @@ class Window:
         self.drop_tail()
 
     def _encode_behind(self, offset: int) -> None:
-        """Makes the first tokens behind an offset pending, up to the end of their half."""
+        """Makes the first tokens behind an offset pending, up to the end of their segment."""
         tokenized, sequence = self.tokenized, self.sequence
         begin = tokenized.position_of(offset)
         span = tokenized.prefix_span if offset < tokenized.cursor else tokenized.suffix_span
         end = max(begin, min(begin + self.n_behind, span[1]))
         sequence.splice(begin, end, sequence.tokens[begin:end])
 
-    def n_pending_before_suffix(self) -> int:
-        """Pending tokens that a completion needs: all that come before the text behind the cursor."""
-        layout = self.tokenized.layout
-        if layout.is_suffix_first or not layout.has_suffix:
-            return self.sequence.n_pending
-        limit = self.tokenized.suffix_span[0]
-        return int((self.sequence.pending_positions() < limit).sum())
-
 
 def _after(splice: Splice, span: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Where a span of positions stands after a splice; None where the splice goes into it."""
+    """A span of positions after a splice; None if the splice changes it."""
     if span is None or span[1] <= splice.start:
         return span
     shift = len(splice.tokens) - (splice.end - splice.start)
     return (span[0] + shift, span[1] + shift) if splice.end <= span[0] else None
-
-
-def choose_stretch(text: str, cursor: int, n_tokens: int) -> tuple[int, int]:
-    """The code points around a cursor that about n_tokens hold, cut at lines; a definition first, where one is near."""
-    room = int(n_tokens * CHARACTERS_PER_TOKEN)
-    if len(text) <= room:
-        return 0, len(text)
-    start = max(0, cursor - int(room * SHARE_BEFORE))
-    end = min(len(text), start + room)
-    start = max(0, end - room)
-    if start > 0:
-        start = _line_start(text, start, cursor)
-    if end < len(text):
-        found = text.rfind("\n", cursor, end)
-        end = found + 1 if found >= 0 else end
-    return start, end
-
-
-def _line_start(text: str, start: int, cursor: int) -> int:
-    first = text.find("\n", start, cursor) + 1
-    if first == 0:
-        return start
-    line = first
-    while line and line < cursor and line - first < 2000:
-        if not text[line].isspace() and text[line] not in ")]}#":
-            return line
-        line = text.find("\n", line, cursor) + 1
-    return first

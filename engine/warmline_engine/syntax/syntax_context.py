@@ -7,6 +7,7 @@ the line that opens it: elsewhere nobody knows what the completion broke.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cached_property
 
 from .tree import Budget, Syntax
@@ -25,11 +26,13 @@ OPENERS = (":", *CLOSERS)
 BRACKETS = re.compile("[" + re.escape("".join(CLOSERS)) + "]")
 
 
+@dataclass(frozen=True, eq=False)
 class SyntaxContext:
     """A place in a document where something may be put, behind what is assumed to stand there."""
 
-    def __init__(self, syntax: Syntax, cursor: int, virtual_text: str = "") -> None:
-        self._syntax, self._cursor, self._virtual_text = syntax, cursor, virtual_text
+    _syntax: Syntax
+    _cursor: int
+    _virtual_text: str = ""
 
     @property
     def tells(self) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Window, choose_stretch
+from warmline_engine.session.stretch import choose_stretch
+from warmline_engine.session.window import Window
 from warmline_lab.replay.edits import lines_of
 from warmline_lab.replay.layouts import in_other_layout
 from warmline_lab.replay.records import MethodJudge, Record, Request

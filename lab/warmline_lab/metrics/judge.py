@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
-from warmline_engine.session.session import CHUNK, CompletionQuery, Session
+from warmline_engine.session.query import CHUNK, CompletionQuery
+from warmline_engine.session.session import Session
 from warmline_lab.data.samples import cut_middle, is_for_fitting
 from warmline_lab.metrics.measures import edit_similarity, is_exact
 from warmline_lab.metrics.ngram import ORDER, NGram

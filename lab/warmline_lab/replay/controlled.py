@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warmline_engine.session.window import choose_stretch
+from warmline_engine.session.stretch import choose_stretch
 from warmline_lab.metrics.measures import longest_common_subsequence
 
 from .edits import Replacement, apply, inverse, line_number, lines_of

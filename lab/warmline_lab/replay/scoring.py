@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from warmline_engine.decoding.answers.decoder import AnswerDecoder
+from warmline_engine.decoding.greedy import AnswerDecoder
 from warmline_engine.decoding.request import CompletionRequest, Limits
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.session.completion import CompletionLogits, CompletionModel
+from warmline_engine.session.context import Context
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Context, Window
+from warmline_engine.session.window import Window
 from warmline_lab.metrics import measures
 
 CHUNK = 512  # tokens in one pass, as a session reads
@@ -83,15 +84,19 @@ def offer(
     sequence.truncate(window.n_own_tokens)
     text, cursor = tokenized.text, tokenized.cursor
     used = model if recalls else replace(model, recall=None)
-    context = Context(sequence, tokenized.prefix_ids, tokenized.suffix_ids)
-    source = CompletionLogits(CompletionModel(used, context, first=scored.logits[0]))
+    context = Context(sequence, tokenized.prefix_ids, tokenized.suffix_ids, first=scored.logits[0])
     stopping = Stopping(text[:cursor], text[cursor:], multi_line)
     limits = Limits(24 + 2 * len(scored.truth), lambda: False, lambda: False)
     request = CompletionRequest(
-        used.tokenizer, used.suppressed_ids, used.layout.stop_ids, stopping, limits
+        used.tokenizer,
+        used.suppressed_ids,
+        used.layout.stop_ids,
+        stopping,
+        limits,
+        lambda: CompletionLogits(CompletionModel(used, context)),
     )
     try:
-        decoded = AnswerDecoder(request, source).decode()
+        decoded = AnswerDecoder(request).decode()
     finally:
         sequence.truncate(window.n_own_tokens)
     return decoded.text if multi_line else decoded.text.split("\n")[0]

@@ -100,7 +100,7 @@ files that recall was fitted on are left out. The windows and holes are drawn by
 
 {_holes(card, measured)}
 
-{_shown(model.least_probability, measured)}
+{_shown(model.min_probability, measured)}
 
 {_positions(measured)}
 

@@ -17,7 +17,8 @@ from cattrs import structure, unstructure
 
 from warmline_engine.model.hub.sources import EMBEDDED
 from warmline_engine.session.loaded_model import LoadedModel, load
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.query import CompletionQuery
+from warmline_engine.session.session import Session
 
 FILE = "golden.json"
 CURSOR = "⌶"

@@ -21,9 +21,11 @@ from warmline_engine.retrieval.index.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import Found, ranked
 from warmline_engine.retrieval.workspace_indexer import MAX_CHARACTERS, MAX_FOUND
-from warmline_engine.session.completion import around
+from warmline_engine.session.completion import suffix_matcher
+from warmline_engine.session.context import Context
 from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.window import Context, Window, choose_stretch
+from warmline_engine.session.stretch import choose_stretch
+from warmline_engine.session.window import Window
 from warmline_lab.replay.records import MethodJudge, Record, Request
 from warmline_lab.replay.scoring import CHUNK, Scored, offer, read_all, score
 
@@ -154,6 +156,6 @@ def served(model: LoadedModel, window: Window, scored: Scored) -> Scored:
         return scored
     tokenized = window.tokenized
     context = Context(window.sequence, tokenized.prefix_ids, tokenized.suffix_ids)
-    recall = Recall(model.recall, around(model, context))
+    recall = Recall(model.recall, suffix_matcher(model, context))
     rows = [recall.mix(row, scored.truth[:k]) for k, row in enumerate(scored.logits)]
     return Scored(scored.truth, torch.stack(rows))

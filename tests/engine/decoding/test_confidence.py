@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from warmline_engine.decoding import confidence
 from warmline_engine.decoding.greedy import Decoded, decode
-from warmline_engine.decoding.request import CompletionRequest, Limits
+from warmline_engine.decoding.request import CompletionRequest, Limits, LogitsSource
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.errors import ModelError
 from warmline_lab.fit.fit_confidence import fit
@@ -29,6 +29,10 @@ class Spelling:
         return "".join(TEXTS[token] for token in ids)
 
 
+def no_source() -> LogitsSource:
+    raise AssertionError("only an `AnswerDecoder` opens the source")
+
+
 def decoded(script: list[tuple[int, float]], least: float) -> Decoded:
     """What comes of tokens that are the likeliest with given probabilities, in a block."""
     rows = []
@@ -42,6 +46,7 @@ def decoded(script: list[tuple[int, float]], least: float) -> Decoded:
         frozenset({END}),
         Stopping("", "", True),
         Limits(len(rows), lambda: False, lambda: False, math.log(least) if least else -math.inf),
+        no_source,
     )
     return decode(request, lambda tokens: rows[len(tokens)])
 

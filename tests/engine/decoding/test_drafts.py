@@ -12,8 +12,12 @@ from torch import Tensor
 
 from tests.support.toy_models import N_TOKENS, Counted, logits_of
 from warmline_engine.decoding.ngram.suffix_match import SuffixMatcher
-from warmline_engine.decoding.speculative.draft_costs import LONGEST_DRAFT, DraftCostModel
-from warmline_engine.decoding.speculative.drafts import Draft, prompt_lookup
+from warmline_engine.decoding.speculative.drafts import (
+    LONGEST_DRAFT,
+    Draft,
+    DraftCostModel,
+    PromptLookup,
+)
 from warmline_engine.decoding.speculative.speculation import Speculation
 
 NOTHING_BARRED = torch.zeros(N_TOKENS, dtype=torch.bool)
@@ -29,8 +33,8 @@ def test_any_drafts_give_the_logits_of_one_token_at_a_time(
     speculation = Speculation(
         sequence, lambda so_far: Draft(drafts[len(so_far) - 1], 1), draft_costs, logits_of(context)
     )
-    for n, token in enumerate(taken, 1):
-        assert torch.equal(speculation.append(token), logits_of([*context, *taken[:n]]))
+    for n in range(1, len(taken) + 1):
+        assert torch.equal(speculation.logits(taken[:n]), logits_of([*context, *taken[:n]]))
     speculation.close()
     assert sequence.tokens == [*context, *taken]
 
@@ -61,25 +65,25 @@ def test_greedy_with_drafts_is_greedy_without(
     for _ in range(n):
         plain.extend([int(logits_of(plain.tokens).argmax())])
     sequence = Counted([*context, 0])
-    around = SuffixMatcher([*context, 0], suffix, NOTHING_BARRED)
+    matcher = SuffixMatcher([*context, 0], suffix, NOTHING_BARRED)
     draft_costs = DraftCostModel()
-    speculation = Speculation(sequence, prompt_lookup([around], draft_costs), draft_costs)
+    speculation = Speculation(sequence, PromptLookup([matcher], draft_costs), draft_costs)
     logits = speculation.logits(())
     for _ in range(n):
-        logits = speculation.append(int(logits.argmax()))
+        logits = speculation.logits([*speculation.taken, int(logits.argmax())])
     speculation.close()
     assert sequence.tokens == plain.tokens
 
 
 def test_text_that_repeats_takes_few_passes() -> None:
     line = [1, 2, 3, 4, 5, 6]
-    around = SuffixMatcher([*line, 0, *line, 0], [], NOTHING_BARRED)
+    matcher = SuffixMatcher([*line, 0, *line, 0], [], NOTHING_BARRED)
     draft_costs = DraftCostModel()
     speculation = Speculation(
-        Counted([]), prompt_lookup([around], draft_costs), draft_costs, first=torch.zeros(N_TOKENS)
+        Counted([]), PromptLookup([matcher], draft_costs), draft_costs, first=torch.zeros(N_TOKENS)
     )
     for token in line:
-        speculation.append(token)
+        speculation.logits([*speculation.taken, token])
     assert speculation.n_passes <= 2
 
 
@@ -96,7 +100,7 @@ def test_text_that_repeats_takes_few_passes() -> None:
 def test_drafts_are_copied(
     prefix: list[int], suffix: list[int], generated: list[int], expected: list[int]
 ) -> None:
-    draft = prompt_lookup([SuffixMatcher(prefix, suffix, NOTHING_BARRED)], DraftCostModel())(
+    draft = PromptLookup([SuffixMatcher(prefix, suffix, NOTHING_BARRED)], DraftCostModel())(
         generated
     ).tokens
     assert draft == expected[: len(draft)]
@@ -109,9 +113,9 @@ def test_the_longest_agreement_is_copied_and_of_equal_ones_the_first_source() ->
         SuffixMatcher([1, 2], [1, 2, 4], NOTHING_BARRED),
     )
     other = SuffixMatcher([1, 2], [1, 2, 5], NOTHING_BARRED)
-    draft = prompt_lookup([short, long, other], DraftCostModel())([])
+    draft = PromptLookup([short, long, other], DraftCostModel())([])
     assert (draft.tokens[:1], draft.n_agreeing) == ([4], 2)
-    assert prompt_lookup([other, long], DraftCostModel())([]).tokens[:1] == [5]
+    assert PromptLookup([other, long], DraftCostModel())([]).tokens[:1] == [5]
 
 
 def test_longer_agreement_makes_longer_drafts() -> None:
@@ -150,7 +154,7 @@ def test_speculation_tells_what_became_of_its_drafts() -> None:
     speculation = Speculation(Counted([]), lambda so_far: draft, draft_costs, first)
     before = [draft_costs.rate(n) for n in (5, 6, 7)]
     for token in (0, 1, 6):  # the first drafted one is taken, the second is not
-        speculation.append(token)
+        speculation.logits([*speculation.taken, token])
     assert draft_costs.rate(5) > before[0]
     assert draft_costs.rate(6) < before[1]
     assert draft_costs.rate(7) == before[2]
@@ -159,7 +163,7 @@ def test_speculation_tells_what_became_of_its_drafts() -> None:
 def test_what_is_barred_is_not_drafted() -> None:
     suppressed_ids: Callable[[int], Tensor] = lambda token: torch.arange(N_TOKENS) == token  # noqa: E731
     assert (
-        prompt_lookup([SuffixMatcher([1, 2, 0, 1], [], suppressed_ids(2))], DraftCostModel())(
+        PromptLookup([SuffixMatcher([1, 2, 0, 1], [], suppressed_ids(2))], DraftCostModel())(
             []
         ).tokens
         == []

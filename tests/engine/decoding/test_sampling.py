@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.toy_models import N_TOKENS, Counted, logits_of
 from warmline_engine.decoding.sampling import Sampler, SamplingRule
-from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
-from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft
+from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft, DraftCostModel
 from warmline_engine.decoding.speculative.speculation import Speculation
 
 EVERYTHING = SamplingRule(temperature=1.0, top_p=1.0)
@@ -32,8 +31,8 @@ def test_drafts_leave_the_distribution_as_it_is(drafted: list[int]) -> None:
         draft = Draft(drafted) if drafted else NOTHING_DRAFTED
         speculation = Speculation(Counted(context), lambda taken, d=draft: d, draft_costs)
         one = sampler(speculation.logits(()).log_softmax(0))
-        two = sampler(speculation.append(one).log_softmax(0))
-        speculation.append(two)
+        two = sampler(speculation.logits([one]).log_softmax(0))
+        speculation.logits([one, two])
         counts[one, two] += 1
     exact = np.zeros_like(counts)
     for one, two in itertools.product(range(N_TOKENS), repeat=2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from warmline_engine.decoding.adjacent_lines import AdjacentLines
 from warmline_engine.decoding.stopping import Stopping
 
 
@@ -63,6 +64,6 @@ def test_single_lines_only() -> None:
         ("(|)", "a", False),
     ],
 )
-def test_a_line_beside_is_not_said_again(text: str, generated: str, again: bool) -> None:
+def test_an_adjacent_line_is_not_repeated(text: str, generated: str, again: bool) -> None:
     before, _, after = text.partition("(|)")
-    assert Stopping(before, after, True).repeats_adjacent_line(generated) is again
+    assert AdjacentLines(before, after).are_repeated_by(generated) is again

@@ -289,7 +289,7 @@ def test_a_card_says_what_was_measured(
     card = Card(
         "small", 12_300_000, is_continued, 2_960_000, "suffix-first", grown_from, "big", device
     )
-    text = card_text(card, replace(model, least_probability=0.1), model_folder, measured)
+    text = card_text(card, replace(model, min_probability=0.1), model_folder, measured)
     assert ("lower bound" in text) == is_continued
     assert ("what `tiny` had learnt" in text) == bool(grown_from)
     assert (

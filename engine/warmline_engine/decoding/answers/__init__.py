@@ -1,1 +1,1 @@
-"""From a request to its answers: the greedy one, syntax repair, search, alternatives."""
+"""The answers to a request: greedy decoding, syntax repair, search, alternatives."""

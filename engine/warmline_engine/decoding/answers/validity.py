@@ -7,8 +7,13 @@ from dataclasses import replace
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.request import CompletionRequest
 
-ENDED = ("line", "end", "unsure")  # ways in which a line is over, or not worth going on with
-CUT = ("tokens", "deadline")  # ways to stop within a line
+ENDED = ("line", "end", "unsure")  # reasons that end a line
+CUT = ("tokens", "deadline")  # reasons to stop within a line
+
+
+def is_checked(request: CompletionRequest) -> bool:
+    """Whether there is anything that an answer could break or repeat."""
+    return bool(request.adjacent_lines) or request.syntax is not None
 
 
 def valid_part(request: CompletionRequest, answer: Decoded) -> Decoded | None:
@@ -22,13 +27,13 @@ def valid_part(request: CompletionRequest, answer: Decoded) -> Decoded | None:
 
 
 def repeats_adjacent_line(request: CompletionRequest, answer: Decoded) -> bool:
-    """Whether it repeats an adjacent line, or was ended for that before it had any text."""
+    """Whether it repeats an adjacent line, or decoding ended for that reason before it had any text."""
     is_ended = answer.stop == "suffix" and not answer.text.strip()
-    return is_ended or request.stopping.repeats_adjacent_line(answer.text)
+    return is_ended or request.adjacent_lines.are_repeated_by(answer.text)
 
 
 def whole_lines(answer: Decoded) -> Decoded:
-    """The answer without its last line, if it has several: the beginning of a block is of no use."""
+    """The answer without its last line, which is incomplete, if it has several."""
     lines, _, last = answer.text.rpartition("\n")
     return replace(answer, text=lines.rstrip() if lines.strip() else last)
 

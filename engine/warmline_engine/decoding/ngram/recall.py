@@ -1,9 +1,8 @@
-"""Recall: what followed the same tokens elsewhere in the sequence, mixed into what the model expects.
+"""Recall: mixes the tokens that followed the same tokens elsewhere into the model's distribution.
 
-A small model has hardly learnt to look names up in its own context; the context says what followed
-before. How far that is believed depends on how many tokens agree and on how sure the model is; the
-shares are fitted on held-out text (`lab/warmline_lab/fit/fit_recall.py`) and lie beside the weights. A model
-without them is served as it is.
+A small model has hardly learnt to look names up in its context. The share of recall depends on how many tokens agree
+and on how certain the model is. Shares are fitted on held-out text (`lab/warmline_lab/fit/fit_recall.py`) and lie
+beside the weights; a model without them is used as it is.
 
 Source: a cache language model (Kuhn & De Mori 1990) over n-grams of any length, with the shares of a linear
 interpolation (Jelinek & Mercer 1980) fitted by expectation maximisation.
@@ -67,33 +66,33 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """What followed the longest run of tokens that agree: ids, their share each, and how many tokens agreed."""
+    """The ids that followed the longest agreement, their frequencies, and how many tokens agreed."""
 
     n_agreeing: int
     ids: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
 class Recall:
-    """The text around one cursor, read for what its own tokens say comes next."""
+    """Predictions of the text around one cursor for what comes next."""
 
-    def __init__(self, shares: Shares, around: SuffixMatcher) -> None:
-        self._shares = shares
-        self._around = around
+    shares: Shares
+    matcher: SuffixMatcher
 
     def mix(
         self, logits: Tensor, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
     ) -> Tensor:
-        """Logits of the mixture behind the generated tokens. Shapes: [V] float32 → [V] float32."""
+        """Logits of the mixture after the generated tokens. Shapes: [V] float32 → [V] float32."""
         found = self.find(generated, allowed)
         if found is None:
             return logits
         logprobs = logits.log_softmax(-1)
         expected = logprobs.exp()
-        share = self._shares.table[found.n_agreeing - 1, certainty_of(expected)]
+        share = self.shares.table[found.n_agreeing - 1, certainty_of(expected)]
         if share == 0.0:
             return logits
-        # a logarithm of all would take longer than all else here
+        # a logarithm of all entries would dominate the cost
         mixed = logprobs + (math.log1p(-share) if share < 1 else -math.inf)
         ids = torch.from_numpy(found.ids).to(mixed.device)
         recalled = torch.from_numpy(found.probabilities * share).to(mixed)
@@ -103,8 +102,8 @@ class Recall:
     def find(
         self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
     ) -> Recalled | None:
-        """What followed the longest run of tokens that the text ends with, None where nothing allowed did."""
-        found = self._around.agreement(generated, allowed)
+        """What followed the longest run of tokens that the text ends with; None if no allowed token did."""
+        found = self.matcher.agreement(generated, allowed)
         if found is None:
             return None
         ids, counts = np.unique(found.tokens[found.following], return_counts=True)

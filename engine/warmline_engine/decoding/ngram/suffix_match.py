@@ -1,9 +1,10 @@
-"""Where else in the text around a cursor the last tokens stand: what recall and drafts both look up."""
+"""Finds where else in the text around a cursor its last tokens occur. Recall and drafts use it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ Ids = Sequence[int] | NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class SuffixMatch:
-    """The longest run of tokens that the text ends with and that stands elsewhere too.
+    """The longest run of tokens that the text ends with and that occurs elsewhere too.
 
-    `following` are places in `tokens`, rising, of what followed it. Shapes: tokens [n], following [k], k > 0.
+    `following` are indexes into `tokens`, rising, of the tokens that followed it.
+
+    Shapes: tokens [n], following [k], k > 0.
     """
 
     n_agreeing: int
@@ -26,23 +29,26 @@ class SuffixMatch:
     following: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
 class SuffixMatcher:
-    """The tokens before and behind a cursor, and others. What follows is never one of the barred tokens."""
+    """The tokens before and behind a cursor, and others. A suppressed id never counts as following.
 
-    def __init__(self, prefix: Ids, suffix: Ids, suppressed_ids: Tensor, others: Ids = ()) -> None:
-        self._suppressed_ids = suppressed_ids.cpu().numpy()
-        parts = suffix, [BORDER], others, [BORDER], prefix
-        # in this order the prefix runs on into what is generated
-        self._tokens = np.concatenate([np.asarray(part, np.int64) for part in parts])
+    Shape: suppressed_ids [V] bool.
+    """
+
+    prefix: Ids
+    suffix: Ids
+    suppressed_ids: Tensor
+    others: Ids = ()
 
     def agreement(
         self, generated: Sequence[int], allowed: NDArray[np.int64] | None = None
     ) -> SuffixMatch | None:
-        """The longest agreement behind the prefix and the generated tokens, None where the last stands nowhere else.
+        """The longest agreement with the end of prefix and generated tokens; None if their last token is unique.
 
-        Only where one of the allowed tokens followed, if those are given.
+        If `allowed` is given, only places that one of these tokens followed count.
 
-        Cost: one pass over the tokens, 10 to 20 microseconds at 8,000.
+        Cost: one pass over the tokens.
         """
         tokens = np.concatenate((self._tokens, np.array(generated, np.int64)))
         if tokens[-1] == BORDER:
@@ -61,5 +67,15 @@ class SuffixMatcher:
             following = following[tokens[following - n_next] == tokens[-n_next]]
         return SuffixMatch(n_agreeing, tokens, longest) if n_agreeing else None
 
+    @cached_property
+    def _tokens(self) -> NDArray[np.int64]:
+        # the prefix is last, so that generated tokens continue it
+        parts = self.suffix, [BORDER], self.others, [BORDER], self.prefix
+        return np.concatenate([np.asarray(part, np.int64) for part in parts])
+
+    @cached_property
+    def _is_suppressed(self) -> NDArray[np.bool_]:
+        return self.suppressed_ids.cpu().numpy()
+
     def _may_follow(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (ids != BORDER) & ~self._suppressed_ids[ids]
+        return (ids != BORDER) & ~self._is_suppressed[ids]

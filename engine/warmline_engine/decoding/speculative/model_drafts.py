@@ -1,9 +1,9 @@
-"""Drafts of a small model for a base model to verify, where nothing can be copied.
+"""Drafts of a small model for a base model to verify, when nothing can be copied.
 
-Source: Huang et al. 2024, SpecDec++ (arXiv:2405.19715): stop where the chance that one of the drafted tokens is refused
-reaches (c2 + slack) / (c1 + c2 + slack), c1 being what one more drafted token costs and c2 what a pass of the base
-model costs more than one of the small. The slack is 0 here. Their predictor is a trained head; ours is the small
-model's own probability of a token, read through how often tokens of such a probability were taken.
+Source: Huang et al. 2024, SpecDec++ (arXiv:2405.19715): stop when the probability that a drafted token is refused
+reaches (c2 + slack) / (c1 + c2 + slack). c1 is the cost of another drafted token, c2 that of a pass of the base model
+less that of a pass of the small one. The slack is 0 here. Their predictor is a trained head; ours is the small model's
+probability of a token, calibrated by how often tokens of that probability were taken.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .draft_costs import LONGEST_DRAFT, AcceptanceRates, DraftCostModel
-from .drafts import NOTHING_DRAFTED, Draft, Drafter
+from .drafts import (
+    LONGEST_DRAFT,
+    NOTHING_DRAFTED,
+    AcceptanceRates,
+    Draft,
+    DraftCostModel,
+    Drafter,
+)
 
 N_CELLS = 10  # of the small model's probability, equally wide
 
@@ -25,17 +31,17 @@ def _start_rates() -> AcceptanceRates:
 
 @dataclass
 class DraftModelStats:
-    """How often a base model takes what its small one drafts, and what passes of both cost. Kept while a pair serves.
+    """How often a base model takes drafts of its small model, and how their passes compare. Kept while a pair serves.
 
-    `size_ratio` is what a pass of the small model reads over what one of the base model does: how their costs compare
-    before both are timed.
+    `size_ratio` is the number of weights of the small model over that of the base model. It estimates the ratio of
+    their times until both are measured.
     """
 
     size_ratio: float
     rates: AcceptanceRates = field(default_factory=_start_rates)
 
     def min_acceptance(self, small: DraftCostModel, base: DraftCostModel) -> float:
-        """How likely it must be that all drafted tokens are taken, for one more to pay; above 1 where none does."""
+        """The joint acceptance probability from which another drafted token pays; above 1 if none does."""
         ratio = self.size_ratio
         if small.pass_s is not None and base.pass_s is not None:
             ratio = small.pass_s / base.pass_s
@@ -44,28 +50,28 @@ class DraftModelStats:
 
 
 def draft_with_model(
-    expected: Callable[[Sequence[int]], Tensor],
+    logprobs_after: Callable[[Sequence[int]], Tensor],
     copied: Drafter,
     draft_stats: DraftModelStats,
     small: DraftCostModel,
     base: DraftCostModel,
 ) -> Drafter:
-    """A drafter that copies where it can, and asks the small model where it cannot.
+    """A drafter that copies if it can, and decodes with the small model if it cannot.
 
-    `expected` gives the small model's log-probabilities behind tokens, -inf for what may not be said. Shape: [V].
+    `logprobs_after` returns the small model's log-probabilities after tokens, -inf for suppressed ids. Shape: [V].
     """
 
     def draft(generated: Sequence[int]) -> Draft:
         found = copied(generated)
-        least = draft_stats.min_acceptance(small, base)
-        if found.tokens or least > 1:
+        min_joint = draft_stats.min_acceptance(small, base)
+        if found.tokens or min_joint > 1:
             return found
         tokens, cells, joint = list[int](), list[int](), 1.0
         while len(tokens) < LONGEST_DRAFT:
-            logprob, token = expected([*generated, *tokens]).max(0)
+            logprob, token = logprobs_after([*generated, *tokens]).max(0)
             cell = min(N_CELLS - 1, int(float(logprob.exp()) * N_CELLS))
             joint *= draft_stats.rates.rate(cell)
-            if joint <= least:
+            if joint <= min_joint:
                 break
             tokens.append(int(token))
             cells.append(cell)

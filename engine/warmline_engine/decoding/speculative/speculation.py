@@ -1,7 +1,7 @@
-"""Speculation: drafted tokens are encoded with those that are certain, in one pass. The answer is the model's own.
+"""Speculation: drafted tokens are encoded in the same pass as generated ones. Drafts never change the answer.
 
-Source: Leviathan et al. 2023 (arXiv:2211.17192), greedy case. It holds where tokens are sampled too: a draft is one
-token here, so to sample from the model and compare is to accept with its probability and else to sample from the rest.
+Source: Leviathan et al. 2023 (arXiv:2211.17192), greedy case. It holds for sampled tokens too: each drafted token is a
+point distribution, so sampling from the model and comparing equals their acceptance rule.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from torch import Tensor
 
 from warmline_engine.text.prefix import n_in_common
 
-from .draft_costs import DraftCostModel
-from .drafts import NOTHING_DRAFTED, Drafter
+from .drafts import NOTHING_DRAFTED, DraftCostModel, Drafter
 
 Ints = NDArray[np.int64]
 NOTHING_PENDING: Ints = np.empty(0, np.int64)
 
 
 class Extensible(Protocol):
-    """What speculation needs of a sequence."""
+    """The part of a sequence that speculation uses."""
 
     def __len__(self) -> int: ...
 
@@ -34,7 +33,7 @@ class Extensible(Protocol):
 
 
 class Speculation:
-    """A model behind a context: gives the logits behind tokens, and with each pass encodes what probably follows.
+    """The logits of a model after tokens that follow a context; each pass also encodes a draft.
 
     Between calls the sequence may carry drafted tokens behind the taken ones; `close` drops them.
     """
@@ -47,36 +46,27 @@ class Speculation:
         first: Tensor | None = None,
         pending: Ints = NOTHING_PENDING,
     ) -> None:
-        """`first` are the logits behind the context where they are known. Where they are not, the first pass makes
-        them, and encodes the pending positions too.
+        """`first` are the logits after the context. If they are None, the first pass computes them, and also encodes
+        the pending positions.
 
         Shapes: first [V], pending [k], rising.
         """
         self.taken: list[int] = []
         self.n_passes = 0
-        self.sequence = sequence
-        self.draft = draft
+        self._sequence = sequence
+        self._draft = draft
         self._draft_costs = draft_costs
         self._n_context = len(sequence)
-        self.pending = pending
+        self._pending = pending
         self._first = first
-        self._last = first  # the logits behind the taken ones
+        self._last = first  # the logits after the taken ones
         self._drafted: list[int] = []  # encoded already, behind the taken ones
-        self._logits: list[Tensor] = []  # behind each of the drafted ones
+        self._logits: list[Tensor] = []  # after each of the drafted ones
         self._learn, self._n_learnt = NOTHING_DRAFTED.learn, 0
         self._one_row_s: float | None = None
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether the logits behind the context are known."""
-        return self._first is not None
-
-    def append(self, token: int) -> Tensor:
-        """Takes a token; the logits behind it, as if it had been encoded alone. Shape: [V] float32."""
-        return self.logits([*self.taken, token])
-
     def logits(self, tokens: Sequence[int]) -> Tensor:
-        """The logits behind tokens that follow the context; those that were not read yet are read in one pass.
+        """The logits after tokens that follow the context; tokens that have no keys yet are encoded in one pass.
 
         Shape: [V] float32.
         """
@@ -95,16 +85,21 @@ class Speculation:
         return self._last
 
     def carry(self, tokens: Sequence[int]) -> None:
-        """Makes the sequence carry tokens that follow the context, and no draft; nobody asks what follows them."""
+        """Makes the sequence carry tokens that follow the context, and no draft."""
         new = self._go_back(tokens)
         self.close()
         if new:
             self.taken += new
-            self.sequence.extend(new)
+            self._sequence.extend(new)
             self._last = None
 
+    def close(self) -> None:
+        """Leaves the sequence with the taken tokens only."""
+        self._sequence.truncate(self._n_context + len(self.taken))
+        self._drafted, self._logits = [], []
+
     def _go_back(self, tokens: Sequence[int]) -> list[int]:
-        """Gives up what was taken otherwise; the tokens that are to be read behind what stays."""
+        """Drops taken tokens that differ; the tokens that are to be encoded behind the others."""
         n_same = n_in_common(self.taken, tokens)
         if n_same < len(self.taken):
             del self.taken[n_same:]
@@ -113,36 +108,28 @@ class Speculation:
         return list(tokens[n_same:])
 
     def _read(self, new: list[int]) -> Tensor:
-        """Reads new tokens, and a draft behind them where the context was read before; the logits behind the new."""
+        """Encodes new tokens, and a draft unless this is the first pass; the logits after the new ones."""
         if self._first is None:
             self.taken = list(new)
-            self._first, *logits = self.sequence.extend(new, self.pending).unbind()
+            self._first, *logits = self._sequence.extend(new, self._pending).unbind()
             self.n_passes += 1
             return logits[-1] if logits else self._first
-        if not new:  # the logits are gone: what they stand behind is read once more
+        if not new:  # the logits are gone: encode their token again
             new = [self.taken.pop()]
         self.close()
         self.taken += new
-        draft = self.draft(self.taken)
+        draft = self._draft(self.taken)
         rows = [*new, *draft.tokens]
         begin = time.perf_counter()
-        logits = self.sequence.extend(rows).unbind()
-        if len(new) == 1:
-            self._note_cost(len(rows), time.perf_counter() - begin)
+        logits = self._sequence.extend(rows).unbind()
+        elapsed_s = time.perf_counter() - begin
+        if len(rows) == 1:
+            self._one_row_s = elapsed_s
+            self._draft_costs.note_pass(elapsed_s)
+        elif len(new) == 1 and self._one_row_s is not None:
+            self._draft_costs.note_cost(self._one_row_s, len(rows), elapsed_s)
         self.n_passes += 1
         n_drafted = len(draft.tokens)
         self._drafted, self._learn, self._n_learnt = list(draft.tokens), draft.learn, 0
         self._logits = list(logits[len(logits) - n_drafted :])
         return logits[-1 - n_drafted]
-
-    def _note_cost(self, n_rows: int, elapsed_s: float) -> None:
-        if n_rows == 1:
-            self._one_row_s = elapsed_s
-            self._draft_costs.note_pass(elapsed_s)
-        elif self._one_row_s is not None:
-            self._draft_costs.note_cost(self._one_row_s, n_rows, elapsed_s)
-
-    def close(self) -> None:
-        """Leaves the sequence with the taken tokens only."""
-        self.sequence.truncate(self._n_context + len(self.taken))
-        self._drafted, self._logits = [], []

@@ -1,1 +1,1 @@
-"""When the small model answers, and when the large one."""
+"""Decides which model of a pair generates the next token."""

@@ -1,9 +1,9 @@
-"""Switching: the small model speaks, and the base model where the small one has been uncertain for a while.
+"""Switching: the small model generates, and the base model takes over after the small one was uncertain for a while.
 
-Source: Simonds 2025, "Entropy adaptive decoding" (arXiv:2502.06833). What is left open there: the small model begins;
-the first switch waits for nothing; means are over what there is while a window fills, and a window begins anew with
-each switch, because the entropies of two models do not compare; the token at which a switch is decided is already the
-incoming model's. No token is taken back, so the answer may differ from the base model's.
+Source: Simonds 2025, "Entropy adaptive decoding" (arXiv:2502.06833). Our choices where it is silent: the
+small model begins; the first switch may come at any token; each switch empties the window, because the entropies of two
+models do not compare, and a window that is not full is averaged as it is; the incoming model already chooses the token
+at which the switch is decided. No token is taken back, so the answer may differ from the base model's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from warmline_engine.decoding.logit_statistics import statistics_of
 
 @dataclass(frozen=True)
 class SwitchRule:
-    """The base model speaks while the mean entropy is above `entropy_threshold` bits. `window` and `min_run` count
-    tokens.
+    """The base model generates while the mean entropy of `window` tokens is above `entropy_threshold` bits.
 
-    Nothing changes within `min_run` tokens of a switch.
+    There are at least `min_run` tokens between two switches.
     """
 
     entropy_threshold: float
@@ -31,8 +30,8 @@ class SwitchRule:
     min_run: int = 10
 
 
-class LogitsSource(Protocol):
-    """A model that reads in one pass what the other one said meanwhile."""
+class CatchingUp(Protocol):
+    """A model that encodes the tokens of the other one in one pass."""
 
     def logits(self, tokens: Sequence[int]) -> Tensor: ...
 
@@ -42,12 +41,11 @@ class Switching:
 
     def __init__(
         self,
-        small: LogitsSource,
-        base: LogitsSource,
+        small: CatchingUp,
+        base: CatchingUp,
         rule: SwitchRule,
-        begins_with_base: bool = False,
     ) -> None:
-        self.is_base = begins_with_base
+        self.is_base = False
         self.n_by_base = 0  # tokens that the base model chose
         self.n_switches = 0
         self._sources = small, base
@@ -56,7 +54,7 @@ class Switching:
         self._n_since = rule.min_run  # tokens since the last switch
 
     def logits(self, tokens: Sequence[int]) -> Tensor:
-        """The logits behind tokens, of the model whose turn it is. Asked once for each token. Shape: [V] float32."""
+        """The logits after tokens, of the model whose turn it is. Call it once per token. Shape: [V] float32."""
         logits = self._sources[self.is_base].logits(tokens)
         self._entropies.append(statistics_of(logits).entropy_bits)
         mean = sum(self._entropies) / len(self._entropies)

@@ -1,8 +1,8 @@
 """The threshold of switching, which may be fitted to a goal while the pair serves.
 
-After each answer it moves by how far the answer was off (stochastic approximation, Robbins and Monro 1951): up where
-the base model said more than its share or the answer took longer than it may, else down. So it follows what is
-being written and how fast the machine is, and no entropies of one pair of models are built in.
+After each answer it moves by the error of the answer (stochastic approximation, Robbins and Monro 1951): up if the base
+model generated more than its share or the answer took too long, else down. So it adapts to the text, the machine and
+the pair of models.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 
 from .switching import SwitchRule
 
-STEP_BITS = 0.2  # for an answer that was off by the whole of its goal
-MAX_BITS = 20.0  # more than a vocabulary can be uncertain about
+STEP_BITS = 0.2  # for an answer that misses its goal by 100 %
+MAX_BITS = 20.0  # more than the entropy of any vocabulary
 
 
 @dataclass
 class Threshold:
-    """A rule as it stands; `share` is of the tokens, by the base model, `within_ms` is for an answer. One at most."""
+    """The present rule and at most one goal: the base model's `share` of the tokens, or the time of an answer."""
 
     rule: SwitchRule
     share: float | None = None
     within_ms: float | None = None
 
     def note(self, n_by_base: int, n_tokens: int, elapsed_ms: float) -> None:
-        """Takes notice of an answer."""
+        """Learns from an answer."""
         if n_tokens == 0:
             return
         if self.share is not None:
