@@ -130,7 +130,7 @@ def test_contrast_that_is_never_needed_changes_nothing(
 ) -> None:
     """Where nothing is bound, or the model is never uncertain: bit for bit."""
     # how long drafts are follows the clock, and passes of other lengths round otherwise
-    monkeypatch.setattr(completion, "prompt_lookup", lambda *_: lambda taken: NOTHING_DRAFTED)
+    monkeypatch.setattr(completion, "PromptLookup", lambda *_: lambda taken: NOTHING_DRAFTED)
     for pieces, below in ((list[str](), 2.0), (PIECES, 0.0)):
         answers = [
             bound_session(model, pieces).complete(replace(ask(200, max_tokens=6), contrast=rule))

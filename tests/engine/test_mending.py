@@ -73,7 +73,10 @@ class LacksOpeners(Nothing):
 
 def put_in(session: Session, place: Refusing | None) -> None:
     """Lets a session complete at a place in syntax of these rules."""
-    session._place = lambda virtual_text: cast(SyntaxContext, place) if place else None
+    surroundings, syntax = session.document.surroundings, cast(SyntaxContext | None, place)
+    session.document.surroundings = lambda virtual_text: replace(
+        surroundings(virtual_text), syntax=syntax
+    )
 
 
 def answer(model: LoadedModel, offset: int, place: Refusing | None) -> tuple[Decoded, Session]:
