@@ -21,9 +21,6 @@ HEADING = "## Code map and who may import whom"
 MAX_LEVELS = 7
 MAX_FILES = 12  # of a folder, its __init__.py not counted
 ONE_COMMAND_EACH = {"lab/benchmarks"}  # many files that do not import each other
-# the last two modules of the server that use the engine's: to be moved to the engine with the decision what a
-# completion may contain
-SERVER_USES_ENGINE = {("lsp_server/completion", "engine/syntax")}
 
 
 @dataclass
@@ -239,7 +236,21 @@ def test_the_server_imports_nothing_of_the_engine() -> None:
         if folder.split("/")[0] in light and name.split("/")[0] in heavy
         if folder.split("/")[0] != name.split("/")[0]
     }
-    assert found == SERVER_USES_ENGINE
+    assert found == set()
+
+
+def test_no_file_of_the_server_imports_the_engine() -> None:
+    code = read_code(ROOT)
+    found = {
+        (module, name)
+        for module, imported in code.ours.items()
+        for name in imported
+        if code.folder_of[module].split("/")[0] == "lsp_server"
+        if code.folder_of[name].split("/")[0] not in ("lsp_server", "protocol")
+    }
+    assert found == set()
+    grammars = {m for m, names in code.others.items() if names & {"tree_sitter", "torch"}}
+    assert not {m for m in grammars if code.folder_of[m].split("/")[0] == "lsp_server"}
 
 
 def test_folders_are_small() -> None:

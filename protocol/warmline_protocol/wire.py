@@ -33,6 +33,7 @@ MAX_NAME = 32_768  # code points of a document's name or a path
 MAX_VIRTUAL_TEXT = 65_536
 MAX_TOKENS = 4096  # of one completion that is asked for; the engine makes fewer
 MAX_ALTERNATIVES = 64
+MAX_LINES = 10_000
 MAX_DEADLINE_MS = 86_400_000
 ALTERNATIVES_BY = ("branching", "sampling", "mirostat")
 CONTRASTS = ("off", "difference", "ratio")
@@ -155,6 +156,10 @@ class Complete:
     alternatives_by: str = "branching"  # or drawn at random, by "sampling" or "mirostat"
     contrast: str = "off"  # what is said without other files taken off, as "difference" or "ratio"
     force_base: bool = False  # of a pair of models by the base model, however long it takes
+    max_lines: int = MAX_LINES
+    # whether completions are wanted there; where they are not, the answer is empty
+    inside_comments: bool = True
+    inside_strings: bool = True
 
 
 @attrs.frozen
@@ -221,8 +226,15 @@ class Encoded:
 
 @attrs.frozen
 class Item:
+    """A text to suggest. It fits the document: the server inserts it as it is.
+
+    `excluded` are the starts and ends, in turn, of spans [start, end) where `inside_comments` or `inside_strings` of
+    the request allow no completion: while the user has typed up to a place in one, the rest is not suggested.
+    """
+
     text: str
     mean_logprob: float
+    excluded: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -239,6 +251,7 @@ class Completion:
     elapsed_ms: float  # from the frame's arrival
     first_token_ms: float
     is_provisional: bool = False  # by a pair's small model; the base model may know better
+    generated_text: str = ""  # of the first answer, before it was fitted to the document
 
 
 @attrs.frozen
@@ -307,6 +320,8 @@ STOP_REASONS = (
     "tokens",
     "deadline",
     "cancelled",
+    "in_comment",  # the request wants no completion there
+    "in_string",
 )
 
 ToEngine = (
@@ -336,9 +351,11 @@ _RANGES: dict[str, tuple[int, int]] = {
     "offset": (0, 2**53),
     "start": (0, 2**53),
     "end": (0, 2**53),
+    "n_replaced": (0, 2**53),
     "max_tokens": (1, MAX_TOKENS),
     "n_alternatives": (1, MAX_ALTERNATIVES),
     "deadline_ms": (0, MAX_DEADLINE_MS),
+    "max_lines": (1, MAX_LINES),
 }
 _LENGTHS: dict[str, int] = {
     "token": 1024,

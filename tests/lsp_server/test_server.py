@@ -227,26 +227,38 @@ async def test_requests_before_and_after_their_time_are_answered() -> None:
     client.server.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("name", "refused", "served"),
-    [("insideComments", 0, 1), ("insideStrings", 1, 0)],
-    ids=["comments", "strings"],
-)
-async def test_comments_or_strings_are_left_out_where_the_settings_say_so(
-    name: str, refused: int, served: int
-) -> None:
-    options = {"debounceMs": 0, name: False}
+@pytest.mark.parametrize("name", ["insideComments", "insideStrings"])
+async def test_the_engine_learns_whether_comments_and_strings_are_completed(name: str) -> None:
+    options = {"debounceMs": 0, "maxLines": 3, name: False}
     async with fake_engine() as engine, window(**options) as client:
         client.configuration = lambda scope: options
         await client.ready()
-        lines = ["x = 1  # say", "y = 'say it'", "z = ", ""]
-        client.open(text="\n".join(lines))
-        assert await client.texts(client.ask((refused, 10))) == []
-        assert not engine.of(wire.Complete)
-        for n_before, place in enumerate([(served, 10), (2, 4)]):
-            asked = client.ask(place)
-            engine.answer((await engine.next(wire.Complete, n_before)).id, "2")
-            assert await client.texts(asked) == ["2"]
+        client.open(text="x = 1  # say")
+        asked = client.ask((0, 12))
+        frame = await engine.next(wire.Complete)
+        expected = (name != "insideComments", name != "insideStrings", 3)
+        assert (frame.inside_comments, frame.inside_strings, frame.max_lines) == expected
+        engine.answer(frame.id)
+        assert await client.texts(asked) == []
+
+
+async def test_a_suggestion_is_hidden_where_the_settings_allow_none() -> None:
+    """The user types along a suggestion that has a comment in its middle."""
+    text, options = "f(/* say */ x)", {"debounceMs": 0, "insideComments": False}
+    async with fake_engine() as engine, window(**options) as client:
+        client.configuration = lambda scope: options
+        await client.ready()
+        client.open(text="y = \n")
+        asked = client.ask((0, 4))
+        frame = await engine.next(wire.Complete)
+        item = wire.Item(text, 0.0, (3, 10))
+        engine.say(wire.Completion(frame.id, (item,), "end", 1, 1, 0, 1, 1.0, 1.0))
+        assert await client.texts(asked) == [text]
+        for n_typed in range(1, 12):
+            client.change(1 + n_typed, (0, 3 + n_typed), text[n_typed - 1])
+            left = [] if 3 <= n_typed < 10 else [text[n_typed:]]
+            assert await client.texts(client.ask((0, 4 + n_typed))) == left
+        assert client.traces("engine.complete") == 1
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["cursor told", "cursor not told"])

@@ -8,8 +8,6 @@ import pytest
 from lsprotocol import types
 
 from tests.support.growth import assert_grows_slowly, count_steps
-from warmline_lsp.completion import syntax
-from warmline_lsp.completion.trim import trim
 from warmline_lsp.documents import documents
 from warmline_lsp.documents.difference import difference
 from warmline_lsp.documents.documents import Document, clean, units
@@ -87,32 +85,6 @@ def test_a_key_in_a_refused_file_costs_the_same_whatever_its_size(
         change = ranged((n // 2, 0), (n // 2, 0), "x")
         counts.append(count_steps(lambda d=document, c=change: d.changed(2, [c])))
     assert counts[0] == counts[1] < 1_000
-
-
-TRIMMED: dict[str, Callable[[int], tuple[str, str, str]]] = {
-    "a long dict literal": lambda n: (
-        "x = {\n" + "    'a': [1, 2],\n" * n + "    ",
-        "'b': 1,\n    'c': [\n    1,\n",
-        "\n" + "    'd': 1,\n" * n + "}\n",
-    ),
-    "a long line": lambda n: ("x = f(" + "(a), " * n, "(b), c))", ")" * n),
-    "blank lines around": lambda n: ("def f():\n" + "\n" * n + "    ", "    a = 1", "\n" * n + "b\n"),
-    "windows line ends": lambda n: ("a = 1\r\n" * n, "b = 1\nc = 2", "\r\n" * n),
-    "a long completion": lambda n: ("if x:\n    ", "    a = (1,\n" * n, "\n"),
-    "closers": lambda n: ("f(", ")" * n, ")" * n),
-    "one long word": lambda n: ("x = ", "a" * n, "a" * n + "b"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", TRIMMED)
-def test_trimming(name: str) -> None:
-    def run(made: tuple[str, str, str]) -> None:
-        before, completion, after = made
-        trim("python", before + after, len(before), completion, 12)
-
-    syntax.is_whole("python", "x")  # the grammar is loaded outside the count
-    # long enough that nothing is looked at as a whole
-    assert_grows_slowly(run, TRIMMED[name], 1024, 2)
 
 
 def test_small_things() -> None:

@@ -32,12 +32,13 @@ from warmline_engine.errors import (
     OutOfSync,
     UnknownDocument,
 )
+from warmline_engine.fitting import frames
 from warmline_engine.panics import describe, is_panic
 from warmline_engine.retrieval.rank import Found
 from warmline_engine.retrieval.workspace_indexer import RetrievalQuery, WorkspaceIndexer
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import Pair, PairedSession
-from warmline_engine.session.session import CompletionQuery, Session
+from warmline_engine.session.session import Answer, CompletionQuery, Session
 from warmline_protocol import wire
 
 from .idle_throttle import Battery, Pace
@@ -446,7 +447,9 @@ class Worker(threading.Thread):
         document = self._find(waiting.client, frame.document)
         document.touched = time.monotonic()
         if self._inbox.is_cancelled(waiting) or document.version != frame.version:
-            return _empty(frame.id, waiting.arrived)
+            return _empty(frame.id, waiting.arrived, "cancelled")
+        if stop := frames.refusal(frame, document.session.text, document.session.syntax):
+            return _empty(frame.id, waiting.arrived, stop)
         ask = CompletionQuery(
             frame.offset,
             frame.virtual_text,
@@ -467,14 +470,13 @@ class Worker(threading.Thread):
         n_before, began = document.session.n_encoded, time.monotonic()
         with _replacing(document.session, frame.offset, frame.n_replaced):
             answer = self._with_room(document, lambda: document.session.complete(ask))
+            items = _fitted_items(frame, document.session, answer)
         # what was generated is no part of what the edit cost
         ready = began + answer.first_token_ms / 1000
         self._report_encoded(frame.document, document, n_before + answer.n_encoded, ready)
-        cancelled = answer.stop == "cancelled"
-        items = [] if cancelled else [item for item in answer.items if item.text]
         return wire.Completion(
             id=frame.id,
-            items=tuple(wire.Item(item.text, _finite(item.mean_logprob)) for item in items),
+            items=items,
             stop=answer.stop,
             n_tokens=answer.n_tokens,
             n_fresh=answer.n_fresh,
@@ -483,6 +485,7 @@ class Worker(threading.Thread):
             elapsed_ms=(time.monotonic() - waiting.arrived) * 1000,
             first_token_ms=answer.first_token_ms,
             is_provisional=answer.is_provisional,
+            generated_text=answer.items[0].text if answer.items else "",
         )
 
     def _beside(self, wanted: EngineDocument) -> NDArray[np.int64]:
@@ -612,9 +615,18 @@ def _replacing(session: Session | PairedSession, offset: int, n_replaced: int) -
         session.move_cursor(offset)
 
 
-def _empty(request_id: int, arrived: float) -> wire.Completion:
+def _fitted_items(
+    frame: wire.Complete, session: Session | PairedSession, answer: Answer
+) -> tuple[wire.Item, ...]:
+    if answer.stop == "cancelled":
+        return ()
+    generated = [(item.text, _finite(item.mean_logprob)) for item in answer.items]
+    return frames.items(frame, session.text, session.syntax, generated)
+
+
+def _empty(request_id: int, arrived: float, stop: str) -> wire.Completion:
     elapsed = (time.monotonic() - arrived) * 1000
-    return wire.Completion(request_id, (), "cancelled", 0, 0, 0, 0, elapsed, 0.0)
+    return wire.Completion(request_id, (), stop, 0, 0, 0, 0, elapsed, 0.0)
 
 
 def _finite(logprob: float) -> float:

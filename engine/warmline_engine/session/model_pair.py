@@ -14,6 +14,7 @@ from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.speculative.model_drafts import DraftModelStats
 from warmline_engine.decoding.two_models.threshold import Threshold
 from warmline_engine.errors import ModelError
+from warmline_engine.syntax.tree import Syntax
 
 from .loaded_model import LoadedModel
 from .query import Answer, CompletionQuery
@@ -108,6 +109,10 @@ class PairedSession:
     @property
     def text(self) -> str:
         return self.base.text
+
+    @property
+    def syntax(self) -> Syntax | None:
+        return self.base.syntax
 
     @property
     def cursor(self) -> int:

@@ -65,19 +65,44 @@ class Syntax:
         The steps are taken from the budget, the last of which may be exceeded by one parse.
         In a language that is indented what follows stands below it, too, which its grammar does not ask.
         """
+        return self.parses(start, end, replacement, budget) is not False
+
+    def parses(
+        self, start: int, end: int, replacement: str, budget: Budget | None = None
+    ) -> bool | None:
+        """As `is_whole`, but None where it takes too many steps to find."""
+        parsed = self.parsed_with(start, end, replacement, budget)
+        if parsed is None:
+            return None
+        text, tree = parsed
+        if tree.root_node.has_error:
+            return False
+        behind = len(text[: start + len(replacement.rstrip())].encode())
+        return not self.is_indented or is_even(tree.root_node, behind)
+
+    def parsed_with(
+        self, start: int, end: int, replacement: str, budget: Budget | None = None
+    ) -> tuple[str, Tree] | None:
+        """The text with this in the place of [start, end), and its tree; None where that takes too many steps."""
         self.follow()
         if self._tree is None or not self._is_current:
-            return True
+            return None
+        if self.text[start:end] == replacement:
+            return self.text, self._tree
         tree = self._tree.copy()
         note_edit(tree, self.text, start, end, replacement)
         text = self.text[:start] + replacement + self.text[end:]
         parsed = parse(self._parser, text, tree, budget)
-        if parsed is None:
-            return True
-        if parsed.root_node.has_error:
-            return False
-        behind = len(text[: start + len(replacement.rstrip())].encode())
-        return not self.is_indented or is_even(parsed.root_node, behind)
+        return None if parsed is None else (text, parsed)
+
+    def has_error(self, text: str, budget: Budget | None = None) -> bool | None:
+        """Whether another text in the document's language has an error; None where that takes too many steps.
+
+        The steps are taken from the budget and are never more than it has.
+        """
+        max_steps = None if budget is None else max(0, budget.n_steps)
+        tree = parse(self._parser, text, None, budget, max_steps)
+        return tree.root_node.has_error if tree else None
 
     def rest_of_line(self, cursor: int) -> str:
         end = self.text.find("\n", cursor)

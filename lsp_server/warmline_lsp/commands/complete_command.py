@@ -11,7 +11,6 @@ from pathlib import Path
 
 import attrs
 
-from warmline_lsp.completion.trim import trim
 from warmline_lsp.documents.documents import Document
 from warmline_lsp.documents.workspace import project_of
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
@@ -65,7 +64,14 @@ async def complete(options: argparse.Namespace) -> int:
             raise ServerError(engine.state.message)
         context = await _settled_context(engine, document.uri)
         answer = await engine.complete(
-            wire.Complete(0, document.uri, 1, offset, max_tokens=options.max_tokens)
+            wire.Complete(
+                0,
+                document.uri,
+                1,
+                offset,
+                max_tokens=options.max_tokens,
+                max_lines=settings.max_lines,
+            )
         )
     except TimeoutError:
         raise ServerError(f"the engine is not ready: {engine.state.message}") from None
@@ -73,12 +79,11 @@ async def complete(options: argparse.Namespace) -> int:
         await engine.stop()
     if answer is None:
         raise ServerError("the engine did not answer; `warmline doctor` shows where its log is")
-    raw = answer.items[0].text if answer.items else ""
-    offered = trim(document.language, document.text, offset, raw, settings.max_lines)
+    suggested = answer.items[0].text if answer.items else ""
     if options.json:
         result = {
-            "text": offered,
-            "untrimmed": raw,
+            "text": suggested,
+            "untrimmed": answer.generated_text,
             "stop": answer.stop,
             "tokens": answer.n_tokens,
             "fresh": answer.n_fresh,
@@ -94,7 +99,7 @@ async def complete(options: argparse.Namespace) -> int:
             print(
                 f"{item.path}:{item.line + 1}: {item.name or '...'} ({item.why}), {item.n_tokens} tokens"
             )
-        print(offered)
+        print(suggested)
     return 0
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import attrs
+
 from warmline_lsp.documents.difference import Edit, common_prefix
 from warmline_lsp.documents.documents import Document
-from warmline_lsp.documents.line_ends import fitted
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
+from warmline_protocol.text.line_ends import with_breaks_of, with_newlines
+from warmline_protocol.text.rest_of_line import without_rest
 
 from .cursors import Cursors
 from .suggestions import Accepted, Suggestion, Surroundings
-from .syntax import Trees
-from .trim import trim
 from .typing_cadence import TypingCadence
 from .usage_statistics import UsageStatistics
 
@@ -43,13 +45,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class _Found:
-    """Texts that fit, best first; provisional ones are a small model's, and the base model may know better."""
+    """Completions, best first. Provisional ones are a small model's, and the base model may know better."""
 
-    texts: list[str]
+    items: tuple[wire.Item, ...] = ()
     is_provisional: bool = False
 
 
-_NOTHING_FOUND = _Found([])
+_NOTHING_FOUND = _Found()
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,6 @@ class Completer:
         self._trace = trace
         self._clock = clock
         self._typing: dict[str, _Typing] = {}
-        self._trees = Trees()
         self._ids = itertools.count(1)
 
     def edited(self, document: Document, edits: list[Edit], settings: Settings) -> None:
@@ -160,7 +161,6 @@ class Completer:
     def closed(self, uri: str) -> None:
         """Forgets a document."""
         self.statistics.closed(uri)
-        self._trees.forget(uri)
         typing = self._typing.pop(uri, None)
         if typing is not None:
             _supersede(typing)
@@ -176,7 +176,7 @@ class Completer:
         typing = self._typing.setdefault(uri, _Typing())
         _supersede(typing)
         target = _target(ask)
-        if target is None or self._is_refused(typing, ask):
+        if target is None or self._is_refused(typing, ask) or _is_excluded(typing.offer, ask):
             return self._answered(uri, "refused", [])
         is_here = target == _Target(ask.offset)
         known = self._known(typing, ask) if is_here else []
@@ -194,14 +194,15 @@ class Completer:
         standing = typing.offer if known else None
         if found.is_provisional and standing is None and is_here:
             self._improve(typing, ask)
-        if not found.texts and standing is None:
+        if not found.items and standing is None:
             return self._answered(uri, "engine", [])
         self.statistics.answered(ask.document.language, (self._clock() - begin) * 1000)
-        texts = [target.virtual_text + text for text in found.texts]
+        fetched = [_behind(target.virtual_text, item) for item in found.items]
         if standing is not None:
             shown = _left_of(standing, ask)
-            texts = [text for text in texts if text != shown][: ask.settings.alternatives - 1]
-        offers = [*([standing] if standing else []), *self._offers(target.offset, texts)]
+            fetched = [item for item in fetched if item.text != shown]
+            fetched = fetched[: ask.settings.alternatives - 1]
+        offers = [*([standing] if standing else []), *self._offers(target.offset, fetched)]
         items = [Item(offer.id, _left_of(offer, ask)) for offer in offers]
         if target.n_replaced or target.offset != ask.offset:
             # accepting it is no insertion at the cursor, so no edit will follow it
@@ -236,21 +237,24 @@ class Completer:
         line = _line_before(document, ask.offset)
         indent = line[: len(line) - len(line.lstrip())]
         lead = (f"\n{indent}" if line.strip() else "") + comment_mark(document.language) + " "
-        lead = fitted(lead, document.text, ask.offset)
+        lead = with_breaks_of(document.text, ask.offset, lead)
+        ask = replace(
+            ask, settings=replace(ask.settings, inside_comments=True, inside_strings=True)
+        )
         one_line = replace(ask, settings=replace(ask.settings, multi_line=False))
         comment_text = await self._ask(
             one_line, _Target(ask.offset, lead), 0.0, "comment", force_base=True
         )
-        if not comment_text.texts:
+        if not comment_text.items:
             return ""
-        comment = lead + comment_text.texts[0].splitlines()[0].rstrip()
-        behind = fitted("\n" + indent, document.text, ask.offset)
+        comment = lead + comment_text.items[0].text.splitlines()[0].rstrip()
+        behind = with_breaks_of(document.text, ask.offset, "\n" + indent)
         target = _Target(ask.offset, comment + behind)
         code = await self._ask(ask, target, 0.0, "code", force_base=True)
         if typing.n_edits != n_edits:
             return ""
-        text = comment + behind + code.texts[0] if code.texts else comment
-        typing.offer = self._offer(ask.offset, text)
+        text = comment + behind + code.items[0].text if code.items else comment
+        typing.offer = self._offer(ask.offset, wire.Item(text, 0.0))
         self._notify_better(document.uri, ask.offset)
         return typing.offer.text
 
@@ -258,30 +262,23 @@ class Completer:
         self._trace("answer", uri=uri, source=source, items=len(items))
         return items
 
-    def _offers(self, offset: int, texts: list[str]) -> list[Suggestion]:
-        offers = [Suggestion(f"w{next(self._ids)}", offset, text) for text in texts]
+    def _offers(self, offset: int, items: Sequence[wire.Item]) -> list[Suggestion]:
+        offers = [
+            Suggestion(f"w{next(self._ids)}", offset, item.text, excluded=item.excluded)
+            for item in items
+        ]
         for offer in offers:
             self.statistics.offered(offer.id, offer.text, 0)
         return offers
 
-    def _offer(self, offset: int, text: str) -> Suggestion:
-        return self._offers(offset, [text])[0]
+    def _offer(self, offset: int, item: wire.Item) -> Suggestion:
+        return self._offers(offset, [item])[0]
 
     def _is_wanted(self, ask: SuggestionQuery) -> bool:
         settings = ask.settings
         if ask.is_automatic and settings.mode == "onRequest":
             return False
-        if not self.engine.is_ready:
-            return False
-        if settings.inside_comments and settings.inside_strings:
-            return True
-        document = ask.document
-        place = self._trees.place_of(document.uri, document.language, document.text, ask.offset)
-        if place is None:
-            return True
-        return (settings.inside_comments or not place.is_comment) and (
-            settings.inside_strings or not place.is_string
-        )
+        return self.engine.is_ready
 
     def _known(self, typing: _Typing, ask: SuggestionQuery) -> list[Item]:
         """What is left of the present offers, or what was fetched to follow them."""
@@ -350,9 +347,12 @@ class Completer:
                 alternatives_by=settings.alternatives_by,
                 contrast=settings.contrast,
                 force_base=force_base,
+                max_lines=settings.max_lines,
+                inside_comments=settings.inside_comments,
+                inside_strings=settings.inside_strings,
             )
         )
-        return _fitting(ask, target, answer)
+        return _Found(answer.items, answer.is_provisional) if answer else _NOTHING_FOUND
 
     def _improve(self, typing: _Typing, ask: SuggestionQuery) -> None:
         """Asks the base model of a pair what it would have said, and offers that where nobody has typed meanwhile."""
@@ -360,8 +360,8 @@ class Completer:
         async def improve() -> None:
             found = await self._ask(ask, _Target(ask.offset), 0.0, "improve", force_base=True)
             offer = typing.offer
-            if found.texts and (offer is None or offer.text != found.texts[0]):
-                typing.offer = _joined(self._offers(ask.offset, found.texts), ask)
+            if found.items and (offer is None or offer.text != found.items[0].text):
+                typing.offer = _joined(self._offers(ask.offset, found.items), ask)
                 self._notify_better(ask.document.uri, ask.offset)
             self._prefetch(typing, ask)
 
@@ -379,11 +379,11 @@ class Completer:
             found = await self._ask(ask, target, LOOKED_AT_S, "prefetch")
             current = typing.offer
             if (
-                found.texts
+                found.items
                 and current is not None
                 and (current.id, current.remaining) == (offer.id, offer.remaining)
             ):
-                typing.offer = replace(current, prefetched=found.texts[0])
+                typing.offer = replace(current, prefetched=found.items[0])
 
         _stop_prefetch(typing)
         typing.prefetch = asyncio.create_task(fetch())
@@ -451,13 +451,18 @@ def _note_undone(typing: _Typing, document: Document, edits: list[Edit]) -> None
         typing.undone.append(Surroundings.of(document.text, edits[-1].start))
 
 
-def _fitting(ask: SuggestionQuery, target: _Target, answer: wire.Completion | None) -> _Found:
-    if answer is None:
-        return _NOTHING_FOUND
-    document, most = ask.document, ask.settings.max_lines
-    text, at = target.text(document), target.offset + len(target.virtual_text)
-    texts = [trim(document.language, text, at, item.text, most) for item in answer.items]
-    return _Found(list(dict.fromkeys(text for text in texts if text)), answer.is_provisional)
+def _behind(lead: str, item: wire.Item) -> wire.Item:
+    """An item with a text in front."""
+    excluded = tuple(end + len(lead) for end in item.excluded)
+    return attrs.evolve(item, text=lead + item.text, excluded=excluded)
+
+
+def _is_excluded(offer: Suggestion | None, ask: SuggestionQuery) -> bool:
+    """Whether the settings allow no completion at this place of the suggestion."""
+    if offer is None or not offer.offset < ask.offset <= offer.offset + len(offer.text):
+        return False
+    # an odd number of ends before a place means that it is in a span
+    return bisect_right(offer.excluded, ask.offset - offer.offset) % 2 == 1
 
 
 def _joined(offers: list[Suggestion], ask: SuggestionQuery) -> Suggestion:
@@ -466,11 +471,16 @@ def _joined(offers: list[Suggestion], ask: SuggestionQuery) -> Suggestion:
 
 
 def _left_of(offer: Suggestion, ask: SuggestionQuery) -> str:
-    """The rest of an offer, as it was: only where the editor added a bracket it has to be made fit anew."""
+    """The rest of a suggestion, without the bracket that the editor added behind the cursor."""
     if not offer.is_enclosed:
         return offer.remaining
-    document, most = ask.document, ask.settings.max_lines
-    return trim(document.language, document.text, ask.offset, offer.remaining, most)
+    document = ask.document
+    line, remaining = _line_before(document, ask.offset), with_newlines(offer.remaining)
+    rest = document.line(document.position_at(ask.offset).line)[len(line) :]
+    remaining = without_rest(remaining, line, rest)
+    if not rest.strip():
+        remaining = remaining.rstrip()
+    return with_breaks_of(document.text, ask.offset, remaining) if remaining.strip() else ""
 
 
 def _supersede(typing: _Typing) -> None:

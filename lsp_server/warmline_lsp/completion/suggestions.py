@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from warmline_lsp.documents.difference import Edit
+from warmline_protocol import wire
 
 _PAIRS = ("()", "[]", "{}", '""', "''", "``")
 _NEAR = 400  # characters on each side of a place
@@ -23,10 +24,11 @@ class Suggestion:
     offset: int
     text: str
     n_typed: int = 0
-    prefetched: str | None = None
+    prefetched: wire.Item | None = None
     others: tuple[Suggestion, ...] = ()
     has_others: bool = False
     is_enclosed: bool = False  # the editor closed a bracket behind the cursor by itself
+    excluded: tuple[int, ...] = ()  # as in `wire.Item`
 
     @property
     def cursor(self) -> int:

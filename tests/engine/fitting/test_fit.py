@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from warmline_lsp.completion import syntax
-from warmline_lsp.completion.trim import trim
+from tests.support.syntax import syntax_of
+from warmline_engine.fitting.fit import Target, fit
+from warmline_engine.syntax.tree import Budget, Syntax
+
+
+def fitted(text: str, completion: str, max_lines: int = 10, language: str = "python") -> str:
+    offset = text.index("(|)")
+    text = text.replace("(|)", "", 1)
+    return fit(Target(text, offset, "", Syntax.of(language, text)), completion, max_lines)
 
 
 def check(text: str, completion: str, expected: str, max_lines: int = 10) -> None:
-    offset = text.index("(|)")
-    text = text.replace("(|)", "", 1)
-    assert trim("python", text, offset, completion, max_lines) == expected
+    assert fitted(text, completion, max_lines) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,131 +106,35 @@ def test_indentation_is_that_of_the_lines_around_in_other_languages() -> None:
         ("{\n  if (x) {\n    (|)\n  }\n}\n", "    y();", "y();"),
         ("{\n    y();\n  (|)\n}\n", "  z();", "  z();"),
     ]:
-        offset = text.index("(|)")
-        assert trim("c", text.replace("(|)", ""), offset, completion, 10) == expected
+        assert fitted(text, completion, language="c") == expected
 
 
 def test_lines_that_are_over_the_limit_do_not_leave_half_a_statement() -> None:
     check("(|)", "a = 1\nb = f(\n    c,\n)\n", "a = 1", max_lines=2)
 
 
-def test_a_late_parse_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    parses: list[str] = []
-    monkeypatch.setattr("warmline_engine.syntax.tree.parse", lambda *_: parses.append("late"))
-    trees = syntax.Trees()
-    for k in range(10):
-        assert trees.place_of("u", "python", f"x{k}", 0) is None
-    assert len(parses) == 3
-    trees.forget("u")
-    trees.place_of("u", "python", "x", 0)
-    assert len(parses) == 4
-
-
 def test_parses_for_a_completion_are_few_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    real = syntax._has_error
-    monkeypatch.setattr(
-        syntax, "_has_error", lambda *given: sizes.append(len(given[1])) or real(*given)
-    )
+    real = Syntax.has_error
+
+    def counted(self: Syntax, text: str, budget: Budget | None = None) -> bool | None:
+        sizes.append(len(text))
+        return real(self, text, budget)
+
+    monkeypatch.setattr(Syntax, "has_error", counted)
     entries = "".join(f"    'key{k}': [{k}, {k}],\n" for k in range(30_000))
     bodies = "".join(f"        x{k} = {k}\n" for k in range(1000))
     for before in (f"x = {{\n{entries}    ", f"class A:\n    def f(self):\n{bodies}        "):
         for completion in ("a = (\n" * 100, "a = 1\n", "'a': [1,\n", "f(\n"):
             sizes.clear()
             text = before + "\n" + entries
-            trim("python", text, len(before), completion, 100)
+            fit(Target(text, len(before), "", syntax_of(text)), completion, 100)
             assert len(sizes) <= 13
             assert all(size <= 30_000 for size in sizes)
 
 
-def test_deep_nesting_is_walked_once() -> None:
-    text = 20_000 * "[" + "'a"
-    assert syntax.Trees().place_of("u", "python", text, 5) in (
-        syntax.LexicalContext(False, False),
-        None,
-    )
-
-
 def test_lines_are_counted() -> None:
     check("(|)", "a = 1\nb = 2\nc = 3", "a = 1\nb = 2", max_lines=2)
-
-
-@pytest.mark.parametrize(
-    ("text", "is_comment", "is_string"),
-    [
-        ("x = 1  # say (|)", True, False),
-        ("x = 'say (|)'", False, True),
-        ("x = f'say {na(|)}'", False, False),
-        ("x = (|)", False, False),
-        ("'''doc\n(|)\n'''", False, True),
-        ("x = 'é𝒳'  # (|)", True, False),
-    ],
-)
-def test_comments_and_strings_are_known(text: str, is_comment: bool, is_string: bool) -> None:
-    offset = text.index("(|)")
-    place = syntax.Trees().place_of("u", "python", text.replace("(|)", ""), offset)
-    assert place == syntax.LexicalContext(is_comment, is_string)
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "is_comment", "is_string"),
-    [
-        ("javascript", "f(); // a(|)\n", True, False),
-        ("javascript", "f(); /* a(|) */\n", True, False),
-        ("javascript", "/* a */(|) f();\n", False, False),
-        ("javascript", "let x = 'a(|)';\n", False, True),
-        ("javascriptreact", "let x = <b>{`a${y(|)}`}</b>;\n", False, False),
-        ("typescript", "let x: string(|) = y;\n", False, False),
-        ("go", 'package p\nvar x = "a(|)"\n', False, True),
-        ("go", "package p\nvar x = `a(|)`\n", False, True),
-        ("rust", "fn f() { // a(|)\n}\n", True, False),
-        ("rust", 'fn f() { g("a(|)"); }\n', False, True),
-        ("java", 'class A { String x = "a(|)"; }\n', False, True),
-        ("c", "char x = 'a(|)';\n", False, True),
-        ("cpp", 'auto x = R"(a(|))";\n', False, True),
-        ("csharp", 'class A { string x = $"{y(|)}"; }\n', False, False),
-        ("ruby", 'x = "a(|)"\n', False, True),
-        ("php", "<?php $x = 'a(|)';\n", False, True),
-        ("python", 'x = ("a" (|)"b")\n', False, False),
-    ],
-)
-def test_they_are_known_in_other_languages(
-    language: str, text: str, is_comment: bool, is_string: bool
-) -> None:
-    offset = text.index("(|)")
-    place = syntax.Trees().place_of("u", language, text.replace("(|)", "", 1), offset)
-    assert place == syntax.LexicalContext(is_comment, is_string)
-
-
-def test_a_language_without_grammar_has_no_place() -> None:
-    assert syntax.Trees().place_of("u", "cobol", "x", 0) is None
-
-
-@given(
-    before=st.lists(
-        st.sampled_from(["x = 1\n", "# é\n", 's = """𝒳\n', '"""\n', 'f("a")  # c\r\n', "\n"])
-    ),
-    edits=st.lists(
-        st.tuples(
-            st.floats(0, 1),
-            st.integers(0, 4),
-            st.sampled_from(["", "x", "#", '"', '"""', "\n", "é𝒳", "f'{a}'"]),
-        ),
-        max_size=5,
-    ),
-    at=st.floats(0, 1),
-)
-def test_a_tree_that_follows_edits_is_one_made_anew(
-    before: list[str], edits: list[tuple[float, int, str]], at: float
-) -> None:
-    text, kept = "".join(before), syntax.Trees()
-    kept.place_of("u", "python", text, 0)
-    for place, n_removed, new in edits:
-        start = int(place * len(text))
-        text = text[:start] + new + text[start + n_removed :]
-        offset = int(at * len(text))
-        anew = syntax.Trees().place_of("u", "python", text, offset)
-        assert kept.place_of("u", "python", text, offset) == anew
 
 
 def test_in_a_very_long_class_the_function_is_enough() -> None:

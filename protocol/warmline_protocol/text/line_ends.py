@@ -1,4 +1,4 @@
-"""Which line break a completion gets: that of its line, else the one that most lines have."""
+"""Which line break a completion gets: that of its line, or of a last line the one that most lines have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def with_newlines(text: str) -> str:
 
 
 def break_at(text: str, offset: int) -> str:
-    """The line break that ends the line of an offset; of a last line the text's usual one."""
+    """The line break that ends the line of an offset; in a last line the text's usual one."""
     end = text.find("\n", offset)
     carriage = text.find("\r", offset, len(text) if end < 0 else end)
     if carriage >= 0:
@@ -26,7 +26,7 @@ def usual_break(text: str) -> str:
     return max(counts, key=lambda end: counts[end])
 
 
-def fitted(completion: str, text: str, offset: int) -> str:
+def with_breaks_of(text: str, offset: int, completion: str) -> str:
     """A completion with the line breaks that belong at an offset of a text."""
     completion = with_newlines(completion)
     if "\n" not in completion or "\r" not in text:

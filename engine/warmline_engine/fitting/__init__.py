@@ -1,0 +1,1 @@
+"""Decides what of a generated text is suggested."""

@@ -1,0 +1,1 @@
+"""Rules about texts that both the server and the engine apply."""
