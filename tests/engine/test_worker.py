@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from warmline_engine.cache.arena import Arena
+from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.ngram.suffix_match import BORDER
 from warmline_engine.process import worker as worker_module
 from warmline_engine.process.worker import EngineDocument, Worker
@@ -125,6 +126,52 @@ def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: Worker, w
     assert worker._inbox._cancelled == set()
     worker.submit(client, wire.Cancel(1))
     assert worker._inbox._cancelled == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "stop"),
+    [
+        ("x = 1  # a\n", {"inside_comments": False}, "in_comment"),
+        ("x = 'abcde'\n", {"inside_strings": False}, "in_string"),
+    ],
+)
+def test_a_place_that_the_settings_exclude_is_answered_without_the_model(
+    worker: Worker, asked: list[CompletionQuery], text: str, more: dict[str, bool], stop: str
+) -> None:
+    client = opened(worker, "a", text=text)
+    worker.submit(client, attrs.evolve(ask(1, offset=10), **more))
+    worker.submit(client, attrs.evolve(ask(2, offset=4), **more))
+    worker._step()
+    (answer,) = client.of(wire.Completion)
+    assert (answer.stop, answer.items, asked) == (stop, (), [])
+    (document,) = worker._documents.values()
+    assert document.session.n_encoded == 0
+    worker._step()
+    assert len(asked) == 1, "elsewhere the model is asked"
+
+
+@pytest.mark.parametrize("is_pair", [False, True])
+def test_answers_fit_the_document(
+    model: LoadedModel, small_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, is_pair: bool
+) -> None:
+    worker = worker_of(paired(model, small_model) if is_pair else model)
+    complete = Session.complete
+
+    def generates(self: Session, ask: CompletionQuery, *more: object) -> Answer:
+        texts = ("a,\r\n  b))", "a, b)", "a, b", "c")
+        items = [Decoded([1], text, 0.0, -1.0, "end") for text in texts]
+        return replace(complete(self, ask), items=items)
+
+    monkeypatch.setattr(Session, "complete", generates)
+    client = opened(worker, "a", text="x = 1\r\nf(old)\r\n")
+    frame = attrs.evolve(ask(1, offset=9), virtual_text="new, ", n_replaced=3)
+    worker.submit(client, frame)
+    worker._step()
+    (answer,) = client.of(wire.Completion)
+    assert [item.text for item in answer.items] == ["a,", "a, b", "c"]
+    assert answer.generated_text == "a,\r\n  b))"
+    (document,) = worker._documents.values()
+    assert document.session.text == "x = 1\r\nf(old)\r\n"
 
 
 @pytest.mark.parametrize("offset", [80, 3, len(TEXT) - 2])
