@@ -1,23 +1,24 @@
-"""What was offered, followed through the edits that come after: typed along, taken back, accepted."""
+"""Suggestions, followed through the edits after them: typed along, taken back, accepted."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from warmline_lsp.documents.difference import Edit
 from warmline_protocol import wire
 
 _PAIRS = ("()", "[]", "{}", '""', "''", "``")
-_NEAR = 400  # characters on each side of a place
 _CLOSERS = frozenset(pair[1] for pair in _PAIRS)
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A completion at an offset, of which the first `n_typed` characters are in the text by now.
+    """A completion at an offset, of which the first `n_typed` characters are in the document by now.
 
-    `prefetched` is what the model would say behind it, if that is known already. `others` are what was
-    offered beside it, `has_others` that they were asked for, however many there were.
+    `prefetched` is what follows it, if that is known. `others` are its alternatives; `has_others` is true once they
+    were requested, even if there are none.
     """
 
     id: str
@@ -27,7 +28,7 @@ class Suggestion:
     prefetched: wire.Item | None = None
     others: tuple[Suggestion, ...] = ()
     has_others: bool = False
-    is_enclosed: bool = False  # the editor closed a bracket behind the cursor by itself
+    is_enclosed: bool = False  # the editor has closed a bracket behind the cursor
     excluded: tuple[int, ...] = ()  # as in `wire.Item`
 
     @property
@@ -38,8 +39,12 @@ class Suggestion:
     def remaining(self) -> str:
         return self.text[self.n_typed :]
 
+    def is_same_rest(self, other: Suggestion) -> bool:
+        """Whether another one is the same suggestion, typed as far."""
+        return (self.id, self.remaining) == (other.id, other.remaining)
+
     def follow(self, edit: Edit) -> Suggestion | None:
-        """The offer after an edit, or that of the others which the edit agrees with; None if none does."""
+        """The suggestion after an edit, or the alternative that agrees with the edit; None if none does."""
         others = tuple(after for other in self.others if (after := other.follow(edit)) is not None)
         if edit.start == edit.end == self.cursor and self.remaining.startswith(edit.text):
             return replace(self, n_typed=self.n_typed + len(edit.text), others=others)
@@ -52,7 +57,7 @@ class Suggestion:
         is_taken_back = self.offset <= edit.start < edit.end and not edit.text
         if is_taken_back and edit.end == self.cursor:
             return replace(self, n_typed=edit.start - self.offset, others=others)
-        # the editor takes its bracket back with the one that was typed
+        # with the typed bracket the editor removes the one that it added
         if is_taken_back and self.is_enclosed and edit.end == self.cursor + 1:
             n_typed = edit.start - self.offset
             return replace(self, n_typed=n_typed, others=others, is_enclosed=False)
@@ -60,53 +65,46 @@ class Suggestion:
             return None
         return replace(others[0], others=others[1:], has_others=self.has_others)
 
-    def _is_closed_by(self, text: str) -> bool:
-        return text in _PAIRS and self.remaining[:1] == text[0]
-
     def moved(self, cursor: int, skipped: str) -> Suggestion:
-        """The offer after a closing bracket that was typed over without an edit: the cursor moved behind it."""
+        """The suggestion after the cursor moved over closing brackets, as some editors do instead of an edit."""
         is_typed_over = set(skipped) <= _CLOSERS and self.remaining.startswith(skipped)
         if skipped and cursor == self.cursor + len(skipped) and is_typed_over:
             return replace(self, n_typed=self.n_typed + len(skipped), is_enclosed=True)
         return self
+
+    def _is_closed_by(self, text: str) -> bool:
+        return text in _PAIRS and self.remaining[:1] == text[0]
 
     def _closes_last(self, text: str) -> bool:
         """Whether a text closes the bracket that was typed last."""
         return self.n_typed > 0 and self.text[self.n_typed - 1] + text in _PAIRS
 
     def _is_typed_over(self, edit: Edit) -> bool:
-        """Whether a closing bracket took the place of itself, as where an editor had closed it."""
+        """Whether a closing bracket replaces itself, as where an editor had added it."""
         is_closer = len(edit.text) == 1 == edit.end - edit.start and edit.text in _CLOSERS
         return is_closer and edit.start == self.cursor and self.remaining.startswith(edit.text)
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """Where a text is that was accepted, to see whether it is undone."""
-
-    start: int
-    text: str
-
-    def follow(self, edit: Edit) -> Accepted | None:
-        """It after an edit elsewhere; None where the edit is in it."""
-        if self.start + len(self.text) <= edit.start:
-            return self
-        if edit.end <= self.start:
-            return replace(self, start=self.start + len(edit.text) - (edit.end - edit.start))
-        return None
-
-    def is_undone_by(self, edit: Edit) -> bool:
-        """Whether an edit takes away just this."""
-        return (edit.start, edit.end, edit.text) == (self.start, self.start + len(self.text), "")
+def joined(suggestions: Sequence[Suggestion], has_others: bool) -> Suggestion:
+    """The first suggestion, with the others as its alternatives."""
+    first, *others = suggestions
+    return replace(first, others=tuple(others), has_others=has_others)
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """The text next to a place, by which it is known again."""
+class SuggestionMaker:
+    """Gives completions an id, under which clients and statistics refer to them."""
 
-    before: str
-    after: str
+    def __init__(self, note_offered: Callable[[str, str, int], None]) -> None:
+        """`note_offered` gets the id and the text of each suggestion, and how much of it is typed already."""
+        self._note_offered = note_offered
+        self._ids = itertools.count(1)
 
-    @classmethod
-    def of(cls, text: str, offset: int) -> Surroundings:
-        return cls(text[max(0, offset - _NEAR) : offset], text[offset : offset + _NEAR])
+    def make(self, offset: int, items: Sequence[wire.Item]) -> list[Suggestion]:
+        """Suggestions at an offset."""
+        made = [
+            Suggestion(f"w{next(self._ids)}", offset, item.text, excluded=item.excluded)
+            for item in items
+        ]
+        for suggestion in made:
+            self._note_offered(suggestion.id, suggestion.text, 0)
+        return made

@@ -10,7 +10,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-from warmline_lsp.completion.completer import Selected, SuggestionQuery
+from warmline_lsp.completion.query import Selected, SuggestionQuery
 from warmline_lsp.documents.documents import Document, code_points
 from warmline_lsp.engine.engine_process import Command, engine_command
 from warmline_lsp.errors import DocumentSyncError
