@@ -155,7 +155,7 @@ def _whole_statements(target: Target, completion: str) -> str:
 def _still_whole(target: Target, generated: str, completion: str) -> str:
     """As much of a fitted completion as leaves the document whole, if the generated text did.
 
-    A text that was broken before is left alone: it is here only because the user asked for it.
+    A text that was broken before is left alone: the request accepts broken ones.
     """
     if target.syntax is None or not completion.strip() or completion == generated:
         return completion

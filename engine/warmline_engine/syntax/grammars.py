@@ -1,6 +1,6 @@
 """The languages that are split along their syntax: suffixes, grammars, and which nodes define a name.
 
-A grammar comes from its own wheel and is loaded when first asked for.
+Each grammar comes from its own wheel and is loaded when it is first needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LINES_ONLY = "lines"  # the name of a language without grammar: split by lines
 
 @dataclass(frozen=True)
 class Grammar:
-    """A language: the wheel and function of its grammar, and the types of nodes that matter here."""
+    """A language: the wheel and function of its grammar, and the node types that matter here."""
 
     module: str
     function: str
@@ -134,7 +134,7 @@ def comment_mark(language: str) -> str:
 
 
 def is_indented(language: str) -> bool:
-    """Whether blocks of a language are what is indented."""
+    """Whether a language marks blocks by indentation."""
     return language == "python"
 
 

@@ -1,6 +1,6 @@
-"""The tree of a text for those who have no document to follow: made in part, out of that of a text like it.
+"""Trees of texts that are no open document, made incrementally from the tree of a similar text.
 
-A file is asked for by several, and then again with a few characters changed.
+Several callers need the tree of the same file, and later that of a version with a few characters changed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from tree_sitter import Node, Parser, Point, Tree
 
 from .grammars import new_parser
 
-# calls of the progress callback, each some 100 steps of the parser. Code of the largest file that is indexed takes
-# half of them; text that is no code may take a thousand times as long as code
+# calls of the progress callback, each about 100 steps of the parser. Code of the largest indexed file takes half of
+# them; text that is no code may take a thousand times as long as code
 MAX_PARSE_STEPS = 8_000
 READ_BYTES = 1 << 16  # at a time
 N_KEPT = 4  # trees, of each thread
-MIN_ALIKE = (
-    0.5  # share of a text at both of its ends that another has too, for its tree to be of use
-)
+# share of a text, at its two ends, that another one has to have too for its tree to be reused
+MIN_ALIKE = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class _Kept:
 
 
 class _Recent(threading.local):
-    """Trees, the one used last at the end; a tree belongs to one thread."""
+    """Trees of one thread, the one used last at the end."""
 
     def __init__(self) -> None:
         self.kept: deque[_Kept] = deque(maxlen=N_KEPT)
@@ -43,11 +42,10 @@ _recent = _Recent()
 
 
 def parsed(language: str, source: bytes) -> Node | None:
-    """The root of a text's tree, None in a language without grammar and where parsing takes too many steps.
+    """The root of a text's tree; None in a language without grammar and where parsing takes too many steps.
 
-    Its nodes' `text` is slow: slice the source instead.
-
-    Where there are errors in the text, what stands around them may be read in another way than a parse anew would.
+    The `text` of its nodes is slow: slice the source instead. Near syntax errors it may differ from the tree of a full
+    parse.
     """
     kept = _recent.kept
     for one in kept:
@@ -60,7 +58,7 @@ def parsed(language: str, source: bytes) -> Node | None:
         return None
     like, change = _most_alike([one for one in kept if one.language == language], source)
     if like is not None and like.tree is None and like.n_skipped < 2**like.n_failed:
-        # each keystroke would cost the whole limit again
+        # another try at each keystroke would cost the whole limit each time
         kept.remove(like)
         kept.append(_Kept(language, source, None, like.n_failed, like.n_skipped + 1))
         return None
@@ -72,7 +70,7 @@ def parsed(language: str, source: bytes) -> Node | None:
 
 
 def _parsed_in_steps(parser: Parser, source: bytes, old: Tree | None) -> Tree | None:
-    """The tree of a text, None where it takes too many steps; other threads get their turns meanwhile."""
+    """The tree of a text, None where it takes too many steps. Other threads run meanwhile."""
     n_steps = 0
 
     def read(offset: int, _: Point) -> bytes:
@@ -95,7 +93,7 @@ Change = tuple[int, int, int]  # start, end in the old text, end in the new one
 
 
 def _most_alike(kept: list[_Kept], source: bytes) -> tuple[_Kept | None, Change]:
-    """The text that differs least from this one, and where; None where none is like it."""
+    """The text that differs least from this one, and the change; None if no text is similar enough."""
     changes = [(_change(one.source, source), one) for one in kept]
     if not changes:
         return None, (0, 0, 0)
@@ -109,7 +107,7 @@ def _most_alike(kept: list[_Kept], source: bytes) -> tuple[_Kept | None, Change]
 def _edited(old: Tree, old_source: bytes, source: bytes, change: Change) -> Tree:
     """A copy of a tree with an edit noted."""
     start, old_end, new_end = change
-    tree = old.copy()  # others hold nodes of the tree itself
+    tree = old.copy()  # callers may hold nodes of the old tree
     tree.edit(
         start,
         old_end,
@@ -131,7 +129,7 @@ def _change(old: bytes, new: bytes) -> Change:
 
 
 def _n_alike(one: bytes, other: bytes) -> int:
-    """How many bytes two texts of one length begin alike with; halving, since Python compares slices fast."""
+    """The length of the common prefix of two texts of one length. Bisects, since Python compares slices fast."""
     low, high = 0, len(one)
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""A document's syntax tree, kept up with its edits, and whether its text would be whole after one more."""
+"""A document's syntax tree, kept current through edits, and whether the text would be whole after one more edit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tree_sitter import Node, Parser, Point, Tree
 from .grammars import is_indented, new_parser
 
 MAX_BYTES = 1 << 19  # of a text: parsing code of that length takes 50 ms the first time
-# for parsing a text: calls of the progress callback, each some 100 steps of the parser. Code of MAX_BYTES takes 4,000,
-# data 8,000. Counted, since a limit on time would make answers depend on the processor
+# for parsing a text: calls of the progress callback, each about 100 steps of the parser. Code of MAX_BYTES takes 4,000,
+# data 8,000. Steps are counted, since a limit on time would make answers depend on the processor
 MAX_PARSE_STEPS = 8_000
-# of a short text fewer are allowed: code takes one in 130 bytes, text that is no code one in 20, and slower ones
+# a short text is allowed fewer: code takes one in 130 bytes; text that is no code takes one in 20, and they are slower
 MIN_PARSE_STEPS = 500
 BYTES_OF_PARSE_STEP = 80
-N_LATE = 3  # times that it took more, after which it is not tried again
+N_LATE = 3  # times that parsing took more, after which it is not tried again
 BYTES_OF_STEP = 4_000  # of a text, whose copying costs as much as a step
 READ_BYTES = 1 << 16  # at a time
-# of a language that is indented; what stands in them begins in one column
+# nodes of an indented language whose statements begin in one column
 BLOCKS = ("block", "module")
 
 
 @dataclass
 class Budget:
-    """How many steps of parsing are left for one question. Counted, not timed: the answer is the same everywhere."""
+    """How many steps of parsing are left for one question. Steps, not time, so that answers do not vary."""
 
     n_steps: int
 
@@ -35,7 +35,7 @@ class Budget:
 
 
 class Syntax:
-    """The tree of one document. It is made when it is first needed, and again in part after edits."""
+    """The tree of one document. It is made when it is first needed, and updated in part after edits."""
 
     def __init__(self, parser: Parser, text: str, is_indented: bool = False) -> None:
         self.text = text
@@ -52,7 +52,7 @@ class Syntax:
         return parser and cls(parser, text, is_indented(language))
 
     def edit(self, start: int, end: int, replacement: str, text: str) -> None:
-        """Follows an edit of the code points [start, end), which has made the text what it is now."""
+        """Follows an edit of the code points [start, end) that led to `text`."""
         if self._tree is not None:
             note_edit(self._tree, self.text, start, end, replacement)
         self.text, self._is_current = text, False
@@ -60,10 +60,10 @@ class Syntax:
     def is_whole(
         self, start: int, end: int, replacement: str, budget: Budget | None = None
     ) -> bool:
-        """Whether the text has no error with this in the place of [start, end), or that takes too many steps to find.
+        """Whether the text has no error with this in the place of [start, end); True if that takes too many steps.
 
-        The steps are taken from the budget, the last of which may be exceeded by one parse.
-        In a language that is indented what follows stands below it, too, which its grammar does not ask.
+        The steps are taken from the budget; one parse may exceed it. In an indented language the columns of the
+        statements around the place have to match too, which grammars do not check.
         """
         return self.parses(start, end, replacement, budget) is not False
 
@@ -109,12 +109,12 @@ class Syntax:
         return self.text[cursor:] if end < 0 else self.text[cursor:end]
 
     def line_below(self, cursor: int) -> str:
-        """The first line below the cursor's that says something, "" for none."""
+        """The first line below the cursor's that is not blank, "" for none."""
         below = self.text[cursor + len(self.rest_of_line(cursor)) :]
         return next((line for line in io.StringIO(below) if line.strip()), "")
 
     def follow(self) -> bool:
-        """Parses what changed, ahead of who asks; whether there was something to do."""
+        """Parses what changed, before it is needed; whether there was something to do."""
         if self._is_current or self._n_late == N_LATE or len(self.text) > MAX_BYTES:
             return False
         self._tree = parse(self._parser, self.text, self._tree)
@@ -124,14 +124,14 @@ class Syntax:
 
 
 def is_even(root: Node, behind: int) -> bool:
-    """Whether in each block around a place what stands before it and behind it begins in the same column.
+    """Whether in each block around a place the statements before and behind it begin in the same column.
 
-    `behind` is where the place ends, in bytes. What shares a line with what is before it counts for nothing, as
-    comments do.
+    `behind` is the end of the place, in bytes. Comments do not count, nor does a statement that shares a line with the
+    one before.
     """
     for node in around(root, behind, behind):
         if node.type in BLOCKS:
-            before, following = _beside(node, behind)
+            before, following = _neighbours(node, behind)
             if (
                 before is not None
                 and following is not None
@@ -143,7 +143,7 @@ def is_even(root: Node, behind: int) -> bool:
 
 
 def around(root: Node, start: int, end: int) -> list[Node]:
-    """The smallest node that holds bytes, and those around it, innermost first.
+    """The smallest node that holds a range of bytes, and the nodes around it, innermost first.
 
     Cost: linear in the depth; each `parent` of a node starts again at the root.
     """
@@ -159,14 +159,14 @@ def around(root: Node, start: int, end: int) -> list[Node]:
     return path[::-1]
 
 
-def _beside(block: Node, behind: int) -> tuple[Node | None, Node | None]:
+def _neighbours(block: Node, behind: int) -> tuple[Node | None, Node | None]:
     """The last child that begins before a byte and the first one that does not, comments left out."""
-    # by a cursor: a node that is asked for its sibling may bring the process down (tree-sitter 0.26.1)
+    # through a cursor, since the siblings of a node may crash the process (tree-sitter 0.26.1)
     cursor, before, following = block.walk(), None, None
     if cursor.goto_first_child_for_byte(behind) is None:
         return None, None
     is_there = True
-    while is_there and (cursor.node is None or _is_left_out(cursor.node, behind)):
+    while is_there and (cursor.node is None or _is_skipped(cursor.node, behind)):
         is_there = cursor.goto_next_sibling()
     if is_there:
         following = cursor.node
@@ -177,7 +177,7 @@ def _beside(block: Node, behind: int) -> tuple[Node | None, Node | None]:
     return before, following
 
 
-def _is_left_out(node: Node, behind: int) -> bool:
+def _is_skipped(node: Node, behind: int) -> bool:
     return node.start_byte < behind or node.type == "comment"
 
 
@@ -188,9 +188,9 @@ def parse(
     budget: Budget | None = None,
     max_steps: int | None = None,
 ) -> Tree | None:
-    """The tree of a text, made out of an older one that was told of the edits since.
+    """The tree of a text, made from an older one in which the edits since were noted.
 
-    None where it takes more steps than a text of its length may, or than `max_steps`. What it takes is taken from the
+    None where it takes more steps than a text of this length may, or than `max_steps`. The steps are taken from the
     budget.
     """
     source, n_steps = text.encode(), 0
@@ -209,7 +209,9 @@ def parse(
         if tree is None:
             return parser.parse(read, encoding="utf8", progress_callback=is_over)
         return parser.parse(read, tree, encoding="utf8", progress_callback=is_over)
-    except ValueError:  # the callback stopped it; the next text is another one
+    except (
+        ValueError
+    ):  # the callback stopped it; without a reset the parser would continue with the next text
         parser.reset()
         return None
     finally:
@@ -218,7 +220,7 @@ def parse(
 
 
 def note_edit(tree: Tree, text: str, start: int, end: int, replacement: str) -> None:
-    """Tells a tree of an edit of its text."""
+    """Notes an edit of a tree's text in the tree."""
     before, removed, added = (
         part.encode() for part in (text[:start], text[start:end], replacement)
     )

@@ -1,1 +1,1 @@
-"""What is asked of the engine, and what is shown."""
+"""Requests to the engine, and the suggestions made from its answers."""

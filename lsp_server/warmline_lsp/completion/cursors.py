@@ -1,4 +1,4 @@
-"""Whether somebody types with several cursors at once, for whom no completion is made unasked."""
+"""Detects typing with several cursors at once, for which no completion is made unless requested."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from warmline_lsp.documents.difference import Edit
 class Cursors:
     """Follows the edits of a document.
 
-    Most editors send what several cursors do as one notification with the same change at several places. Some send
+    Most editors send the edits of several cursors as one notification with the same change at several places. Some send
     one for each cursor: then edits alternate between places, and each repeats the one before.
     """
 
     def __init__(self) -> None:
         self.are_several = False
-        self._last: deque[Edit] = deque(maxlen=4)  # in terms of the newest text
+        self._last: deque[Edit] = deque(maxlen=4)  # offsets in the newest text
 
     def note(self, edits: Sequence[Edit]) -> None:
-        """Notes the edits of one notification, each in terms of the text that the one before left."""
+        """Notes the edits of one notification, each relative to the text that the one before left."""
         if len(edits) > 1:
             self.are_several = _are_the_same(edits)
             self._last.clear()
@@ -38,7 +38,7 @@ class Cursors:
         self._last = deque([*moved, edit], maxlen=4)
 
     def _goes_back(self) -> bool:
-        """Whether the newest edit is where the one before the last was."""
+        """Whether the newest edit is at the place of the one before the last."""
         if len(self._last) < 2:
             return False
         is_same_place = _goes_on(self._last[-2], self._last[-1])
@@ -55,7 +55,7 @@ class Cursors:
 
 
 def _are_the_same(edits: Sequence[Edit]) -> bool:
-    """Whether all edits do the same, each at a place of its own."""
+    """Whether all edits make the same change, each at another place."""
     if len({_shape(edit) for edit in edits}) > 1:
         return False
     return not any(_goes_on(a, b) for a, b in itertools.pairwise(edits))

@@ -1,4 +1,4 @@
-"""What an editor asks for: a completion at a place in one version of a document."""
+"""An editor's request for a completion at a place in one version of a document."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _FAST_S, _SLOW_S = 0.15, 0.9  # between keys
-_MIN_SHARE = 0.2  # of the wait, for who types slowly
+_MIN_SHARE = 0.2  # of the wait, for slow typists
 _WEIGHT = 0.3  # of the newest key
-_PAUSE_S = 2.0  # a longer time between keys is a pause, and says nothing about typing
+_PAUSE_S = 2.0  # a longer time between keys is a pause, and no measure of typing speed
 
 
 class TypingCadence:
@@ -22,14 +22,14 @@ class TypingCadence:
             return
         self.interval_s = (1 - _WEIGHT) * self.interval_s + _WEIGHT * (now - before)
 
-    def wait_s(self, most_s: float, is_line_start: bool, now: float) -> float:
-        """How long to wait before asking: all of it at speed, little for slow keys, nothing on a new line.
+    def wait_s(self, longest_s: float, is_line_start: bool, now: float) -> float:
+        """How long to wait before a request: long while the user types fast, briefly for slow keys, not on a new line.
 
-        At a line's start people stop to think, and it is where a block is offered. The wait begins with the last
-        key: an editor that waits itself before it asks has waited for us.
+        At the start of a line people stop to think, and blocks are suggested there. The wait begins with the last key,
+        so the time that an editor waits before its request counts.
         """
         if is_line_start:
             return 0.0
         slowness = (self.interval_s - _FAST_S) / (_SLOW_S - _FAST_S)
-        wait_s = most_s * max(_MIN_SHARE, min(1.0, 1.0 - slowness))
+        wait_s = longest_s * max(_MIN_SHARE, min(1.0, 1.0 - slowness))
         return wait_s if self._at is None else max(0.0, wait_s - (now - self._at))

@@ -1,4 +1,4 @@
-"""Counts of one server's life: latencies, what was accepted and what was kept. They stay on this machine."""
+"""Counts since the server started: latencies, accepted and kept text. They stay on this machine."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from warmline_lsp.documents.difference import Edit
 from .suggestions import Suggestion
 
 KEPT_AFTER_S = 30.0
-MAX_TYPED = 40  # characters of one edit; a longer one is a paste, and nobody typed it
+MAX_TYPED = 40  # characters of one edit; a longer one is a paste
 _N_RECORDS, _N_LATENCIES = 500, 500
 _OPEN, _TYPED, _ACCEPTED = 0, 1, 2
 
 
 @dataclass
 class Record:
-    """What became of each character of an offer.
+    """The state of each character of a suggestion: open, typed or accepted.
 
-    Edits and the client's notices both write here, in whatever order, so that nothing counts twice.
+    Edits and the client's notices both write here, in any order, so that nothing counts twice.
     """
 
     text: str
-    n_before: int = 0  # of its characters were in the document when it was given last
+    n_before: int = 0  # of its characters that were in the document when the client got it last
     is_shown: bool = False
     is_accepted: bool = False
     is_partly_accepted: bool = False
@@ -35,7 +35,7 @@ class Record:
 
 
 class RetainedText:
-    """An accepted text in its document, and how much of it is still there."""
+    """An accepted text in its document, and the part of it that is still there."""
 
     def __init__(self, uri: str, start: int, n_characters: int, at: float) -> None:
         self.uri, self.at, self.n_characters = uri, at, n_characters
@@ -46,7 +46,7 @@ class RetainedText:
         return sum(end - start for start, end in self._pieces)
 
     def follow(self, edit: Edit) -> None:
-        """Takes away what an edit removes, and shifts the rest."""
+        """Drops the part that an edit removes, and shifts the rest."""
         shift = len(edit.text) - (edit.end - edit.start)
         pieces: list[tuple[int, int]] = []
         for start, end in self._pieces:
@@ -63,8 +63,8 @@ class UsageStatistics:
     n_requests: int = 0
     n_engine_requests: int = 0
     n_offered: int = 0
-    n_reused: int = 0  # answered without asking the engine
-    n_prefetched: int = 0  # of these, from what was fetched ahead
+    n_reused: int = 0  # answered without the engine
+    n_prefetched: int = 0  # of these, from prefetched text
     n_shown: int = 0
     n_accepted: int = 0
     n_partly_accepted: int = 0
@@ -72,22 +72,21 @@ class UsageStatistics:
     n_characters_typed: int = 0
     n_characters_judged: int = 0  # accepted, and KEPT_AFTER_S ago
     n_characters_kept: int = 0
-    reports_parts: bool = (
-        False  # the client says what it accepts in parts; edits are not asked then
-    )
+    # the client reports partial accepts itself, so they are not derived from edits
+    reports_parts: bool = False
     latencies_ms: dict[str, deque[float]] = field(default_factory=dict[str, deque[float]])
     _records: OrderedDict[str, Record] = field(default_factory=OrderedDict[str, Record])
     _kept: list[RetainedText] = field(default_factory=list[RetainedText])
 
-    def offered(self, offer_id: str, text: str, n_before: int) -> None:
-        """Notes a text that the client is given, of which the first characters may be in the document already."""
-        record = self._records.setdefault(offer_id, Record(text))
+    def offered(self, suggestion_id: str, text: str, n_before: int) -> None:
+        """Notes a text for the client, of which the first `n_before` characters are in the document already."""
+        record = self._records.setdefault(suggestion_id, Record(text))
         record.n_before = n_before
         if len(self._records) > _N_RECORDS:
             self._records.popitem(last=False)
 
     def answered(self, language: str, elapsed_ms: float) -> None:
-        """Notes a request that the engine answered with something."""
+        """Notes a request that the engine answered with a completion."""
         self.n_offered += 1
         latencies = self.latencies_ms.setdefault(language, deque(maxlen=_N_LATENCIES))
         latencies.append(elapsed_ms)
@@ -95,7 +94,7 @@ class UsageStatistics:
     def edited(
         self, uri: str, before: Suggestion | None, after: Suggestion | None, edit: Edit, now: float
     ) -> None:
-        """Counts what an edit says of an offer: a client that sends no notice of it still inserts it."""
+        """Counts typed and accepted text from an edit, for clients that send no notices."""
         self._judge(now)
         for kept in self._kept:
             if kept.uri == uri:
@@ -117,32 +116,32 @@ class UsageStatistics:
             record.last_typed = place
             self.n_characters_typed += _mark(record, place, _TYPED, (_OPEN,))
 
-    def shown(self, offer_id: str) -> None:
-        """A client's notice that an offer is seen."""
-        record = self._records.get(offer_id)
+    def shown(self, suggestion_id: str) -> None:
+        """A client's notice that a suggestion is shown."""
+        record = self._records.get(suggestion_id)
         if record is not None and not record.is_shown:
             record.is_shown = True
             self.n_shown += 1
 
-    def accepted(self, offer_id: str) -> None:
-        """A client's notice that an offer was taken whole."""
-        record = self._records.get(offer_id)
+    def accepted(self, suggestion_id: str) -> None:
+        """A client's notice that a whole suggestion was accepted."""
+        record = self._records.get(suggestion_id)
         if record is not None:
             if record.last_typed[1] == len(record.text):
                 self._accept(record, record.last_typed)  # its one character looked typed
             self._accept_whole(record, (record.n_before, len(record.text)), (_OPEN,))
 
-    def partly_accepted(self, offer_id: str, n_characters: int) -> None:
-        """A client's notice that so many characters were taken by now of what it was given last."""
+    def partly_accepted(self, suggestion_id: str, n_characters: int) -> None:
+        """A client's notice that so many characters of the text it got last were accepted by now."""
         self.reports_parts = True
-        record = self._records.get(offer_id)
+        record = self._records.get(suggestion_id)
         if record is not None and n_characters > 0:
             end = min(len(record.text), record.n_before + n_characters)
             self._accept_part(record, (record.n_before, end))
 
-    def given(self, offer_id: str) -> str:
-        """The text as the client was given it last; empty where that is not known any more."""
-        record = self._records.get(offer_id)
+    def given(self, suggestion_id: str) -> str:
+        """The text as the client got it last; empty where that is no longer known."""
+        record = self._records.get(suggestion_id)
         return record.text[record.n_before :] if record else ""
 
     def _accept_whole(
@@ -167,14 +166,14 @@ class UsageStatistics:
         self.n_characters_typed += n_characters if n_characters <= MAX_TYPED else 0
 
     def _judge(self, now: float) -> None:
-        """Counts what is left of texts that were accepted long enough ago."""
+        """Counts the characters left of texts that were accepted KEPT_AFTER_S ago."""
         while self._kept and now - self._kept[0].at >= KEPT_AFTER_S:
             kept = self._kept.pop(0)
             self.n_characters_judged += kept.n_characters
             self.n_characters_kept += kept.n_kept
 
     def closed(self, uri: str) -> None:
-        """Forgets a document's accepted texts: what happens to them is not seen any more."""
+        """Forgets a document's accepted texts, whose edits are no longer seen."""
         self._kept = [kept for kept in self._kept if kept.uri != uri]
 
     @property
@@ -188,7 +187,7 @@ class UsageStatistics:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
     def summary(self, now: float) -> dict[str, Any]:
-        """All of it by the names that README gives."""
+        """All counts, under the names in docs/protocol.md."""
         self._judge(now)
         n_characters = self.n_characters_accepted + self.n_characters_typed
         return {
@@ -218,9 +217,9 @@ class UsageStatistics:
 
 
 def _is_part(after: Suggestion, text: str) -> bool:
-    """Whether a text that agrees with an offer is a word or a line of it, taken at once.
+    """Whether text that a suggestion begins with is a word or a line of it, accepted at once.
 
-    Some clients send what was typed in 150 ms as one edit; that seldom ends where a word does.
+    Some clients send the keys of 150 ms as one edit; that seldom ends at the end of a word.
     """
     if len(text) < 2:
         return False
@@ -232,11 +231,11 @@ def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _mark(record: Record, place: tuple[int, int], fate: int, over: tuple[int, ...]) -> int:
-    """Gives characters a fate where they have one of `over`; how many there were."""
+def _mark(record: Record, place: tuple[int, int], state: int, over: tuple[int, ...]) -> int:
+    """Sets the state of characters whose state is one of `over`; how many there were."""
     chosen = [k for k in range(*place) if record.char_states[k] in over]
     for k in chosen:
-        record.char_states[k] = fate
+        record.char_states[k] = state
     return len(chosen)
 
 

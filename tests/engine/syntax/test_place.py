@@ -58,7 +58,7 @@ def test_what_opens_what_is_below_is_put_back(line: str, fits: str, does_not: st
     body = body if not line.endswith("[") else "        names\n    ]\n"
     text = f"def f(names):\n    x = 1\n    \n{body}    return x\n"
     found = SyntaxContext(syntax_of(text), text.index("    \n") + 4)
-    assert found.tells
+    assert found.is_decidable
     assert found.fitting(line) == line
     assert found.fitting(fits) == fits
     assert found.fitting(does_not) == ""
@@ -91,7 +91,7 @@ def test_what_closes_below_is_opened_by_as_much_as_there_is(
     text: str, offered: str, fitting: str
 ) -> None:
     found = at(text)
-    assert found.tells
+    assert found.is_decidable
     assert found.fitting(offered) == fitting
     if fitting:
         ast.parse(text.replace("⟦⟧", fitting))
@@ -136,14 +136,14 @@ def test_other_languages_open_blocks_in_their_own_way() -> None:
     syntax = Syntax.of("javascript", "function f() {\n  \n    b();\n  }\n}\n")
     assert syntax is not None
     place = SyntaxContext(syntax, syntax.text.index("  \n") + 2)
-    assert place.tells
+    assert place.is_decidable
     assert place.before_opener("a();") is None
 
 
 def test_nothing_is_told_where_a_bracket_above_is_still_open() -> None:
     text = "def f(names):\n    x = g(\n        1,\n        \n    return x\n"
     found = SyntaxContext(syntax_of(text), text.index("        \n") + 8)
-    assert not found.tells
+    assert not found.is_decidable
     assert found.fitting("2,") == "2,"
     assert found.fitting("2)") == "2)"
 
@@ -153,9 +153,9 @@ def test_where_other_lines_take_too_many_steps_nothing_is_told(
 ) -> None:
     text = "def f(names):\n    x = 1\n    \n        names.sort()\n"
     cursor = text.index("    \n") + 4
-    assert SyntaxContext(syntax_of(text), cursor).tells
+    assert SyntaxContext(syntax_of(text), cursor).is_decidable
     monkeypatch.setattr(place_module, "LINES_STEPS", 0)
-    assert not SyntaxContext(syntax_of(text), cursor).tells
+    assert not SyntaxContext(syntax_of(text), cursor).is_decidable
 
 
 def test_columns_tell_nothing_in_a_language_of_braces() -> None:

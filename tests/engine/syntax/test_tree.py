@@ -85,4 +85,4 @@ def test_a_tree_that_follows_edits_is_that_of_the_text(
             [f"{a}\n{deeper}{b}" for a in BLOCK_OPENERS for b in SECOND_LINES] if inside > 0 else []
         )
         lines = [(line, ""), *((code, other) for other in [*LINES, *nested])]
-        assert found.tells == any(is_whole(text[:a], one, text[rest:]) for a, one in lines)
+        assert found.is_decidable == any(is_whole(text[:a], one, text[rest:]) for a, one in lines)
