@@ -12,7 +12,8 @@ from lsprotocol import types
 
 from warmline_lsp.documents import documents
 from warmline_lsp.documents.difference import Edit
-from warmline_lsp.documents.documents import Document, Encoding, clean, units
+from warmline_lsp.documents.documents import Document
+from warmline_lsp.documents.text_units import Encoding, clean, units
 from warmline_lsp.errors import DocumentSyncError
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
@@ -102,6 +103,9 @@ class Client:
         return starts[line] + min(character * self.width, n_body)
 
     def change(self, start: tuple[int, int], end: tuple[int, int], text: str) -> None:
+        """As vscode-languageserver-textdocument does it: reversed ranges are swapped, ends are clamped."""
+        if end < start:
+            start, end = end, start
         a, b = self.at(*start), self.at(*end)
         self.coded = self.coded[:a] + text.encode(self.codec, "surrogatepass") + self.coded[b:]
 
@@ -126,7 +130,7 @@ def test_the_text_is_the_clients_whatever_it_sends(
     encoding: Encoding,
     n_single: int,
 ) -> None:
-    """Versions may repeat or go back; ranges may overlap, reach too far, or cut surrogate pairs."""
+    """Versions may repeat or go back; ranges may be reversed, overlap, lie outside the text, or cut surrogate pairs."""
     if encoding != "utf-16":
         text = clean(text)
     client, document = Client(text, encoding), Document.open("u", "python", 1, text, encoding)
@@ -141,9 +145,6 @@ def test_the_text_is_the_clients_whatever_it_sends(
                 continue
             start, end, new = item
             new = new if encoding == "utf-16" else clean(new)
-            start, end = sorted((start, end))
-            if len(client.line_starts()) <= start[0]:
-                continue
             try:
                 client.change(start, end, new)
                 assert isinstance(client.text, str)
@@ -162,40 +163,122 @@ def test_the_text_is_the_clients_whatever_it_sends(
 
 
 @pytest.mark.parametrize(
-    ("start", "end"), [((0, 2), (0, 1)), ((1, 0), (0, 0)), ((2, 0), (2, 0)), ((9, 9), (9, 9))]
+    ("start", "end", "expected"),
+    [
+        ((0, 2), (0, 1), "aXc\ndef"),
+        ((1, 0), (0, 0), "Xdef"),
+        ((2, 0), (2, 0), "abc\ndefX"),
+        ((9, 9), (9, 9), "abc\ndefX"),
+        ((9, 9), (0, 1), "aX"),
+        ((0, 9), (0, 9), "abcX\ndef"),
+        ((0, 9), (1, 0), "abcXdef"),
+        ((1, 2), (1, 99), "abc\ndeX"),
+    ],
 )
-@pytest.mark.parametrize("n", [1, 40], ids=["one", "many"])
-def test_a_range_that_shows_another_text_is_refused(
-    start: tuple[int, int], end: tuple[int, int], n: int
+@pytest.mark.parametrize("n", [0, 1, 40], ids=["alone", "with another", "with many"])
+def test_a_range_is_clamped_and_put_in_order(
+    start: tuple[int, int], end: tuple[int, int], expected: str, n: int
 ) -> None:
     document = Document.open("u", "python", 1, "abc\ndef", "utf-16")
-    good = n * [ranged((0, 0), (0, 0), "x")]
-    with pytest.raises(DocumentSyncError):
-        document.changed(2, [*good, ranged(start, end, "x")])
-    # a whole new text behind it makes it good
-    whole = types.TextDocumentContentChangeWholeDocument("new")
-    assert document.changed(2, [ranged(start, end, "x"), whole])[0].text == "new"
+    others = n * [ranged((0, 0), (0, 0), "")]
+    after, edits = document.changed(2, [*others, ranged(start, end, "X")])
+    text = document.text
+    for edit in edits:
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    assert after.text == text == expected
 
 
 def test_out_of_sync_ends_with_a_whole_text() -> None:
     document = Document.open("u", "python", 1, "abc", "utf-16").out_of_sync(2)
     with pytest.raises(DocumentSyncError):
         document.changed(3, [ranged((0, 0), (0, 0), "x")])
-    whole = types.TextDocumentContentChangeWholeDocument("new\n")
-    after, edits = document.changed(3, [whole, ranged((1, 0), (1, 0), "x")])
+    after, edits = document.changed(3, [whole("new\n"), ranged((1, 0), (1, 0), "x")])
     assert (after.text, after.is_out_of_sync, edits) == ("new\nx", False, [])
 
 
-def test_a_text_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def whole(text: str) -> Change:
+    return types.TextDocumentContentChangeWholeDocument(text)
+
+
+@given(
+    text=texts,
+    notifications=st.lists(changes, max_size=6),
+    n_single=st.sampled_from([0, 2, 100]),
+    limits=st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 6)),
+)
+def test_a_text_is_served_again_when_it_is_small_enough(
+    text: str,
+    notifications: list[list[Any]],
+    n_single: int,
+    limits: tuple[int, int, int],
+) -> None:
+    """A text is followed up to a second limit; one beyond it is unknown until the client sends it whole."""
+    max_text, max_followed, max_lines = limits[0], limits[0] + limits[1], limits[2]
+    with (
+        mock.patch.object(documents, "MAX_TEXT", max_text),
+        mock.patch.object(documents, "MAX_FOLLOWED", max_followed),
+        mock.patch.object(documents, "MAX_FOLLOWED_LINES", max_lines),
+        mock.patch.object(documents, "_MAX_SINGLE_CHANGES", n_single),
+    ):
+        client, document = Client(text, "utf-16"), Document.open("u", "python", 1, text, "utf-16")
+        for version, sent in enumerate(notifications, 2):
+            events = [whole(c) if isinstance(c, str) else ranged(*c) for c in sent]
+            for change in sent:
+                if isinstance(change, str):
+                    client.coded = change.encode(client.codec, "surrogatepass")
+                else:
+                    client.change(*change)
+            before = document
+            document, edits = before.changed(version, events)
+            if any(isinstance(change, str) for change in sent) or not before.is_unfollowed:
+                is_beyond = len(client.text) > max_followed or (
+                    len(client.text) > max_text and len(client.line_starts()) > max_lines
+                )
+                assert document.is_unfollowed or not is_beyond
+            if document.is_unfollowed:
+                assert (document.text, edits, document.is_servable) == ("", [], False)
+                continue
+            assert document.text == client.text
+            assert list(document.line_starts) == lines_of(client.text)
+            assert document.is_too_large == (len(client.text) > max_text)
+            engine = before.text
+            for edit in edits:
+                engine = engine[: edit.start] + edit.text + engine[edit.end :]
+            assert not edits or engine == client.text
+            assert bool(edits) <= (before.is_servable and document.is_servable)
+            if before.is_servable and document.is_servable and before.text != document.text:
+                assert edits
+
+
+def test_a_huge_paste_is_followed_until_it_is_undone() -> None:
+    document = Document.open("u", "python", 1, "a = 1\nb = 2\n", "utf-16")
+    paste = 60_000 * ("x" * 39 + "\n")
+    pasted, edits = document.changed(2, [ranged((1, 0), (1, 0), paste)])
+    assert (pasted.is_too_large, pasted.is_unfollowed, edits) == (True, False, [])
+    typed, _ = pasted.changed(3, [ranged((1, 0), (1, 0), "y")])
+    undone, _ = typed.changed(4, [ranged((1, 0), (1, 1), "")])
+    undone, _ = undone.changed(5, [ranged((1, 0), (60_001, 0), "")])
+    assert (undone.text, undone.is_servable) == (document.text, True)
+
+
+def test_a_text_beyond_the_second_limit_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_TEXT", 5)
-    document = Document.open("u", "python", 1, "abcdef", "utf-16")
-    assert (document.text, document.is_too_large) == ("", True)
-    document, edits = document.changed(2, [ranged((7, 0), (9, 0), "x")])
-    assert (document.is_too_large, edits) == (True, [])
-    document, edits = document.changed(3, [types.TextDocumentContentChangeWholeDocument("abcd")])
+    monkeypatch.setattr(documents, "MAX_FOLLOWED", 8)
+    document = Document.open("u", "python", 1, "abcdefghi", "utf-16")
+    assert (document.text, document.is_too_large, document.is_unfollowed) == ("", True, True)
+    document, edits = document.changed(2, [ranged((0, 0), (0, 7), "")])
+    assert (document.is_unfollowed, edits) == (True, [])
+    document, edits = document.changed(3, [whole("abcd")])
     assert (document.text, document.is_too_large, edits) == ("abcd", False, [])
-    grown = document.changed(4, [ranged((0, 4), (0, 4), "x"), ranged((0, 0), (0, 0), "y")])
-    assert (grown[0].text, grown[0].is_too_large, grown[1]) == ("", True, [])
+    grown, edits = document.changed(4, [ranged((0, 4), (0, 4), "xyz"), ranged((0, 0), (0, 0), "y")])
+    assert (grown.text, grown.is_too_large, grown.is_unfollowed, edits) == (
+        "yabcdxyz",
+        True,
+        False,
+        [],
+    )
+    lost, edits = grown.changed(5, [ranged((0, 0), (0, 0), "y")])
+    assert (lost.text, lost.is_unfollowed, edits) == ("", True, [])
 
 
 def test_surrogates_become_replacement_characters() -> None:

@@ -10,7 +10,8 @@ from lsprotocol import types
 from tests.support.growth import assert_grows_slowly, count_steps
 from warmline_lsp.documents import documents
 from warmline_lsp.documents.difference import difference
-from warmline_lsp.documents.documents import Document, clean, units
+from warmline_lsp.documents.documents import Document
+from warmline_lsp.documents.text_units import clean, units
 from warmline_lsp.documents.uris import same_uri
 from warmline_lsp.lsp.eligibility import is_binary
 
@@ -79,6 +80,7 @@ def test_a_key_in_a_refused_file_costs_the_same_whatever_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(documents, "MAX_TEXT", 1000)
+    monkeypatch.setattr(documents, "MAX_FOLLOWED", 4000)
     counts = []
     for n in (1_000, 100_000):
         document = Document.open("u", "python", 1, code(n), "utf-16")

@@ -76,9 +76,8 @@ async def test_changes_are_applied_whatever_their_version(versions: tuple[Any, A
 @pytest.mark.parametrize(
     "bad",
     [
-        ranged((1, 2), (1, 1), "x"),
-        ranged((7, 0), (7, 0), "x"),
         ranged((0, -1), (0, 0), "x"),
+        ranged((-1, 0), (0, 0), "x"),
         {"range": {"start": {"line": 0}, "end": {"line": 0, "character": 0}}, "text": "x"},
         {"range": 7, "text": "x"},
         {"text": None, "range": None},
@@ -115,9 +114,34 @@ async def test_a_bad_change_in_front_of_a_whole_text_does_no_harm() -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()
         client.open(text=TEXT)
-        send(client, 2, ranged((7, 0), (7, 0), "x"), {"text": "x = \n"})
+        send(client, 2, ranged((1, 0), (0, 0), "x"), {"text": "x = \n"})
         await completes(client, engine, (0, 4))
         assert engine_text(engine) == "x = \n"
+        assert not client.of("window/showMessage")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (ranged((1, 4), (1, 0), "  "), "def greet(name):\n  \n"),
+        (ranged((1, 4), (0, 16), ":\n  "), "def greet(name)::\n  \n"),
+        (ranged((7, 0), (7, 0), "  "), "def greet(name):\n    \n  "),
+        (ranged((2**31 - 1, 3), (2**31 - 1, 9), "x"), "def greet(name):\n    \nx"),
+        (ranged((9, 9), (1, 0), "  "), "def greet(name):\n  "),
+        (ranged((0, 99), (0, 99), "  # x"), "def greet(name):  # x\n    \n"),
+    ],
+    ids=str,
+)
+async def test_reversed_and_distant_ranges_are_read_as_other_servers_do(
+    change: Any, expected: str
+) -> None:
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=TEXT)
+        await engine.next(wire.Open)
+        send(client, 2, change)
+        await completes(client, engine, (1, 2))
+        assert engine_text(engine) == expected
         assert not client.of("window/showMessage")
 
 
@@ -149,26 +173,53 @@ async def test_an_offer_does_not_outlive_its_text() -> None:
         await client.ready()
         client.open(text=TEXT)
         await completes(client, engine, (1, 4))
-        send(client, 2, ranged((9, 0), (9, 0), "x"))
+        send(client, 2, ranged((0, -1), (0, 0), "x"))
         send(client, 3, {"text": "# other\n    \n"})
         await completes(client, engine, (1, 4))
 
 
-async def test_a_document_that_is_too_large_costs_nothing_and_comes_back(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("n_typed", [0, 1, 3])
+async def test_undoing_a_huge_paste_brings_completions_back(
+    monkeypatch: pytest.MonkeyPatch, n_typed: int
 ) -> None:
     monkeypatch.setattr(documents, "MAX_TEXT", 50)
     async with fake_engine() as engine, window() as client:
         await client.ready()
-        client.open(text=100 * "x")
-        send(client, 2, ranged((0, 0), (0, 0), "y"))
+        client.open(text=TEXT)
+        await engine.next(wire.Open)
+        send(client, 2, ranged((0, 0), (0, 0), 100 * "#" + "\n"))
+        assert (await engine.next(wire.Close)).document == URI
+        for k in range(n_typed):
+            send(client, 3, ranged((2, 4 + k), (2, 4 + k), "x"))
+            assert await client.texts(client.ask((2, 5 + k))) == []
+        assert client.status()["state"] == "too large"
+        send(client, 4, ranged((0, 0), (1, 0), ""))
+        await completes(client, engine, (1, 4 + n_typed))
+        assert engine_text(engine) == "def greet(name):\n    " + n_typed * "x" + "\n"
+        assert not client.of("window/showMessage")
+
+
+@pytest.mark.parametrize("opened", ["small", "large"])
+async def test_a_document_beyond_the_second_limit_costs_nothing_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    monkeypatch.setattr(documents, "MAX_TEXT", 50)
+    monkeypatch.setattr(documents, "MAX_FOLLOWED", 80)
+    async with fake_engine() as engine, window() as client:
+        await client.ready()
+        client.open(text=100 * "x" if opened == "large" else TEXT)
+        for _ in range(3):
+            send(client, 2, ranged((0, 0), (0, 0), 70 * "y"))
         assert await client.texts(client.ask((0, 0))) == []
         assert client.status()["state"] == "too large"
+        assert "open it again" in client.status()["message"]
+        # the user is asked once, and only if the file was known before
+        assert len(client.of("window/showMessage")) == (opened == "small")
         assert not client.server.documents[URI].text
         send(client, 3, {"text": TEXT})
         await completes(client, engine, (1, 4))
         send(client, 4, ranged((0, 0), (0, 0), 50 * "#" + "\n"))
-        assert (await engine.next(wire.Close)).document == URI
+        await engine.until(lambda: isinstance(engine.frames[-1], wire.Close))
         assert await client.texts(client.ask((1, 4))) == []
 
 

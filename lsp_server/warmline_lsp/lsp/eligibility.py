@@ -24,6 +24,10 @@ class Refusal(Enum):
         "The engine does not see this file (warmline.excludedGlobs)",
     )
     TOO_LARGE = ("too large", "This file is too large")
+    UNFOLLOWED = (
+        "too large",
+        "This file is too large; if it becomes smaller, close it and open it again",
+    )
     OUT_OF_SYNC = (
         "out of sync",
         "This file is out of sync with the editor; close it and open it again",
@@ -63,7 +67,7 @@ def refusal(
     if document.is_out_of_sync:
         return Refusal.OUT_OF_SYNC
     if document.is_too_large:
-        return Refusal.TOO_LARGE
+        return Refusal.UNFOLLOWED if document.is_unfollowed else Refusal.TOO_LARGE
     if is_binary(document.text):
         return Refusal.BINARY
     if chosen or languages is None or document.language in (languages or CODE):

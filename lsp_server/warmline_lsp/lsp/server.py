@@ -14,7 +14,8 @@ from pygls.exceptions import JsonRpcException
 from warmline_lsp.completion.completer import Completer
 from warmline_lsp.completion.usage_statistics import UsageStatistics
 from warmline_lsp.documents.difference import Edit
-from warmline_lsp.documents.documents import Document, Encoding, clean
+from warmline_lsp.documents.documents import Document
+from warmline_lsp.documents.text_units import Encoding, clean
 from warmline_lsp.documents.uris import same_uri, scheme_of
 from warmline_lsp.documents.workspace import InWorkspace, locate
 from warmline_lsp.engine.engine_client import EngineClient, EngineState
@@ -291,6 +292,11 @@ class WarmlineServer(StreamServer):
         except DocumentSyncError as error:
             self._lose(before, version, str(error))
             return
+        if document.is_unfollowed and not before.is_unfollowed:
+            self._warn_once(
+                uri, "unfollowed",
+                "is too large for Warmline. If it becomes smaller, close it and open it again to get completions.",
+            )  # fmt: skip
         self._take(before, document, edits)
 
     def lose_change(self, uri: str) -> None:
@@ -300,16 +306,21 @@ class WarmlineServer(StreamServer):
             self._lose(document, document.client_version, "a change that cannot be read")
 
     def _lose(self, before: Document, version: int, problem: str) -> None:
-        if (before.uri, "lost") not in self._notified:
-            self._notified.add((before.uri, "lost"))
-            name = before.uri.rpartition("/")[2]
+        if not before.is_out_of_sync:
             log.warning("out of sync with the client: %s", problem)
-            message = (
-                f"Warmline: {name} is out of sync with the editor. "
-                "Close it and open it again to get completions."
-            )
-            self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
+        self._warn_once(
+            before.uri, "out of sync",
+            "is out of sync with the editor. Close it and open it again to get completions.",
+        )  # fmt: skip
         self._take(before, before.out_of_sync(version), [])
+
+    def _warn_once(self, uri: str, kind: str, problem: str) -> None:
+        """Shows the user a problem of an open document, each kind once."""
+        if (uri, kind) not in self._notified:
+            self._notified.add((uri, kind))
+            name = uri.rpartition("/")[2]
+            message = f"Warmline: {name} {problem}"
+            self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
 
     def _take(self, before: Document, document: Document, edits: list[Edit]) -> None:
         """Puts a document in the place of the one before it."""
@@ -318,7 +329,7 @@ class WarmlineServer(StreamServer):
         self.documents[uri] = document
         if edits:
             self._cursors[uri] = edits[-1].start + len(edits[-1].text)
-        if before.is_known and document.is_known:
+        if before.is_servable and document.is_servable:
             self.completer.edited(document, edits, self.settings_of(uri))
         else:
             self.completer.closed(uri)
@@ -375,7 +386,7 @@ class WarmlineServer(StreamServer):
         """Forgets a document."""
         uri = self._spellings.pop(same_uri(uri), uri)
         if self.documents.pop(uri, None) is not None:
-            self._notified.discard((uri, "lost"))
+            self._notified = {(of, kind) for of, kind in self._notified if of != uri}
             self.engine.send(wire.Close(uri))
             self.completer.closed(uri)
             self.scopes.remove(uri)
