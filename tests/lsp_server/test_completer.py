@@ -306,17 +306,19 @@ async def test_what_was_typed_and_taken_back_is_still_offered() -> None:
         assert await client.texts(client.ask((1, 4), is_automatic=True)) == ["return name"]
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["from the top", "from the end"])
+@pytest.mark.parametrize("n_cursors", [2, 3, 7, 40])
 @pytest.mark.parametrize("is_one_notification", [True, False])
-async def test_with_two_cursors_the_engine_is_asked_on_request_only(
-    is_one_notification: bool,
+async def test_with_several_cursors_the_engine_is_asked_on_request_only(
+    is_one_notification: bool, n_cursors: int, order: int
 ) -> None:
     async with fake_engine() as engine, window() as client:
         await client.ready()
-        client.open(text="aaa\nbbb\n")
+        client.open(text=n_cursors * "aaa\n")
         await engine.next(wire.Open)
         n_warm = 0 if is_one_notification else 2
         for k, key in enumerate("xyzw"):
-            ends = [{"line": line, "character": 3 + k} for line in (1, 0)]
+            ends = [{"line": line, "character": 3 + k} for line in range(n_cursors)][::order]
             changes = [{"range": {"start": e, "end": e}, "text": key} for e in ends]
             for some in [changes] if is_one_notification else [[change] for change in changes]:
                 document = {"uri": URI, "version": 2 + k}
