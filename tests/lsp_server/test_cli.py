@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from warmline_engine.process import doctor
+from warmline_engine.process import doctor as engine_doctor
 from warmline_kernels import verified
-from warmline_lsp.commands import cli
+from warmline_lsp.commands import doctor
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import socket_paths
 from warmline_protocol import processes
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("runtime")
         ("{}x:1:1", "as UTF-8"),
     ],
 )
-def test_a_bad_place_is_told(
+def test_a_bad_position_is_reported(
     place: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.py").write_bytes(b"x = 1\r\ny = 2\n")
@@ -77,7 +77,7 @@ def test_the_doctor_shows_the_engines_own_report(capsys: pytest.CaptureFixture[s
     assert "embedded models: " in out
     assert "CPU kernels: " in out
     assert "GPU kernels: " in out
-    report = cli.engine_report()
+    report = doctor.engine_report()
     assert f"models in the package: {report['models_folder']}, " in out
     assert ", ".join(report["models"]) in out
 
@@ -85,7 +85,7 @@ def test_the_doctor_shows_the_engines_own_report(capsys: pytest.CaptureFixture[s
 def test_the_doctor_names_the_gpu_on_which_the_kernels_were_checked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "engine_report", doctor.report)
+    monkeypatch.setattr(doctor, "engine_report", engine_doctor.report)
     checked = "GPU kernels: checked on a GPU, 2026-01-02, commit 0123abc"
     for missing, unchecked in (
         (set[str](), ""),
