@@ -1,7 +1,7 @@
 """Edits that turn one text into another, in about linear time.
 
-Lines that occur once in both texts are anchors (patience diff); between anchors equal neighbours are matched, then
-lines that differ in white space only. What is left between two anchors becomes one replacement.
+Lines that occur once in each text are anchors (patience diff). Between anchors, equal neighbours are matched, then
+lines that differ only in white space. The rest between two anchors becomes one replacement.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MAX_EDITS = 200  # each edit costs the engine a copy of the text
-_MAX_LINES = 20_000  # of the part that changed; a longer one is replaced as a whole
+_MAX_LINES = 20_000  # of the changed part; a longer part is replaced as a whole
 _BLOCK = 4096  # characters compared at a time
 
 
@@ -36,9 +36,9 @@ class _Hunk:
 
 
 def difference(old: str, new: str) -> list[Edit]:
-    """At most MAX_EDITS edits that make `new` of `old`, the last place first, so that each is independent.
+    """At most MAX_EDITS edits that turn `old` into `new`, from the end to the start, so that no edit moves another.
 
-    Cost: about linear in the length of both.
+    Cost: about linear in the length of both texts.
     """
     if old == new:
         return []
@@ -47,7 +47,7 @@ def difference(old: str, new: str) -> list[Edit]:
 
 
 def common_prefix(a: str, b: str) -> int:
-    """How many characters two texts have in common at their start."""
+    """The number of equal characters at the start of two texts."""
     n_shared = min(len(a), len(b))
     for k in range(0, n_shared, _BLOCK):
         end = min(k + _BLOCK, n_shared)
@@ -57,7 +57,7 @@ def common_prefix(a: str, b: str) -> int:
 
 
 def common_suffix(a: str, b: str) -> int:
-    """How many characters two texts have in common at their end."""
+    """The number of equal characters at the end of two texts."""
     n_shared = min(len(a), len(b))
     for k in range(0, n_shared, _BLOCK):
         end = min(k + _BLOCK, n_shared)
@@ -69,13 +69,13 @@ def common_suffix(a: str, b: str) -> int:
 
 
 def _hunks(old: str, new: str) -> list[_Hunk]:
-    """What differs, in order, as lines and then narrowed to characters."""
+    """The differing parts in order: found by lines, then narrowed to characters."""
     head = common_prefix(old, new)
     tail = common_suffix(old[head:], new[head:])
     # whole lines, so that they can be compared
     head = old.rfind("\n", 0, head) + 1
     a, b = (text[head : len(text) - tail].splitlines(keepends=True) for text in (old, new))
-    # without its end a last line has another key
+    # a last line without a break differs from the same line with one
     pairs = _matches(a, b) if max(len(a), len(b)) <= _MAX_LINES else []
     found: list[_Hunk] = []
     i, j, at, new_at = 0, 0, head, head
@@ -91,7 +91,7 @@ def _hunks(old: str, new: str) -> list[_Hunk]:
 
 
 def _matches(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of lines, rising in both, that are equal or much alike."""
+    """Pairs of line numbers, rising in both texts, whose lines are equal or similar."""
     pairs = _anchored(a, b, 0, len(a), 0, len(b), lambda line: line)
     found: list[tuple[int, int]] = []
     for gap in _gaps(pairs, len(a), len(b)):
@@ -113,7 +113,7 @@ def _anchored(
     a: Sequence[str], b: Sequence[str], i: int, i_end: int, j: int, j_end: int,
     key: Callable[[str], str],
 ) -> list[tuple[int, int]]:  # fmt: skip
-    """Pairs of lines with equal keys: those that occur once, and what is equal next to these and at the ends."""
+    """Pairs of lines with equal keys: unique lines, and equal lines next to them and at both ends."""
     keys_a, keys_b = [key(a[k]) for k in range(i, i_end)], [key(b[k]) for k in range(j, j_end)]
     in_a, in_b = _once(keys_a), _once(keys_b)
     unique = [(x, in_b[line]) for line, x in in_a.items() if line in in_b]
@@ -145,9 +145,9 @@ def _once(keys: Sequence[str]) -> dict[str, int]:
 
 
 def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest part of pairs, sorted by the first number, in which the second one rises too."""
-    tops: list[int] = []  # the lowest second number that ends a part of each length
-    ends: list[int] = []  # the index of its pair
+    """The longest subsequence in which the second numbers rise; the first numbers rise already."""
+    tops: list[int] = []  # for each length, the lowest second number that ends such a subsequence
+    ends: list[int] = []  # the index of that pair
     before: list[int] = []
     for k, (_, y) in enumerate(pairs):
         length = bisect_left(tops, y)
@@ -165,7 +165,7 @@ def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 def _gaps(
     pairs: Sequence[tuple[int, int]], i_end: int, j_end: int, i: int = 0, j: int = 0
 ) -> list[tuple[int, int, int, int]]:
-    """What lies between pairs: [i, i_end) of the one and [j, j_end) of the other."""
+    """The gaps between pairs: [i, i_end) of the first text and [j, j_end) of the second."""
     found: list[tuple[int, int, int, int]] = []
     for x, y in (*pairs, (i_end, j_end)):
         if i < x or j < y:
@@ -183,12 +183,12 @@ def _narrowed(old: str, new: str, hunk: _Hunk) -> list[_Hunk]:
     return [_Hunk(hunk.start + head, hunk.end - tail, hunk.new_start + head, hunk.new_end - tail)]
 
 
-def _joined(hunks: list[_Hunk], n_most: int) -> list[_Hunk]:
-    """So many hunks at most: those with the shortest text between them become one."""
-    if len(hunks) <= n_most:
+def _joined(hunks: list[_Hunk], max_hunks: int) -> list[_Hunk]:
+    """At most `max_hunks` hunks: the closest ones are joined."""
+    if len(hunks) <= max_hunks:
         return hunks
     gaps = [after.start - before.end for before, after in itertools.pairwise(hunks)]
-    widest = sorted(range(len(gaps)), key=lambda k: gaps[k])[len(gaps) - n_most + 1 :]
+    widest = sorted(range(len(gaps)), key=lambda k: gaps[k])[len(gaps) - max_hunks + 1 :]
     found: list[_Hunk] = []
     first = 0
     for last in (*sorted(widest), len(hunks) - 1):

@@ -1,4 +1,4 @@
-"""URIs of documents: which spellings mean the same one, and which file they name."""
+"""URIs of documents: one spelling for all equivalent ones, and the file that a URI names."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _DRIVE = re.compile(r"/([A-Za-z]):")
 
 
 def scheme_of(uri: str) -> str:
-    """The scheme in lower case, empty where there is none."""
+    """The scheme in lower case, empty if there is none."""
     found = _SCHEME.match(uri)
     return found[1].lower() if found else ""
 
 
 def same_uri(uri: str) -> str:
-    """One spelling of all those of a URI: escapes, the case of scheme, host and drive do not count."""
+    """One spelling for equivalent URIs, which differ only in escapes or in the case of scheme, host and drive."""
     scheme = scheme_of(uri)
     if not scheme:
         return uri
-    # names that are not UTF-8 stay different ones
+    # different names that are not UTF-8 must stay different
     host, path = _parts(uri, scheme, "surrogateescape")
     return f"{scheme}://{host}{path}"
 
 
 def path_of(uri: str) -> Path | None:
-    """The file that a URI names, None where it names none. A host makes it a file of a network share."""
+    """The file that a URI names, None if it names none. With a host it is a file on a network share."""
     if scheme_of(uri) != "file":
         return None
     host, path = _parts(uri, "file", "replace")
@@ -40,7 +40,7 @@ def path_of(uri: str) -> Path | None:
 
 
 def _parts(uri: str, scheme: str, errors: str) -> tuple[str, str]:
-    """Host and path without escapes. `#` and `?` are part of the path: some clients do not escape them."""
+    """Host and path without escapes. `#` and `?` belong to the path, because some clients do not escape them."""
     rest = uri[len(scheme) + 1 :]
     host = ""
     if rest.startswith("//"):

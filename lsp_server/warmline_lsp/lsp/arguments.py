@@ -1,4 +1,4 @@
-"""What clients send with commands and with messages that are not of LSP: JSON of any shape, checked here."""
+"""Checks of parameters that LSP does not define: JSON of any shape, from commands and `warmline/…` messages."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import Any, cast
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-MAX_PLACE = 2**31 - 1  # of lines and characters, as in LSP
+MAX_COORDINATE = 2**31 - 1  # of a line or character, as in LSP
 
 
 def uri_in(value: object) -> str | None:
-    """The URI in `{textDocument: {uri}}` or `{uri}`; None where there is none, or two that differ."""
-    given = _object(value)
-    if "textDocument" not in given:
-        return _string(given.get("uri"))
-    uri = _string(_object(given["textDocument"]).get("uri"))
-    return uri if given.get("uri", uri) == uri else None
+    """The URI in `{textDocument: {uri}}` or `{uri}`; None if there is none, or if both are given and differ."""
+    members = _object(value)
+    if "textDocument" not in members:
+        return _string(members.get("uri"))
+    uri = _string(_object(members["textDocument"]).get("uri"))
+    return uri if members.get("uri", uri) == uri else None
 
 
 def member(value: object, name: str) -> Any:
-    """A member of an object; None where there is no such member or no object."""
+    """A member of an object; None if there is no such member or no object."""
     return _object(value).get(name)
 
 
 def position_in(value: object) -> types.Position | None:
-    """The position in `{line, character}`; None where it is none."""
-    given = _object(value)
-    line, character = _count(given.get("line")), _count(given.get("character"))
+    """The position in `{line, character}`; None if it is not valid."""
+    members = _object(value)
+    line, character = _count(members.get("line")), _count(members.get("character"))
     return None if line is None or character is None else types.Position(line, character)
 
 
 def document_of(arguments: tuple[Any, ...]) -> str | None:
-    """The URI that a command is for: a string, or an object with it; None where no argument is given.
+    """The URI in a command's arguments: a string, or an object with it. None if there are no arguments.
 
-    Raises: JsonRpcInvalidParams, for anything else.
+    Raises: JsonRpcInvalidParams for anything else.
     """
     if not arguments:
         return None
@@ -44,8 +44,8 @@ def document_of(arguments: tuple[Any, ...]) -> str | None:
     return uri
 
 
-def place_of(arguments: tuple[Any, ...]) -> tuple[str, types.Position]:
-    """The URI and position that a command is for: one object with both, or two arguments.
+def document_position_of(arguments: tuple[Any, ...]) -> tuple[str, types.Position]:
+    """The URI and position in a command's arguments: one object with both, or two arguments.
 
     Raises: JsonRpcInvalidParams.
     """
@@ -62,7 +62,7 @@ def place_of(arguments: tuple[Any, ...]) -> tuple[str, types.Position]:
 
 
 def no_arguments(arguments: tuple[Any, ...]) -> None:
-    """Checks that a command was given nothing, for which clients also send null or an empty object.
+    """Checks that a command has no arguments. Some clients send null or an empty object instead.
 
     Raises: JsonRpcInvalidParams.
     """
@@ -70,8 +70,8 @@ def no_arguments(arguments: tuple[Any, ...]) -> None:
         raise JsonRpcInvalidParams("expected no arguments")
 
 
-def offer_id_of(params: object) -> str:
-    """The id in the command of an item that a client sends back; empty where there is none."""
+def suggestion_id_of(params: object) -> str:
+    """The id in the command of a completion item that a client returns; empty if there is none."""
     command = _object(_object(_object(params).get("item")).get("command"))
     arguments = command.get("arguments")
     first = cast(list[Any], arguments)[0] if isinstance(arguments, list) and arguments else None
@@ -79,15 +79,15 @@ def offer_id_of(params: object) -> str:
 
 
 def length_in(params: object) -> int | None:
-    """The member `acceptedLength`; None where it is no count."""
+    """The member `acceptedLength`; None if it is not a count."""
     return _count(_object(params).get("acceptedLength"))
 
 
 def announced(capabilities: types.ClientCapabilities) -> frozenset[str]:
     """The notifications that a client asked for, in `experimental.warmline`."""
     experimental: object = capabilities.experimental
-    wanted = _object(_object(experimental).get("warmline"))
-    return frozenset(name for name, value in wanted.items() if value is True)
+    requested = _object(_object(experimental).get("warmline"))
+    return frozenset(name for name, value in requested.items() if value is True)
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _string(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    """A whole number from 0; what is too large is MAX_PLACE."""
+    """A whole number, at least 0; larger ones than MAX_COORDINATE are reduced to it. None if it is anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None
-    if value >= MAX_PLACE:
-        return MAX_PLACE
+    if value >= MAX_COORDINATE:
+        return MAX_COORDINATE
     return int(value) if value == int(value) else None

@@ -1,4 +1,4 @@
-"""Whether a document is completed, and the reason where it is not."""
+"""Whether a document is served, and the reason if it is not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from warmline_lsp.documents.documents import Document
 from warmline_lsp.settings.languages import CODE, choice
 from warmline_lsp.settings.settings import Settings
 
-MAX_LOOKED_AT = 8_000  # characters in which a binary file is recognized
-MAX_PER_ODD = 20  # characters for each one that text does not have; with fewer a file is binary
+MAX_INSPECTED = 8_000  # characters, to recognize a binary file
+BINARY_RATIO = 20  # a file is binary if more than one in so many characters is NUL or U+FFFD
 
 
 class Refusal(Enum):
-    """Why the engine gets nothing of a document: the state that the client shows, and the words for the user."""
+    """Why a document is not served: the state for the client, and a message for the user."""
 
     OFF = ("off", "Completions are off")
     OFF_FOR_FILE = ("off", "Completions are off for this file (warmline.disabledGlobs)")
@@ -47,11 +47,12 @@ class Refusal(Enum):
 def refusal(
     document: Document, settings: Settings | None, root: str, languages: Collection[str] | None
 ) -> Refusal | None:
-    """Why the engine gets nothing of a document; None where it does.
+    """Why a document is not served; None if it is.
 
-    `settings` are None while the client has not sent them, `root` is the document's workspace folder or empty,
-    `languages` those of the model's card: of a model without a card (empty) programming languages are expected, and
-    until there is a model (None) any.
+    `settings`: None if the client has not sent them yet.
+    `root`: the document's workspace folder, or empty.
+    `languages`: those of the model's card. Empty for a model without a card, which serves programming languages. None
+    if the model is not known yet; then any language may be served.
     """
     if settings is None:
         return Refusal.NO_SETTINGS_YET
@@ -76,7 +77,7 @@ def refusal(
 
 
 def is_binary(text: str) -> bool:
-    """Whether a text is no text, by its first characters."""
-    head = text[:MAX_LOOKED_AT]
+    """Whether a text seems to be binary data, judged by its first characters."""
+    head = text[:MAX_INSPECTED]
     n_odd = head.count("\0") + head.count("\ufffd")
-    return len(head) < MAX_PER_ODD * n_odd
+    return len(head) < BINARY_RATIO * n_odd

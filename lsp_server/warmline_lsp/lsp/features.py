@@ -1,4 +1,4 @@
-"""What the server does for a client: each LSP method in a few lines, on the state in `server.py`."""
+"""Handlers of LSP methods and commands. Each calls the state in `server.py`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from warmline_lsp.errors import DocumentSyncError
 from .arguments import (
     announced,
     document_of,
+    document_position_of,
     length_in,
     member,
     no_arguments,
-    offer_id_of,
-    place_of,
     position_in,
+    suggestion_id_of,
     uri_in,
 )
-from .server import WarmlineServer, is_ours
+from .server import WarmlineServer, is_supported
 
 log = logging.getLogger(__name__)
 
-# the client runs it behind an accepted item, with the item's id
+# the client runs this command after accepting an item, with the item's id
 ACCEPTED_COMMAND = "warmline.didAcceptCompletionItem"
 
 
 def make_server(command: Command = engine_command) -> WarmlineServer:
-    """A server with all its features."""
+    """A server with all handlers registered."""
     server = WarmlineServer(command)
     _register_lifecycle(server)
     _register_documents(server)
@@ -50,7 +50,7 @@ def _register_lifecycle(server: WarmlineServer) -> None:
     @server.feature(types.INITIALIZE)
     def _(params: types.InitializeParams) -> None:
         server.protocol.trace = params.trace or types.TraceValue.Off
-        server.announced = announced(params.capabilities)
+        server.messages.announced = announced(params.capabilities)
         server.scopes.push(params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -69,14 +69,14 @@ def _register_lifecycle(server: WarmlineServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def _(params: types.DidChangeConfigurationParams) -> None:
-        # null and {} only say that something has changed
+        # null and {} only mean that something changed
         if params.settings not in (None, {}):
             server.scopes.push(params.settings)
         await server.pull_settings()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     async def _(params: types.DidChangeWorkspaceFoldersParams) -> None:
-        """Another folder may mean other settings for an open document."""
+        """Open documents may have other settings in a new folder."""
         await server.pull_settings()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
@@ -106,20 +106,20 @@ def _register_documents(server: WarmlineServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def _(params: types.DidSaveTextDocumentParams) -> None:
-        """Saving changes no text."""
+        """Does nothing: saving changes no text."""
 
 
 def _register_completion(server: WarmlineServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def _(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        uri = server.spelling(params.text_document.uri)
+        uri = server.documents.spelling(params.text_document.uri)
         document = server.documents.get(uri)
         if document is None:
-            if is_ours(uri):
+            if is_supported(uri):
                 raise JsonRpcInvalidParams("the document is not open")
             return types.InlineCompletionList([])
         await server.scopes.known(uri)
-        # an answer fits one version only
+        # an answer is valid for one version only
         is_current = server.documents.get(uri) is document
         if not is_current or server.refusal(document) is not None:
             return types.InlineCompletionList([])
@@ -136,11 +136,11 @@ async def _complete(
         start, end = document.offset_at(info.range.start), document.offset_at(info.range.end)
         selected, where = Selected(start, end, info.text), info.range
     is_automatic = context.trigger_kind == types.InlineCompletionTriggerKind.Automatic
-    ask = SuggestionQuery(
+    query = SuggestionQuery(
         document, offset, server.settings_of(document.uri), is_automatic, selected
     )
     with server.reporter.working():
-        items = await server.completer.complete(ask)
+        items = await server.completer.complete(query)
     return types.InlineCompletionList(
         [
             types.InlineCompletionItem(
@@ -154,43 +154,43 @@ async def _complete(
 
 
 def _register_notices(server: WarmlineServer) -> None:
-    """What clients tell by themselves: our own notice of the cursor, and those that Copilot's server takes."""
+    """Notifications: the cursor, and those of Copilot's language server."""
 
     @server.feature("warmline/didMoveCursor")
     def _(params: Any) -> None:
-        uri, place = uri_in(params), position_in(member(params, "position"))
-        if uri is None or place is None:
+        uri, position = uri_in(params), position_in(member(params, "position"))
+        if uri is None or position is None:
             log.warning("a cursor is ignored: expected textDocument.uri and position")
             return
-        server.move_cursor(uri, place)
+        server.move_cursor(uri, position)
 
     @server.feature("textDocument/didFocus")
     def _(params: Any) -> None:
-        uri = server.spelling(uri_in(params) or "")
+        uri = server.documents.spelling(uri_in(params) or "")
         if uri in server.documents:
-            server.reporter.look_at(uri)
+            server.reporter.set_current(uri)
 
     @server.feature("textDocument/didShowCompletion")
     def _(params: Any) -> None:
-        server.statistics.shown(offer_id_of(params))
+        server.statistics.shown(suggestion_id_of(params))
 
     @server.feature("textDocument/didPartiallyAcceptCompletion")
     def _(params: Any) -> None:
-        offer_id, length = offer_id_of(params), length_in(params)
+        suggestion_id, length = suggestion_id_of(params), length_in(params)
         if length is not None:
-            n_characters = code_points(server.statistics.given(offer_id), length, "utf-16")
-            server.statistics.partly_accepted(offer_id, n_characters)
+            n_characters = code_points(server.statistics.given(suggestion_id), length, "utf-16")
+            server.statistics.partly_accepted(suggestion_id, n_characters)
 
     @server.command(ACCEPTED_COMMAND)
     def _(*arguments: Any) -> None:
-        """Counted once: the edit has told it already, unless the client changed the text."""
+        """Counts an accept once: usually the edit was counted already, unless the client changed the text."""
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise JsonRpcInvalidParams("expected the id of a completion item")
         server.statistics.accepted(arguments[0])
 
 
 def _register_commands(server: WarmlineServer) -> None:
-    """Each as a command that any client can run, and as a message of our own clients."""
+    """Registers each command twice: for `workspace/executeCommand`, and as a request `warmline/…`."""
 
     async def restart(*arguments: Any) -> None:
         no_arguments(arguments)
@@ -205,16 +205,16 @@ def _register_commands(server: WarmlineServer) -> None:
         return await server.reporter.debug_information()
 
     async def context(*arguments: Any) -> dict[str, Any] | None:
-        """Of the document whose URI is given; without an argument, of the one touched last."""
+        """The context of a document; without an argument, of the one that was changed last."""
         uri = document_of(arguments)
         if uri is None:
-            uri = next(reversed(server.documents), None)
-        return None if uri is None else await server.context_of(server.spelling(uri))
+            uri = next(iter(server.documents.last_changed_first()), None)
+        return None if uri is None else await server.context_of(server.documents.spelling(uri))
 
     async def comment_first(*arguments: Any) -> str:
-        """At a position of a document."""
-        uri, position = place_of(arguments)
-        document = server.documents.get(server.spelling(uri))
+        """Suggests a comment and code at a position of a document."""
+        uri, position = document_position_of(arguments)
+        document = server.documents.get(server.documents.spelling(uri))
         if document is None:
             raise JsonRpcInvalidParams("the document is not open")
         await server.scopes.known(document.uri)
@@ -227,7 +227,7 @@ def _register_commands(server: WarmlineServer) -> None:
             )
 
     def add(name: str, run: Callable[..., Any]) -> None:
-        """As a command, under a name that no client has for its own: hence `server`; and as a request."""
+        """The command's name contains `server`, so that it differs from the client's own commands."""
         server.command(f"warmline.server.{name}")(run)
 
         async def asked(params: Any) -> Any:

@@ -1,7 +1,7 @@
-"""JSON-RPC messages as bytes: parsing that no input can break, and LSP's framing of a stream.
+"""JSON-RPC messages as bytes: safe parsing of any input, and LSP's framing of a stream.
 
-JSON has no `Infinity` and no limit on numbers or depth. Here a number that is too large is an infinity, and a message
-that is nested too deeply is an error that still names the request to answer.
+JSON does not limit the size of numbers or the depth of nesting. Here a number that is too large becomes an infinity,
+and a message that is nested too deeply raises an error with the id of the request, so that it can be answered.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-MAX_DIGITS = 400  # of a whole number; a longer one is beyond the range of a double
-MAX_BYTES = 1 << 28  # of a message; a longer one is skipped
-_READ_AT_ONCE = 1 << 20
+MAX_DIGITS = 400  # of a whole number; longer ones exceed the range of a double
+MAX_BYTES = 1 << 28  # of a message; longer ones are skipped
+_SKIP_BYTES = 1 << 20
 
-# a string, a bracket, or what separates values
+# a string, a bracket or a separator
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
 
 
 class MessageError(Exception):
-    """A message that cannot be parsed. `request_id` is None where it has none or it is not readable."""
+    """A message that cannot be parsed. `request_id` is None if it has no id or the id cannot be read."""
 
     def __init__(self, message: str, request_id: str | int | None = None) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class MessageError(Exception):
 
 
 class Stream(Protocol):
-    """Where messages come from."""
+    """A source of messages."""
 
     def readline(self) -> Awaitable[bytes]: ...
 
@@ -38,27 +38,27 @@ class Stream(Protocol):
 
 
 def parse(body: bytes) -> Any:
-    """The value of a JSON text. The constants `NaN` and `Infinity` are taken, as floats.
+    """The value of a JSON text. The constants `NaN` and `Infinity` are accepted as floats.
 
     Raises: MessageError.
     """
     try:
-        return json.loads(body, parse_int=_whole)
+        return json.loads(body, parse_int=_integer)
     except RecursionError:
         raise MessageError("the message is nested too deeply", _request_id(body)) from None
-    except ValueError:  # also what is no UTF-8
+    except ValueError:  # also for invalid UTF-8
         raise MessageError("the message is not JSON") from None
 
 
 def is_request_id(value: object) -> bool:
-    """Whether a request may have this id."""
+    """Whether a value is valid as the id of a request."""
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 async def receive_all(
     stream: Stream, receive: Callable[[bytes | None], None], is_stopped: Callable[[], bool]
 ) -> None:
-    """Passes on the body of each message until the stream ends; None for one that is too long."""
+    """Passes the body of each message to `receive` until the stream ends; None for a message that is too long."""
     while not is_stopped():
         length = await _next_length(stream)
         if length is None:
@@ -74,7 +74,7 @@ async def receive_all(
         receive(body)
 
 
-def _whole(digits: str) -> int | float:
+def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
@@ -91,11 +91,11 @@ def _request_id(body: bytes) -> str | int | None:
         elif depth == 1 and mark[0] == '"' and following.group() == ":":
             key = mark
         elif depth == 1 and mark == ":" and key == '"id"':
-            # a string is the next token, a number stands before it
+            # a string is a token itself, a number is the text before the next token
             value = following.group() if following.group()[0] == '"' else None
             raw = value or text[token.end() : following.start()].strip()
             try:
-                found = json.loads(raw, parse_int=_whole)
+                found = json.loads(raw, parse_int=_integer)
             except ValueError:
                 return None
             return found if is_request_id(found) else None
@@ -103,7 +103,7 @@ def _request_id(body: bytes) -> str | int | None:
 
 
 async def _next_length(stream: Stream) -> int | None:
-    """The length that the next headers name; None at the end of the stream."""
+    """The length in the next message's headers; None at the end of the stream."""
     length: int | None = None
     while line := await _line(stream):
         name, _, value = line.partition(b":")
@@ -134,9 +134,9 @@ async def _read(stream: Stream, length: int) -> bytes:
 
 
 async def _skip(stream: Stream, length: int) -> bool:
-    """Reads and drops so many bytes; whether there were as many."""
+    """Reads and drops `length` bytes; False if the stream ends before."""
     while length:
-        part = min(length, _READ_AT_ONCE)
+        part = min(length, _SKIP_BYTES)
         if len(await _read(stream, part)) < part:
             return False
         length -= part

@@ -1,4 +1,4 @@
-"""What is registered with a client while the server runs, where the client can be told so late."""
+"""Capabilities that are registered while the server runs, with clients that support dynamic registration."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .transport import StreamServer
 
 log = logging.getLogger(__name__)
 
-SCHEMES = ("file", "untitled")  # whose documents are served
+SCHEMES = ("file", "untitled")  # of URIs whose documents are served
 _SELECTOR = [types.TextDocumentFilterScheme(scheme) for scheme in SCHEMES]
 
 
 class Registrations:
-    """Registers completions only while there is an engine to answer them."""
+    """Registers completions only while an engine can answer them."""
 
     def __init__(self, server: StreamServer) -> None:
         self._server = server
@@ -26,13 +26,13 @@ class Registrations:
 
     @property
     def is_late(self) -> bool:
-        """Whether the client takes a registration of inline completions after the start."""
+        """Whether the client supports dynamic registration of inline completions."""
         text = self._server.client_capabilities.text_document
         inline = text.inline_completion if text else None
         return bool(inline and inline.dynamic_registration)
 
     async def settings(self) -> None:
-        """Asks to be told of changed settings."""
+        """Requests notifications of changed settings."""
         workspace = self._server.client_capabilities.workspace
         changes = workspace.did_change_configuration if workspace else None
         if changes and changes.dynamic_registration:
@@ -40,7 +40,7 @@ class Registrations:
             await self._register(types.WORKSPACE_DID_CHANGE_CONFIGURATION, options)
 
     async def files(self) -> None:
-        """Asks to be told of source files that change on disk."""
+        """Requests notifications of source files that change on disk."""
         workspace = self._server.client_capabilities.workspace
         watched = workspace.did_change_watched_files if workspace else None
         if watched and watched.dynamic_registration:
@@ -48,19 +48,19 @@ class Registrations:
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
             await self._register(types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
 
-    async def completions(self, wanted: bool) -> None:
-        """Registers inline completions, or takes the registration back."""
-        if not self.is_late or wanted == self._is_registered:
+    async def completions(self, is_ready: bool) -> None:
+        """Registers inline completions if the engine is ready, and unregisters them if not."""
+        if not self.is_late or is_ready == self._is_registered:
             return
-        self._is_registered = wanted
+        self._is_registered = is_ready
         method = types.TEXT_DOCUMENT_INLINE_COMPLETION
-        if wanted:
+        if is_ready:
             selector = types.InlineCompletionRegistrationOptions(document_selector=_SELECTOR)
             await self._register(method, selector)
         else:
-            gone = types.UnregistrationParams([types.Unregistration(id=method, method=method)])
+            removed = types.UnregistrationParams([types.Unregistration(id=method, method=method)])
             try:
-                await self._server.client_unregister_capability_async(gone)
+                await self._server.client_unregister_capability_async(removed)
             except JsonRpcException as error:
                 log.warning("the client does not unregister %s: code %d", method, error.code)
 

@@ -1,4 +1,4 @@
-"""What the user may know: the state of engine and document, progress, statistics. Never any text."""
+"""Status of the engine and of the current document, progress and statistics, without any text of documents."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.folders import cache_folder
 
+from .client_messages import ClientMessages
 from .eligibility import Refusal
+from .open_documents import OpenDocuments
 
 if TYPE_CHECKING:
     from pygls.progress import Progress
 
 log = logging.getLogger(__name__)
 
-REPLY_WITHIN_S = 5.0  # of a client that is asked for a progress bar
+REPLY_WITHIN_S = 5.0  # of a client, to a request for a progress bar
 
 
-class Reported(Protocol):
-    """What the status is made of, and how it is sent: a server."""
+class StatusSource(Protocol):
+    """The parts of a server that a status is made from."""
 
-    documents: dict[str, Document]
+    documents: OpenDocuments
     engine: EngineClient
     scopes: Scopes
     statistics: UsageStatistics
-    announced: frozenset[str]
 
     @property
     def version(self) -> str: ...
@@ -51,12 +52,7 @@ class Reported(Protocol):
     @property
     def work_done_progress(self) -> Progress: ...
 
-    @property
-    def is_connected(self) -> bool: ...
-
     def refusal(self, document: Document) -> Refusal | None: ...
-
-    def notify(self, name: str, params: dict[str, Any]) -> None: ...
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None: ...
 
@@ -64,10 +60,11 @@ class Reported(Protocol):
 class Reporter:
     """Sends `warmline/status` when something changed, and progress while a model loads."""
 
-    def __init__(self, server: Reported) -> None:
+    def __init__(self, server: StatusSource, messages: ClientMessages) -> None:
         self._server = server
-        self._uri = ""
-        self._is_notified = False  # whether the client tells where the user is
+        self._messages = messages
+        self._current = ""  # URI of the document that the user works in
+        self._is_current_sent = False  # whether the client says where the user is
         self._last: dict[str, Any] = {}
         self._counts: dict[str, wire.Encoded] = {}
         self._progress: str | None = None
@@ -75,13 +72,13 @@ class Reporter:
         self._n_working = 0
 
     def engine_changed(self, state: EngineState) -> None:
-        """Tells of the engine."""
+        """Reports a new state of the engine."""
         self._server.in_background(self._show_progress(state))
         self.refresh()
 
     @contextlib.contextmanager
     def working(self) -> Generator[None]:
-        """While a completion is being made."""
+        """A context in which a completion is computed."""
         self._n_working += 1
         self.refresh()
         try:
@@ -93,28 +90,28 @@ class Reporter:
     def closed(self, uri: str) -> None:
         """Forgets a document."""
         self._counts.pop(uri, None)
-        if self._uri == uri:
-            self._uri = ""
+        if self._current == uri:
+            self._current = ""
             self.refresh()
 
-    def look_at(self, uri: str) -> None:
-        """Notes which document the user is in, as the client tells it."""
-        self._uri, self._is_notified = uri, True
+    def set_current(self, uri: str) -> None:
+        """Notes the document that the user works in, as the client reports it."""
+        self._current, self._is_current_sent = uri, True
         self.refresh()
 
-    def guess_at(self, uri: str) -> None:
-        """Takes a document that is opened or changed for the one that the user is in, unless the client tells.
+    def guess_current(self, uri: str) -> None:
+        """Assumes that the user works in a document that was opened or changed, unless the client reports it.
 
-        VS Code opens and changes documents that nobody sees, as its settings when a command writes them.
+        VS Code also opens and changes documents that nobody sees, for example when a command writes its settings.
         """
-        if not (self._is_notified and self._uri):
-            self._uri = uri
+        if not (self._is_current_sent and self._current):
+            self._current = uri
         self.refresh()
 
     def encoded(self, frame: wire.Encoded) -> None:
-        """Notes what an edit cost, and passes it on for who wants to see it."""
+        """Notes the cost of an edit, and notifies the client of it."""
         self._counts[frame.document] = frame
-        self._server.notify(
+        self._messages.notify(
             "encoded",
             {
                 "uri": frame.document, "version": frame.version, "nEncoded": frame.n_encoded,
@@ -124,41 +121,41 @@ class Reporter:
         self.refresh()
 
     def refresh(self) -> None:
-        """Sends the status if it is another than the last one sent, to a client that asked for it."""
-        if "status" not in self._server.announced:
+        """Sends the status to a client that asked for it, unless it equals the last one sent."""
+        if "status" not in self._messages.announced:
             return
         status = self._status()
-        if status != self._last and self._server.is_connected:
+        if status != self._last and self._messages.is_connected:
             self._last = status
-            self._server.notify("status", status)
+            self._messages.notify("status", status)
 
     def _status(self) -> dict[str, Any]:
         server = self._server
-        engine, document = server.engine.state, server.documents.get(self._uri)
+        engine, document = server.engine.state, server.documents.get(self._current)
         state, message = engine.state, engine.message
         refused = server.refusal(document) if document else None
         if document is None and not server.scopes.window.enable:
             refused = Refusal.OFF
-        # that it is off is what the user wants; all else is of no interest beside a failure
+        # the user wants to have it off; other refusals matter less than a failure of the engine
         if refused and (refused.state == "off" or state != "failed"):
             state, message = refused.state, refused.message
         elif state == "failed":
             state = "error"
-        elif self._uri in server.engine.quarantined:
-            name = self._uri.rpartition("/")[2]
+        elif self._current in server.engine.quarantined:
+            name = self._current.rpartition("/")[2]
             state, message = (
                 "excluded",
                 f"The engine crashed twice on {name}; the file is excluded until you open it again",
             )
-        elif self._uri in server.engine.failing:
-            name = self._uri.rpartition("/")[2]
+        elif self._current in server.engine.failing:
+            name = self._current.rpartition("/")[2]
             message = f"The engine fails on {name}; the file is excluded until you change it"
             state = "excluded"
-        counts = self._counts.get(self._uri)
+        counts = self._counts.get(self._current)
         statistics, model = server.statistics, server.engine.model
         settings = server.scopes.window
         return {
-            "uri": self._uri,
+            "uri": self._current,
             "state": state,
             "message": message,
             "working": self._n_working > 0,
@@ -177,7 +174,7 @@ class Reporter:
             return
         progress = self._server.work_done_progress
         message = f"{state.message or 'loading'} the model"  # or "fetching"
-        # states come faster than a client makes its progress bar; each waits for the one before
+        # states arrive faster than a client creates its progress bar, so each waits for the one before
         async with self._progress_order:
             if state.state == "loading" and self._progress is None:
                 self._progress = await self._new_progress(message)
@@ -190,7 +187,7 @@ class Reporter:
                 self._progress = None
 
     async def _new_progress(self, message: str) -> str | None:
-        """The token of a progress bar; None where the client makes none, or does not reply in time."""
+        """The token of a progress bar; None if the client refuses or does not reply in time."""
         progress, token = self._server.work_done_progress, str(uuid.uuid4())
         try:
             async with asyncio.timeout(REPLY_WITHIN_S):
@@ -207,7 +204,7 @@ class Reporter:
         return self._server.statistics.summary(time.monotonic())
 
     async def debug_information(self) -> dict[str, Any]:
-        """What helps with a bug report: versions, settings, counts; no text and no paths of documents."""
+        """Information for a bug report: versions, settings, counts; no text and no paths of documents."""
         server = self._server
         engine = await server.engine.ask_status()
         model = server.engine.model
@@ -234,18 +231,18 @@ def _cache_folder() -> str:
 
 
 def _changed(settings: Settings) -> dict[str, Any]:
-    """Settings that are not at their default; of lists and paths only that they were changed."""
-    found = {
+    """Settings that differ from their default. Lists and texts, which may be private, are reported as "changed"."""
+    different = {
         name: value for name, value in vars(settings).items() if value != getattr(Settings(), name)
     }
     return {
         name: value if isinstance(value, bool | int | float) else "changed"
-        for name, value in found.items()
+        for name, value in different.items()
     }
 
 
 def wire_fields(frame: wire.ModelReady | None) -> dict[str, Any] | None:
-    """A frame's fields by name."""
+    """The fields of a frame by name."""
     import attrs
 
     return attrs.asdict(frame) if frame else None

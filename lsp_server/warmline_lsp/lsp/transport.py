@@ -1,6 +1,7 @@
-"""A language server on standard streams or a socket, with reading of our own.
+"""A language server on standard streams or a socket, which survives any input.
 
-pygls' loop ends the process at a header that is no number, and leaves a request unanswered whose JSON it cannot parse.
+This module replaces pygls' reading loop: that ends the process at an invalid header, and does not answer a request
+whose JSON it cannot parse.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ class StreamServer(LanguageServer):
     """Serves one client."""
 
     def start_io(self, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> None:
-        """Serves on standard streams until the client ends them."""
+        """Serves on standard streams until the client closes them."""
         stream = StdinAsyncReader(stdin or sys.stdin.buffer, self.thread_pool)
         self.protocol.set_writer(StdoutWriter(stdout or sys.stdout.buffer))
         try:
             asyncio.run(self._serve(stream, Event()))
         except BrokenPipeError:
-            log.error("the client is gone")
+            log.error("the client closed the connection")
         except (KeyboardInterrupt, SystemExit):
             pass
         finally:
             self.shutdown()
 
     def start_tcp(self, host: str, port: int) -> None:
-        """Serves the one client that connects."""
+        """Serves one client on a TCP port."""
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.protocol.set_writer(cast("AsyncWriter", writer))
@@ -70,11 +71,11 @@ class StreamServer(LanguageServer):
             cast(Protocol, self.protocol).receive(body)
         except BrokenPipeError:
             raise
-        except Exception as error:  # the process loop: one message must not end it
+        except Exception as error:  # one message must not end the process
             log.error("a message failed: %s", described(error))
 
 
 def _log_safely(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """What asyncio would log with the error's message, which may hold what the client sent."""
+    """Logs an error of asyncio without its message, which may contain values from the client."""
     error = context.get("exception")
     log.error("in the background: %s", described(error) if isinstance(error, BaseException) else "")

@@ -20,7 +20,7 @@ _MAX_TEXT = 4096  # characters of a value: longer than any path
 
 
 def checked(setting: Setting, value: object) -> tuple[Any, list[str]]:
-    """The value to use (None: the default) and the problems of the given one."""
+    """The value to use (None: the default), and the problems of the client's value."""
     default = setting.default
     if isinstance(default, dict):
         return _languages(value)
@@ -91,10 +91,10 @@ def _languages(value: object) -> tuple[dict[str, bool] | None, list[str]]:
         return None, [
             f"expected language ids with true or false, got {_kind(value)}; using the default"
         ]
-    given = cast(dict[str, object], value)
-    good = {name: v for name, v in given.items() if isinstance(v, bool)}
-    wrong = [name for name in given if name not in good]
-    unknown = [name for name in good if name != EVERY and name not in KNOWN]
+    entries = cast(dict[str, object], value)
+    valid = {name: v for name, v in entries.items() if isinstance(v, bool)}
+    wrong = [name for name in entries if name not in valid]
+    unknown = [name for name in valid if name != EVERY and name not in KNOWN]
     problems = [
         f"expected language ids with true or false; ignoring {shown(name)}" for name in wrong
     ]
@@ -102,19 +102,19 @@ def _languages(value: object) -> tuple[dict[str, bool] | None, list[str]]:
         f"{shown(name)} is not a known language id{nearest(name, KNOWN)}"
         for name in unknown[:MAX_PROBLEMS]
     ]
-    return good, problems[:MAX_PROBLEMS]
+    return valid, problems[:MAX_PROBLEMS]
 
 
 def _globs(default: tuple[str, ...], value: object) -> tuple[tuple[str, ...] | None, list[str]]:
     if not isinstance(value, list):
         return None, [f"expected a list of globs, got {_kind(value)}; using the default"]
-    given = cast(list[object], value)
-    good = tuple(glob for glob in given if isinstance(glob, str) and _is_text(glob))
-    if len(good) == len(given):
-        return good, []
+    entries = cast(list[object], value)
+    valid = tuple(glob for glob in entries if isinstance(glob, str) and _is_text(glob))
+    if len(valid) == len(entries):
+        return valid, []
     # add the default: a wrong entry may have been meant to protect a file
     problem = "expected a list of globs; ignoring other entries and adding the default"
-    return tuple(dict.fromkeys((*good, *default))), [problem]
+    return tuple(dict.fromkeys((*valid, *default))), [problem]
 
 
 def _is_text(value: str) -> bool:

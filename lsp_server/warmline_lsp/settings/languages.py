@@ -1,10 +1,10 @@
-"""Language ids of editors, and which are served by a model that does not say what it knows."""
+"""Language ids of editors, and those that a model without a card serves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-EVERY = "*"  # stands for all languages without an entry of their own
+EVERY = "*"  # stands for every language without an entry
 
 _CODE = """
 abap ada agda apex asm assembly astro awk bash bat batch bicep c clojure cmake cobol coffee coffeescript cpp cs
@@ -23,13 +23,13 @@ jsonl jupyter latex log mail man markdown mdx org pip-requirements plaintext pro
 scminput search-result ssh_config tex text toml tsv txt xml xsl yaml
 """
 
-# programming languages, by the ids of VS Code and of Vim. Prose, logs, commit messages and data are none:
-# data files hold credentials more often than code does.
-# A test checks that they have each language of the engine's grammars, which the server starts without.
+# Programming languages, by the ids of VS Code and of Vim. Prose, logs, commit messages and data are not among them:
+# data files contain credentials more often than code does. The server must not load the engine's grammars, so a test
+# checks that each of their languages is listed.
 CODE = frozenset(_CODE.split())
 KNOWN = CODE.union(_OTHERS.split())
 
 
 def choice(languages: Mapping[str, bool], language: str) -> bool | None:
-    """What the user chose for a language, by its id or for all; None without a choice."""
+    """The user's setting for a language, by its id or by `*`; None if there is none."""
     return languages.get(language, languages.get(EVERY))

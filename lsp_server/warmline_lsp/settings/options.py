@@ -1,4 +1,4 @@
-"""The shapes in which clients send settings, brought into one: each setting's value by its name."""
+"""Converts the shapes in which clients send settings to one: values by the names of settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any, cast
 
 SECTION = "warmline"
 _WRAPPERS = (SECTION, "settings")
-_MAX_NESTED = 4  # of wrappers, which some clients put around each other
+_MAX_NESTED = 4  # wrappers inside each other, as some clients send them
 
 
 class ShapeError(Exception):
-    """Settings are no object."""
+    """Settings are not an object."""
 
 
 def named(options: object, known: Collection[str]) -> dict[str, Any] | None:
     """Values by name, out of `{name: value}`, `{"warmline": {…}}`, `{"warmline.name": value}` or `{"settings": {…}}`.
 
-    Where `warmline` occurs, unknown names beside it belong to other programs and are left out. None where nothing
-    is for this program. Raises: ShapeError.
+    If `warmline` occurs, unknown names next to it belong to other programs and are left out. None if no setting is
+    for Warmline.
+    Raises: ShapeError.
     """
     if options is None:
         return None
@@ -29,19 +30,19 @@ def named(options: object, known: Collection[str]) -> dict[str, Any] | None:
 def _named(options: object, known: Collection[str], n_left: int) -> dict[str, Any] | None:
     if not isinstance(options, dict):
         raise ShapeError("settings: expected an object")
-    given = cast(dict[str, Any], options)
-    wrapped = {name: given[name] for name in _WRAPPERS if given.get(name) is not None}
+    entries = cast(dict[str, Any], options)
+    wrapped = {name: entries[name] for name in _WRAPPERS if entries.get(name) is not None}
     if not isinstance(wrapped.get("settings", {}), dict) or n_left == 0:
         wrapped.pop("settings", None)
     dotted = {
         name.removeprefix(f"{SECTION}."): value
-        for name, value in given.items()
+        for name, value in entries.items()
         if name.startswith(f"{SECTION}.")
     }
-    is_marked = SECTION in given or bool(dotted)
+    is_marked = SECTION in entries or bool(dotted)
     plain = {
         name: value
-        for name, value in given.items()
+        for name, value in entries.items()
         if name not in _WRAPPERS and not name.startswith(f"{SECTION}.")
         if name in known or not (is_marked or "settings" in wrapped)
     }
@@ -50,15 +51,15 @@ def _named(options: object, known: Collection[str], n_left: int) -> dict[str, An
     found: dict[str, Any] = dict(plain)
     for value in wrapped.values():
         if n_left == 0:
-            raise ShapeError("settings: too many objects around each other")
+            raise ShapeError("settings: nested too deeply")
         found |= _named(value, known, n_left - 1) or {}
     for name, value in dotted.items():
         _put(found, name, value, known)
-    return found if found or not given or is_marked else None
+    return found if found or not entries or is_marked else None
 
 
 def _is_of_others(plain: dict[str, Any], known: Collection[str]) -> bool:
-    """Whether these are sections of other programs, none a misspelt setting."""
+    """Whether all entries are sections of other programs, and none is a misspelt setting."""
     return not any(
         name in known or not isinstance(value, dict) or get_close_matches(name[:60], known, n=1)
         for name, value in plain.items()
@@ -66,7 +67,7 @@ def _is_of_others(plain: dict[str, Any], known: Collection[str]) -> bool:
 
 
 def _put(found: dict[str, Any], name: str, value: Any, known: Collection[str]) -> None:
-    """Also `languages.python`: a member of a setting that is an object."""
+    """Adds a setting, or an entry of a setting that is an object, such as `languages.python`."""
     setting, _, member = name.partition(".")
     if member and setting in known and isinstance(found.get(setting, {}), dict):
         found[setting] = {**found.get(setting, {}), member: value}

@@ -1,8 +1,8 @@
-"""Which settings are in force where: the window's, and those of each document as its folder and language have them.
+"""Settings by scope: the window's, and each document's, which depend on its folder and language.
 
-Documents that are opened while a request is under way are asked for together in the next one. A document whose own
-settings are not known yet has none: nothing may be done with it until then. Where the client does not answer in time,
-or answers what cannot be used, the settings known so far count; a late answer is still taken.
+Documents that are opened during a request to the client are requested together in the next one. A document whose
+settings are not known yet must not be used. If the client does not answer in time, or answers something unusable, the
+last known settings apply; a late answer is still used.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, cast
 from .settings import Settings, is_for_us, resolve
 
 ANSWER_WITHIN_S = 5.0
-MAX_LATE = 16  # requests without an answer that are still listened to
-MAX_NOTIFIED = 200  # problems that are remembered, so that each is reported once
+MAX_LATE = 16  # unanswered requests whose answer would still be used
+MAX_NOTIFIED = 200  # remembered problems, so that each is reported once
 
-# the client's answer for each scope asked for, of any shape; None is the window
+# requests the settings of scopes (None: the window); the result is the client's answer, of any shape
 Pull = Callable[[list[str | None]], Awaitable[object]]
 # called with the scopes whose settings have changed
 Apply = Callable[[set[str | None]], Awaitable[None]]
 
 
 class Scopes:
-    """Settings of one client, pulled from it where it can be asked."""
+    """Settings of one client, requested from it if it supports that."""
 
     def __init__(
         self, notify: Callable[[str], None], apply: Apply, answer_within_s: float = ANSWER_WITHIN_S
@@ -38,27 +38,27 @@ class Scopes:
         self._pull: Pull | None = None
         self._sent: object = None
         self._own: dict[str, Settings] = {}
-        self._n_enabled = 0  # of those
+        self._n_enabled = 0  # documents with completions on
         self._newest: dict[str | None, int] = {}
         self._n_pulls = 0
         self._known: dict[str, asyncio.Event] = {}
-        self._opened: dict[str, None] = {}  # to be asked for with the next request
-        self._is_asking = False
+        self._opened: dict[str, None] = {}  # documents for the next request
+        self._is_pulling = False
         self._late: deque[asyncio.Future[object]] = deque()
         self._listening: set[asyncio.Task[None]] = set()
 
     def use_pull(self, pull: Pull) -> None:
-        """From now on settings are asked for."""
+        """Requests settings from the client from now on."""
         self._pull = pull
 
     def push(self, options: object) -> None:
-        """Takes options that the client sent by itself; they serve where it answers nothing when asked."""
+        """Takes options that the client sent unasked. They apply if it answers requests with nothing."""
         if options is None or is_for_us(options):
             self._sent = options
             self.window = self._resolved(options)
 
     def of(self, uri: str) -> Settings | None:
-        """The settings of a document, None where they are still being asked for."""
+        """The settings of a document, None if they are not known yet."""
         event = self._known.get(uri)
         if self._pull and event is not None and not event.is_set():
             return None
@@ -66,17 +66,17 @@ class Scopes:
 
     @property
     def is_enabled_somewhere(self) -> bool:
-        """Whether something is to be completed in the window or in a document."""
+        """Whether completions are on in the window or in a document."""
         return self.window.enable or self._n_enabled > 0
 
     def add(self, uri: str) -> None:
-        """A document is open: its settings have to be asked for."""
+        """Adds a document, whose settings are to be requested."""
         self._known[uri] = asyncio.Event()
         if self._pull is not None:
             self._opened[uri] = None
 
     def remove(self, uri: str) -> None:
-        """A document is closed."""
+        """Forgets a document."""
         self._forget_own(uri)
         self._newest.pop(uri, None)
         self._opened.pop(uri, None)
@@ -85,54 +85,54 @@ class Scopes:
             event.set()
 
     async def known(self, uri: str) -> None:
-        """Returns when a document's settings are known, or it is closed."""
+        """Waits until a document's settings are known or it is closed."""
         event = self._known.get(uri)
         if self._pull and event is not None:
             await event.wait()
 
     async def pull_opened(self) -> None:
-        """Asks for documents opened since the last request; one such request is under way at a time."""
-        if self._is_asking:
+        """Requests settings of newly opened documents, with one request at a time."""
+        if self._is_pulling:
             return
-        self._is_asking = True
+        self._is_pulling = True
         try:
             while self._opened:
                 await self.pull(list(self._opened))
         finally:
-            self._is_asking = False
+            self._is_pulling = False
 
     async def pull(self, scopes: Iterable[str | None]) -> None:
-        """Asks for the settings of scopes and applies them; where a later pull asked again, its answer counts."""
-        wanted = list(dict.fromkeys(scopes))
+        """Requests the settings of scopes and applies them. If a later pull includes a scope, its answer wins."""
+        scopes = list(dict.fromkeys(scopes))
         if self._pull is None:
-            await self._apply(set(wanted))
+            await self._apply(set(scopes))
             return
         self._n_pulls += 1
         number = self._n_pulls
-        for scope in wanted:
+        for scope in scopes:
             self._newest[scope] = number
             self._opened.pop(cast(str, scope), None)
-        answer = asyncio.ensure_future(_as_coroutine(self._pull(wanted)))
+        answer = asyncio.ensure_future(_as_coroutine(self._pull(scopes)))
         done, _ = await asyncio.wait({answer}, timeout=self._answer_within_s)
         if done:
-            await self._take(answer, wanted, number)
+            await self._take(answer, scopes, number)
             return
         self.notify_once(
             "the editor does not answer workspace/configuration; the settings known so far are used"
         )
-        self._listen(answer, wanted, number)
-        await self._fall_back(wanted, number)
+        self._take_later(answer, scopes, number)
+        await self._fall_back(scopes, number)
 
     def notify_once(self, problem: str) -> None:
-        """Reports a problem that was not reported before."""
+        """Reports a problem unless it was reported before."""
         if problem not in self._notified and len(self._notified) < MAX_NOTIFIED:
             self._notified.add(problem)
             self._notify(problem)
 
-    def _listen(
+    def _take_later(
         self, answer: asyncio.Future[object], scopes: list[str | None], number: int
     ) -> None:
-        """Takes an answer whenever it comes."""
+        """Uses an answer whenever it arrives."""
 
         async def take_late() -> None:
             await asyncio.wait({answer})
@@ -148,7 +148,7 @@ class Scopes:
     async def _take(
         self, answer: asyncio.Future[object], scopes: list[str | None], number: int
     ) -> None:
-        if answer.cancelled():  # at the end
+        if answer.cancelled():  # the server is shutting down
             return
         if answer.exception() is not None:
             self.notify_once(
@@ -159,7 +159,7 @@ class Scopes:
         found = answer.result()
         if not isinstance(found, list) or len(cast(list[object], found)) != len(scopes):
             self.notify_once(
-                "the editor answers workspace/configuration with what is no list of one entry for each item; "
+                "the editor does not answer workspace/configuration with a list of one entry for each item; "
                 "the settings known so far are used"
             )
             await self._fall_back(scopes, number)
@@ -171,13 +171,13 @@ class Scopes:
         await self._apply(newest)
 
     def _usable(self, options: object) -> object:
-        """Options of a scope; those that the client sent by itself where it has none for us."""
+        """The options of a scope; if it has none for Warmline, those that the client sent unasked."""
         if options is None or options == {} or not is_for_us(options):
             return self._sent
         return options
 
     async def _fall_back(self, scopes: list[str | None], number: int) -> None:
-        """What is known so far counts."""
+        """Applies the settings known so far."""
         newest = self._still_newest(scopes, number)
         for scope in newest:
             if scope is not None:
@@ -185,7 +185,7 @@ class Scopes:
         await self._apply(newest)
 
     def _still_newest(self, scopes: list[str | None], number: int) -> set[str | None]:
-        """The scopes that are open, and that no later pull has asked for."""
+        """The scopes that are still open and that no later pull includes."""
         return {
             scope
             for scope in scopes
@@ -212,8 +212,8 @@ class Scopes:
         return settings
 
 
-def _as_coroutine(awaited: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+def _as_coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
     async def wait() -> Any:
-        return await awaited
+        return await awaitable
 
     return wait()

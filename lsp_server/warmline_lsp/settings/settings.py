@@ -1,4 +1,4 @@
-"""The settings, and how they are resolved from a client's options, any of which may be missing or wrong.
+"""All settings, and their values from a client's options, any of which may be missing or wrong.
 
 `Settings` is the one definition of all settings; package.json and docs/settings.md are generated from it.
 """
@@ -21,7 +21,7 @@ from .options import ShapeError, named
 
 @dataclass(frozen=True)
 class Settings(EngineOptions):
-    """Settings in force: those of the engine, and those defined here."""
+    """The values of all settings: those of the engine, and those defined here."""
 
     remote_engine: str = setting(
         "",
@@ -115,14 +115,14 @@ class Settings(EngineOptions):
 
 
 SETTINGS = settings_of(Settings)
-# settings of the clients themselves, which they send along
+# settings that clients use themselves but send as well
 OF_CLIENTS = frozenset(("command", "environment", "trace", "editorInfo", "editorPluginInfo"))
 _BY_NAME = {one.name: one for one in SETTINGS}
 _NAMES = frozenset((*_BY_NAME, *OF_CLIENTS))
 
 
 def is_for_us(options: object) -> bool:
-    """Whether options are meant for Warmline, not for other programs. Options of a wrong shape count as such."""
+    """Whether options are meant for Warmline, not for other programs. True for options of a wrong shape."""
     try:
         return named(options, _NAMES) is not None
     except ShapeError:
@@ -135,13 +135,13 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
     The default replaces a wrong value. Problems name settings, never values.
     """
     try:
-        given = named(options, _NAMES) or {}
+        values = named(options, _NAMES) or {}
     except ShapeError as error:
         return Settings(), [str(error)]
-    known: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     problems: list[str] = []
     unknown: list[str] = []
-    for name, value in given.items():
+    for name, value in values.items():
         if name.partition(".")[0] in OF_CLIENTS:
             continue
         one = _BY_NAME.get(name)
@@ -151,10 +151,10 @@ def resolve(options: object) -> tuple[Settings, list[str]]:
             taken, wrong = checked(one, value)
             problems += [f"setting {name!r}: {problem}" for problem in wrong]
             if taken is not None:
-                known[one.field_name] = taken
+                valid[one.field_name] = taken
             if taken is not None and name.endswith("Globs"):
                 problems += [f"setting {name!r}: {problem}" for problem in problems_of_globs(taken)]
-    return Settings(**known), [*_unknown(unknown), *problems]
+    return Settings(**valid), [*_unknown(unknown), *problems]
 
 
 def _unknown(names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which line break a completion gets: that of its line, or of a last line the one that most lines have."""
+"""The line break for a completion: that of its line, or else the most frequent one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def break_at(text: str, offset: int) -> str:
 
 
 def usual_break(text: str) -> str:
-    """The line break that most lines of a text end with; `\\n` where several are as frequent."""
+    """The most frequent line break of a text; `\\n` if several are equally frequent."""
     n_crlf = text.count("\r\n")
     counts = {"\n": text.count("\n") - n_crlf, "\r\n": n_crlf, "\r": text.count("\r") - n_crlf}
     return max(counts, key=lambda end: counts[end])

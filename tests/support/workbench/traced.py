@@ -21,22 +21,22 @@ sys.path[:0] = {sources!r}
 os.environ["PYTHONPATH"] = os.pathsep.join({sources!r})
 
 from warmline_lsp.commands.cli import main
-from warmline_lsp.lsp.server import WarmlineServer
+from warmline_lsp.lsp.client_messages import ClientMessages
 
 
-def trace(self, event, **what):
+def trace(self, event, **details):
     with open({log!r}, "a") as file:
-        file.write(json.dumps({{"event": event, "server": os.getpid(), **what}}) + "\\n")
+        file.write(json.dumps({{"event": event, "server": os.getpid(), **details}}) + "\\n")
 
 
 def notify(self, name, params):
     if name == "better":
         trace(self, "better", uri=params["uri"])
-    send(self, name, params)
+    notify_client(self, name, params)
 
 
-send = WarmlineServer.notify
-WarmlineServer.trace, WarmlineServer.notify = trace, notify
+notify_client = ClientMessages.notify
+ClientMessages.trace, ClientMessages.notify = trace, notify
 sys.exit(main())
 """
 
