@@ -192,10 +192,10 @@ BAD: dict[str, list[tuple[str, Any]]] = {
 }  # fmt: skip
 
 
-# what an edit of a text that differs from the server's looks like
+# changes that cannot be read; reversed and distant ranges can, see tests/lsp_server/test_text_sync.py
 OUT_OF_SYNC = {
-    "reversed range": replacing((3, 1), (1, 0), "x"),
-    "range beyond the text": replacing((900, 3), (901, 1), ""),
+    "negative line": replacing((-1, 0), (0, 0), "x"),
+    "negative character": replacing((0, 0), (0, -1), ""),
 }
 
 
