@@ -253,19 +253,22 @@ class Decoding:
 def measure_decoding(name: str, folder: Path, copied: float, decode_format: str = "") -> Decoding:
     """Greedy decoding on the GPU, token after token as the engine does it."""
     from warmline_engine.cache.arena import Arena, RowShape
+    from warmline_engine.cache.cuda_graphs import graphs_for
+    from warmline_engine.cache.pass_runner import PassRunner
     from warmline_engine.cache.sequence import KVSequence
     from warmline_engine.model import checkpoint
+    from warmline_kernels.choose import kernels_for
 
     device = torch.device("cuda")
     model = checkpoint.load(folder, device, torch.bfloat16, decode_format=decode_format)
     config = model.config
     shape = RowShape(config.n_layers, config.n_kv_heads, config.head_size, torch.bfloat16, device)
-    sequence = KVSequence(model, Arena(shape, 2**30))
-    graphs, times = sequence._graphs, list[float]()
+    kernels, times = kernels_for(device), list[float]()
+    graphs = graphs_for(model, kernels)
     assert graphs is not None, "the kernels are verified"
     for used in (None, graphs):
-        sequence._graphs = used
-        sequence.splice(0, len(sequence), [k % 500 + 100 for k in range(N_READ)])
+        sequence = KVSequence(model, Arena(shape, 2**30), PassRunner(model, kernels, used))
+        sequence.splice(0, 0, [k % 500 + 100 for k in range(N_READ)])
         while sequence.encode_pending(512):
             pass
         token, each = int(sequence.next_logits().argmax()), list[float]()

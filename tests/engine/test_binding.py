@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.sessions import TEXT, ask, finish
-from warmline_engine.cache.sequence import MAX_BOUND
+from warmline_engine.cache.bound_chunks import MAX_BOUND
 from warmline_engine.decoding.contrast import RULES, contrasted
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED
 from warmline_engine.session import completion, loaded_model

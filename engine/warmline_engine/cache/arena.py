@@ -1,9 +1,8 @@
 """The memory of all caches: rows of keys and values, lent in blocks under one budget.
 
-A sequence's rows lie together rather than in scattered blocks: a CPU reads keys at memory speed only
-when a head's slots are one stretch. So a block is a unit of accounting and of growth, and a
-sequence that outgrows its rows is copied to larger ones (at least half as many again, so each row is
-copied a bounded number of times).
+A sequence's rows lie together rather than in scattered blocks: a CPU reads keys at memory speed only when the slots of a
+head are contiguous. A block is therefore only a unit of accounting and growth. A sequence that outgrows its rows is copied
+to larger ones, by at least half, so each row is copied a bounded number of times.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class ArenaFull(Exception):
     code = "arena_full"
 
     def __init__(self, wanted_bytes: int, free_bytes: int) -> None:
-        super().__init__(f"{wanted_bytes} bytes of cache are wanted and {free_bytes} are free")
+        super().__init__(f"{wanted_bytes} bytes of cache are needed and {free_bytes} are free")
         self.wanted_bytes = wanted_bytes
 
 
@@ -88,7 +87,7 @@ class KVStore:
         unrotated, rotated, values = (
             torch.zeros(size, dtype=shape.dtype, device=shape.device) for _ in range(3)
         )
-        for rows in (rotated, values):  # what each token reads
+        for rows in (rotated, values):  # the ones that each pass reads
             ask_for_large_pages(rows)
         return unrotated, rotated, values
 
@@ -105,9 +104,9 @@ class KVStore:
         return self._n_blocks * self._arena.block_bytes
 
     def reserve(self, n_slots: int) -> None:
-        """Makes room for n_slots rows; the rows in use keep their bits.
+        """Makes room for n_slots rows; the rows in use stay the same bit for bit.
 
-        Raises: ArenaFull, or what torch raises where memory is out; then nothing has changed.
+        Raises: ArenaFull, or torch's error when memory is exhausted; then nothing has changed.
         """
         if n_slots <= self.n_slots:
             return
@@ -128,6 +127,23 @@ class KVStore:
             new[:, :, :n_kept] = old
         self.unrotated, self.rotated, self.values = rows
         self._n_blocks = ample
+
+    def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of unrotated keys and values. Shapes: [layers, kv heads, n, head size]."""
+        return self.unrotated[:, :, slots], self.values[:, :, slots]
+
+    def write(self, slots: Tensor, rows: tuple[Tensor, Tensor]) -> None:
+        """Writes unrotated keys and values. Shapes: as of `read`."""
+        self.unrotated[:, :, slots], self.values[:, :, slots] = rows
+
+    def read_all(self, slots: Tensor) -> list[Tensor]:
+        """Copies of all stores' rows, in the order of `stores`."""
+        return [store[:, :, slots] for store in self.stores]
+
+    def write_all(self, slots: Tensor, rows: list[Tensor]) -> None:
+        """Writes the rows that `read_all` returned."""
+        for store, part in zip(self.stores, rows, strict=True):
+            store[:, :, slots] = part
 
     def copy(self, moves: SlotCopies) -> None:
         """Copies rows over others, bit for bit."""

@@ -1,4 +1,4 @@
-"""Chunks' keys and values, kept so that none is encoded twice, under a budget of bytes."""
+"""A cache of chunks' keys and values under a budget of bytes, so that no chunk is encoded twice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ChunkCache:
         return rows
 
     def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
-        """Keeps the rows of a chunk, in memory unless they alone are over the budget."""
+        """Stores the rows of a chunk, in memory unless they alone exceed the budget."""
         self._keep(tokens, rows)
         if self.below:
             self.below.put(tokens, rows)

@@ -1,8 +1,8 @@
-"""Chunks' keys and values as files, so that a new engine does not encode again what an earlier one did.
+"""Chunks' keys and values in files, so that a new engine need not encode the chunks of an earlier one again.
 
-A folder belongs to one model in one number format. A file is a checksum and what it is of: tokens, keys, values and the
-folder's name, all compared when it is read. Any file may vanish, be damaged or be another engine's: then the chunk is
-encoded again, and nothing else happens.
+A folder belongs to one model in one number format. A file has a checksum and tokens, keys, values and the folder's
+name; all of them are compared when it is read. A file may vanish, be damaged or belong to another engine: then the
+chunk is encoded again, and nothing else happens.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from torch import Tensor
 from .arena import RowShape
 from .chunk_cache import ChunkRows
 
-SWEPT_TO = 0.75  # of the budget, where it was over: a folder is not looked through at each chunk
-
-
+SWEPT_TO = 0.75  # share of the budget that a sweep leaves, so that not every chunk causes one
 MAGIC = b"WARMKV1\n"
 DIGEST_BYTES = 32
 HEAD_BYTES = len(MAGIC) + DIGEST_BYTES
@@ -38,7 +36,7 @@ class _DamagedError(Exception):
 
 
 class ChunkFiles:
-    """Rows by their tokens; files that were unused longest go first, under one budget for all models of a folder."""
+    """Rows by their tokens. All models of a folder share a budget; the least recently used files are removed first."""
 
     def __init__(self, folder: Path, budget_bytes: int, shape: RowShape) -> None:
         self._folder = folder
@@ -47,7 +45,7 @@ class ChunkFiles:
         self._n_bytes: int | None = None  # of all models' files, as far as this engine knows
 
     def get(self, tokens: tuple[int, ...]) -> ChunkRows | None:
-        """The rows of a chunk, if a whole file of this model has them; a file that differs in anything is removed."""
+        """The rows of a chunk if a valid file of this model has them; an invalid file is removed."""
         path = self._path(tokens)
         try:
             rows = self._unpacked(_read(path, self._max_file_bytes(len(tokens))), tokens)
@@ -62,7 +60,7 @@ class ChunkFiles:
         return rows[0].to(self._shape.device), rows[1].to(self._shape.device)
 
     def put(self, tokens: tuple[int, ...], rows: ChunkRows) -> None:
-        """Writes the rows of a chunk, whole or not at all."""
+        """Writes the rows of a chunk completely or not at all."""
         path = self._path(tokens)
         content = self._packed(tokens, rows)
         partial = path.with_name(f"{path.stem}.{secrets.token_hex(8)}")
@@ -94,7 +92,7 @@ class ChunkFiles:
         packed = content[HEAD_BYTES:]
         if content[: len(MAGIC)] != MAGIC or content[len(MAGIC) : HEAD_BYTES] != _digest(packed):
             raise _DamagedError
-        # a whole file may still be another model's or another chunk's, under a wrong name
+        # an undamaged file may still belong to another model or chunk, under a wrong name
         try:
             found = load(packed)
             keys, values, kept_tokens = found["keys"], found["values"], found["tokens"].tolist()
@@ -122,7 +120,7 @@ class ChunkFiles:
         return self._folder / f"{digest[:32]}.kv"
 
     def _sweep(self) -> int:
-        """Takes the oldest files away where there are too many; the bytes that are left."""
+        """Removes the oldest files if the budget is exceeded; the bytes that remain."""
         files: list[tuple[float, int, Path]] = []
         for path in self._folder.parent.glob("*/*"):
             with contextlib.suppress(OSError):
@@ -149,7 +147,7 @@ def _read(path: Path, limit: int) -> bytes:
 
     Raises: OSError; _DamagedError, when it is no regular file or larger than the limit.
     """
-    # without O_NONBLOCK opening a pipe would wait for who writes it
+    # without O_NONBLOCK opening a pipe would wait for a writer
     descriptor = os.open(
         path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     )

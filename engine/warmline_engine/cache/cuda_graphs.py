@@ -1,9 +1,9 @@
-"""Passes of few tokens on a GPU, each shape captured once in a CUDA graph and replayed with other numbers.
+"""Passes of few tokens on a GPU: each shape is captured once in a CUDA graph and replayed with other inputs.
 
-A pass of one token is some two hundred launches, which a GPU does faster than Python asks for them. A graph knows
-addresses and sizes. A splice changes neither: what it changes are numbers, which slots are used and where their
-tokens stand, and these lie in one buffer that is written before each pass. Slots not in use are there, and unseen. So
-graphs last as long as the rows do.
+A pass of one token has some two hundred launches, which a GPU runs faster than Python requests them. A graph contains
+addresses and sizes. A splice changes neither; it changes which slots are used and at which positions, and these numbers
+are in one buffer that is written before each pass. Unused slots are part of each pass but masked. So graphs stay valid
+until the rows are reallocated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -23,34 +22,17 @@ from warmline_kernels.choose import Kernels, is_fast
 from warmline_kernels.view import EVERY_SPAN, UNSEEN, AttentionMetadata, cos_sin
 
 from .arena import KVStore
-from .slots import Ints
+from .pass_inputs import PassInputs
 
-MIN_ASKED = 2  # a shape that is asked for once only is not worth capturing, which takes as long as some passes
+MIN_REQUESTS = (
+    2  # capturing takes as long as several passes, so a shape that occurs once is not worth it
+)
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class PassInputs:
-    """Tokens on their way through the layers, and the slots that are there.
-
-    `spans` and `seen` are the attention rule as an `AttentionMetadata` has it, None where each token sees all.
-
-    Shapes: tokens, slots, at and seen [T], standing, rotated_at and spans [S].
-    """
-
-    tokens: Ints
-    slots: Ints
-    at: Ints
-    offset: int
-    seen_at: Ints
-    rotated_at: Ints
-    spans: Ints | None
-    seen: Ints | None
-
-
-class Replayed(Protocol):
-    """Does again what was captured."""
+class CapturedPass(Protocol):
+    """A captured pass."""
 
     def replay(self) -> None: ...
 
@@ -60,38 +42,38 @@ class CudaGraphRunner:
 
     def __init__(self, model: Transformer, kernels: Kernels) -> None:
         self._model, self._kernels = model, kernels
-        # on the device beforehand: what is captured may copy nothing there
+        # on the device beforehand, since a capture must not contain copies to it
         self._frequencies = model.config.rope.inverse_frequencies.to(model.device)
         self._is_off = False
         self.drop()
 
     def drop(self) -> None:
-        """Forgets all graphs, and gives their memory back."""
-        self._known: tuple[int, ...] = ()
-        self._graphs: dict[tuple[int, int], tuple[Replayed, Tensor]] = {}
-        self._n_asked: Counter[tuple[int, int]] = Counter()
+        """Drops all graphs and releases their memory."""
+        self._addresses: tuple[int, ...] = ()
+        self._graphs: dict[tuple[int, int], tuple[CapturedPass, Tensor]] = {}
+        self._n_requests: Counter[tuple[int, int]] = Counter()
         self._n_used = 0
 
-    def run(self, rows: KVStore, numbers: PassInputs, n_logits: int) -> Tensor | None:
-        """The logits of the last n_logits tokens; None where this pass has no graph, and nothing has happened.
+    def run(self, rows: KVStore, inputs: PassInputs, n_logits: int) -> Tensor | None:
+        """The logits of the last n_logits tokens; None without a graph for this shape, and then nothing is changed.
 
         Shape: [n_logits, V] float32. Modifies: the tokens' rows.
         """
-        if self._is_off or len(numbers.tokens) > FEW_ROWS:
+        if self._is_off or len(inputs.tokens) > FEW_ROWS:
             return None
-        shape = (len(numbers.tokens), n_logits)
-        where = (*(store.data_ptr() for store in rows.stores), rows.n_slots)
-        if where != self._known:
-            self._begin(rows, where)
-        self._n_asked[shape] += 1
-        if self._n_asked[shape] < MIN_ASKED:
+        shape = (len(inputs.tokens), n_logits)
+        addresses = (*(store.data_ptr() for store in rows.stores), rows.n_slots)
+        if addresses != self._addresses:
+            self._begin(rows, addresses)
+        self._n_requests[shape] += 1
+        if self._n_requests[shape] < MIN_REQUESTS:
             return None
-        self._write(numbers)
+        self._write(inputs)
         if shape not in self._graphs:
             try:
                 self._graphs[shape] = self._captured(rows, *shape)
             except RuntimeError as error:
-                log.warning("no CUDA graphs, so tokens come slower: %s", error)
+                log.warning("no CUDA graphs, so decoding is slower: %s", error)
                 self.drop()
                 self._is_off = True
                 return None
@@ -100,9 +82,9 @@ class CudaGraphRunner:
         return logits.clone()  # the next replay writes there
 
     @torch.inference_mode(False)
-    def _begin(self, rows: KVStore, where: tuple[int, ...]) -> None:
+    def _begin(self, rows: KVStore, addresses: tuple[int, ...]) -> None:
         self.drop()
-        self._known = where
+        self._addresses = addresses
         sizes = (*[FEW_ROWS] * 5, *[rows.n_slots] * 3)
         host = torch.zeros(sum(sizes), dtype=torch.int64)
         self._host, self._device = host, host.to(self._model.device)
@@ -110,30 +92,30 @@ class CudaGraphRunner:
         self._read = self._device.split(sizes)
         self._written[5][:] = UNSEEN
 
-    def _write(self, numbers: PassInputs) -> None:
-        """Hands the numbers of a pass over, in one copy."""
-        n_tokens, n_used = len(numbers.tokens), len(numbers.seen_at)
+    def _write(self, inputs: PassInputs) -> None:
+        """Copies the numbers of a pass to the device, in one copy."""
+        n_tokens, n_used = len(inputs.tokens), len(inputs.seen_at)
         tokens, slots, at, rotated_for, seen, seen_at, rotated_at, spans = self._written
-        tokens[:n_tokens], slots[:n_tokens] = numbers.tokens, numbers.slots
-        at[:n_tokens], rotated_for[:n_tokens] = numbers.at, numbers.at - numbers.offset
-        seen[:n_tokens] = EVERY_SPAN if numbers.seen is None else numbers.seen
-        seen_at[:n_used], seen_at[n_used : self._n_used] = numbers.seen_at, UNSEEN
-        rotated_at[:n_used] = numbers.rotated_at
-        spans[:n_used] = 0 if numbers.spans is None else numbers.spans
+        tokens[:n_tokens], slots[:n_tokens] = inputs.tokens, inputs.slots
+        at[:n_tokens], rotated_for[:n_tokens] = inputs.at, inputs.at - inputs.offset
+        seen[:n_tokens] = EVERY_SPAN if inputs.seen is None else inputs.seen
+        seen_at[:n_used], seen_at[n_used : self._n_used] = inputs.seen_at, UNSEEN
+        rotated_at[:n_used] = inputs.rotated_at
+        spans[:n_used] = 0 if inputs.spans is None else inputs.spans
         self._n_used = n_used
         self._device.copy_(self._host)
 
-    def _captured(self, rows: KVStore, n_tokens: int, n_logits: int) -> tuple[Replayed, Tensor]:
+    def _captured(self, rows: KVStore, n_tokens: int, n_logits: int) -> tuple[CapturedPass, Tensor]:
         def work() -> Tensor:
             return self._forward(rows, n_tokens, n_logits)
 
         if self._model.device.type != "cuda":
-            repeated = _Repeated(work)
+            repeated = _RepeatedPass(work)
             return repeated, repeated.logits
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            work()  # kernels are compiled, workspaces are taken: neither may happen in a capture
+            work()  # compiles kernels and allocates workspaces, which a capture must not contain
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # other threads may use the GPU meanwhile
@@ -162,8 +144,8 @@ class CudaGraphRunner:
         return self._model.forward(tokens, attend, logits_for)
 
 
-class _Repeated:
-    """A graph's twin where there are none: the work itself, done again."""
+class _RepeatedPass:
+    """The reference for a graph, used on devices that have none: runs the pass again."""
 
     def __init__(self, work: Callable[[], Tensor]) -> None:
         self._work, self.logits = work, work()
@@ -173,7 +155,7 @@ class _Repeated:
             self.logits.copy_(self._work())
 
 
-def passes_for(model: Transformer, kernels: Kernels) -> CudaGraphRunner | None:
-    """Graphs where they pay: on a GPU with the kernels that were made for it, whose sizes wait for no number."""
-    is_served = model.device.type == "cuda" and is_fast(kernels)
-    return CudaGraphRunner(model, kernels) if is_served else None
+def graphs_for(model: Transformer, kernels: Kernels) -> CudaGraphRunner | None:
+    """A runner on a GPU with its own kernels, which need no number on the CPU to choose their sizes; else None."""
+    has_graphs = model.device.type == "cuda" and is_fast(kernels)
+    return CudaGraphRunner(model, kernels) if has_graphs else None

@@ -1,7 +1,7 @@
-"""The books of a sequence's slots: which token lies where. Only this file maps positions to slots.
+"""Which token of a sequence is in which slot. Only this file maps positions to slots.
 
 Used slots are dense: they are 0 .. n_used - 1 in no particular order. A pending token has no slot.
-What is bound beside the sequence has the positions -n_bound .. -1 in the books; it *stands* so far before `bound_end`.
+Tokens of bound chunks have the positions -n_bound .. -1 here; they are *seen* that far before `bound_end`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 PENDING = -1
+MAX_OFFSET = 4096  # an angle has fewer exact digits the farther from 0 its position is
 
 
 @dataclass(frozen=True)
 class SlotCopies:
-    """Rows of the cache to copy, so that the used slots stay dense: sources[k] goes to destinations[k]."""
+    """Rows of the cache to copy so that the used slots stay dense: sources[k] to destinations[k]."""
 
     sources: Ints
     destinations: Ints
@@ -31,16 +32,15 @@ class SlotTable:
     """Positions and slots of one sequence.
 
     Invariants, which `check` recomputes: slot_of[p] is PENDING or a slot below n_used; position_of[slot_of[p]]
-    is p; each used slot holds exactly one token. The same of bound_slot_of, whose positions count from its end.
+    is p; each used slot holds exactly one token. The same holds for bound_slot_of, whose positions count from its end.
     """
 
     def __init__(self) -> None:
         self.slot_of: Ints = np.empty(0, np.int64)  # by position
         self.bound_slot_of: Ints = np.empty(0, np.int64)  # by position, too: -1 is its last
-        self._position_of: Ints = np.empty(0, np.int64)  # by slot, longer than n_used
-        self._rotated_at: Ints = np.empty(
-            0, np.int64
-        )  # by slot: the position its key is rotated for
+        # by slot, longer than n_used; _rotated_at has the position that the slot's key is rotated for
+        self._position_of: Ints = np.empty(0, np.int64)
+        self._rotated_at: Ints = np.empty(0, np.int64)
         self.n_used = 0
         self.bound_end = 0
 
@@ -50,7 +50,7 @@ class SlotTable:
         return self.seen_positions(self.position_of)
 
     def seen_positions(self, positions: Ints) -> Ints:
-        """The positions that tokens are seen at, by those in the books; these themselves where nothing is bound."""
+        """The positions that tokens are seen at; only those of bound tokens differ from the table's."""
         if not len(self.bound_slot_of):
             return positions
         return np.where(positions < 0, positions + self.bound_end, positions)
@@ -71,18 +71,18 @@ class SlotTable:
 
     @property
     def n_tokens(self) -> int:
-        """Pending ones too, and what is bound."""
+        """The number of all tokens, with pending and bound ones."""
         return len(self.slot_of) + len(self.bound_slot_of)
 
     def pending_positions(self) -> Ints:
         return np.flatnonzero(self.slot_of == PENDING)
 
     def pending_bound(self) -> Ints:
-        """The positions before 0 that are pending, rising."""
+        """The negative positions that are pending, rising."""
         return np.flatnonzero(self.bound_slot_of == PENDING) - len(self.bound_slot_of)
 
     def bind(self, n_tokens: int) -> SlotCopies:
-        """Replaces all that is bound by n_tokens pending ones."""
+        """Replaces all bound tokens by n_tokens pending ones."""
         freed = self.bound_slot_of[self.bound_slot_of != PENDING]
         self.bound_slot_of = np.full(n_tokens, PENDING, np.int64)
         return self._fill_holes(freed)
@@ -90,7 +90,7 @@ class SlotTable:
     def splice(self, start: int, end: int, n_new: int) -> SlotCopies:
         """Replaces the positions [start, end) by n_new pending ones.
 
-        The slots behind the removed ones that were the last in use fill the holes; the caller copies the rows.
+        The last used slots fill the slots that became free; the caller copies the rows.
         """
         freed = self.slot_of[start:end]
         freed = freed[freed != PENDING]
@@ -101,25 +101,33 @@ class SlotTable:
         return self._fill_holes(freed)
 
     def move(self, start: int, end: int, to: int) -> None:
-        """Takes the positions [start, end) out and puts them so that they begin at `to` of what is left."""
+        """Takes the positions [start, end) out and inserts them at `to` of the remaining ones."""
         run = self.slot_of[start:end]
         left = np.concatenate((self.slot_of[:start], self.slot_of[end:]))
         self.slot_of = np.concatenate((left[:to], run, left[to:]))
         self._renumber(min(start, to), max(end, to + len(run)))
 
-    def offsets(self) -> tuple[Ints, Ints]:
-        """How far keys stand from where they are rotated for, each once, and how many keys do."""
-        offsets = self.seen_at - self.rotated_at
-        # there mostly is one, and sorting takes ten times as long
-        if len(offsets) and offsets.min() == offsets.max():
-            return offsets[:1], np.array([len(offsets)])
-        return np.unique(offsets, return_counts=True)
+    def common_offset(self) -> tuple[int, int, int]:
+        """The offset that most keys have, how many offsets there are, and how many keys have another one.
+
+        An offset is the distance from the position that a key is rotated for to the one it is seen at. All keys
+        behind an edit share a shift, so few keys differ. New keys are rotated for the common offset.
+        """
+        offsets, counts = self._offsets()
+        if len(offsets) == 1 and abs(offsets[0]) <= MAX_OFFSET:  # the usual case
+            return int(offsets[0]), 1, 0
+        near = np.abs(offsets) <= MAX_OFFSET
+        if not near.any():
+            return 0, len(offsets) + 1, int(counts.sum())
+        most_frequent = counts[near].argmax()
+        n_others = counts.sum() - counts[near][most_frequent]
+        return int(offsets[near][most_frequent]), len(offsets), int(n_others)
 
     def place(self, positions: Ints, offset: int = 0) -> Ints:
-        """Gives each of the positions a slot where it has none; the slots, in the order of the positions.
+        """The slots of positions, in their order; those that have none get one.
 
-        Their keys are noted as rotated for `offset` places before where they stand. Either all positions are bound
-        or none is.
+        Records that their keys are rotated for `offset` places before where they are seen. Either all positions are
+        bound or none is.
         """
         table = self._table_of(positions)
         slots = table[positions]
@@ -142,13 +150,13 @@ class SlotTable:
         return self._fill_holes(freed[freed != PENDING])
 
     def mark_rotated(self, slots: Ints, offset: int = 0) -> None:
-        """Notes that the keys of these slots are rotated for `offset` places before where they stand."""
+        """Records that the keys of these slots are rotated for `offset` places before where they are seen."""
         self._rotated_at[slots] = self.seen_positions(self._position_of[slots]) - offset
 
     def check(self) -> None:
-        """Recomputes the books.
+        """Recomputes the invariants.
 
-        Raises: AssertionError, with the values that do not agree.
+        Raises: AssertionError, with the values that differ.
         """
         everything = np.concatenate((self.bound_slot_of, self.slot_of))
         used = np.flatnonzero(everything != PENDING)
@@ -156,6 +164,14 @@ class SlotTable:
         assert len(used) == self.n_used, (len(used), self.n_used)
         assert np.array_equal(np.sort(slots), np.arange(self.n_used)), slots
         assert np.array_equal(self.position_of[slots], used), (slots, used)
+
+    def _offsets(self) -> tuple[Ints, Ints]:
+        """The distinct offsets, and how many keys have each."""
+        offsets = self.seen_at - self.rotated_at
+        # usually there is one, and sorting takes ten times as long
+        if len(offsets) and offsets.min() == offsets.max():
+            return offsets[:1], np.array([len(offsets)])
+        return np.unique(offsets, return_counts=True)
 
     def _table_of(self, positions: Ints) -> Ints:
         return self.bound_slot_of if len(positions) and positions[0] < 0 else self.slot_of

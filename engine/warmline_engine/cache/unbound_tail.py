@@ -9,10 +9,7 @@ from .chunk_cache import ChunkRows
 
 @dataclass
 class UnboundTail:
-    """What was made so far of the second version: `Sequence.logits_without` goes on from there.
-
-    `tokens` are those from position `start` on that have rows.
-    """
+    """The tokens from position `start` on that have a second version; `KVSequence.logits_without` extends it."""
 
     start: int
     tokens: list[int] = field(default_factory=list[int])

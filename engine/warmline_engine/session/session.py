@@ -11,7 +11,7 @@ from functools import partial
 
 from torch import Tensor
 
-from warmline_engine.cache.sequence import MAX_BOUND
+from warmline_engine.cache.bound_chunks import MAX_BOUND
 from warmline_engine.decoding.adjacent_lines import AdjacentLines
 from warmline_engine.decoding.answers.answer import answers
 from warmline_engine.decoding.request import CompletionRequest, Limits, LogitsSource

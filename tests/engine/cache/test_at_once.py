@@ -87,7 +87,7 @@ def distance(found: Tensor, expected: Tensor) -> float:
 @pytest.fixture(params=[0, 1000])
 def n_rotated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that may be rotated anew rather than be met by a query turned for them; with none there are offsets."""
-    monkeypatch.setattr("warmline_engine.cache.sequence.N_KEYS_ROTATED", request.param)
+    monkeypatch.setattr("warmline_engine.cache.sequence.MAX_KEYS_ROTATED", request.param)
 
 
 @pytest.mark.usefixtures("n_rotated")

@@ -23,33 +23,34 @@ from tests.support.sequences import (
     read_all,
     token,
 )
-from warmline_engine.cache import cuda_graphs
+from warmline_engine.cache import cuda_graphs, pass_runner
 from warmline_engine.cache import sequence as sequence_module
 from warmline_engine.cache.arena import BLOCK_SLOTS, Arena, RowShape
 from warmline_engine.cache.chunk_cache import ChunkCache
 from warmline_engine.cache.cuda_graphs import CudaGraphRunner
+from warmline_engine.cache.pass_runner import PassRunner
 from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.transformer import Transformer
+from warmline_kernels.choose import kernels_for
 
 PROMPT = [k % 97 for k in range(40)]
 
 
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequence_module, "passes_for", CudaGraphRunner)
-    monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 1)
+    monkeypatch.setattr(pass_runner, "graphs_for", CudaGraphRunner)
+    monkeypatch.setattr(cuda_graphs, "MIN_REQUESTS", 1)
 
 
 def plain(model: Transformer, arena: Arena) -> KVSequence:
-    found = KVSequence(model, arena)
-    found._graphs = None
-    return found
+    return KVSequence(model, arena, PassRunner(model, kernels_for(model.device), graphs=None))
 
 
 def graphs_of(sequence: KVSequence) -> dict[tuple[int, int], object]:
-    assert sequence._graphs is not None
-    return dict(sequence._graphs._graphs)
+    graphs = sequence._runner.graphs
+    assert graphs is not None
+    return dict(graphs._graphs)
 
 
 @pytest.mark.parametrize("n_rotated", [0, 1000])
@@ -61,7 +62,7 @@ def test_any_edits_then_refresh_are_a_cold_read(
     model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch, n_rotated: int,
     start: list[int], edits: list[tuple],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(sequence_module, "N_KEYS_ROTATED", n_rotated)
+    monkeypatch.setattr(sequence_module, "MAX_KEYS_ROTATED", n_rotated)
     sequence, mirror = KVSequence(model, arena), list(start)
     sequence.splice(0, 0, start)
     for edit in edits:
@@ -131,7 +132,7 @@ def test_a_graph_outlives_splices_and_ends_with_its_rows(model: Transformer, are
 def test_what_is_asked_for_once_is_not_captured(
     model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_graphs, "MIN_ASKED", 2)
+    monkeypatch.setattr(cuda_graphs, "MIN_REQUESTS", 2)
     sequence = KVSequence(model, arena)
     sequence.splice(0, 0, PROMPT)
     read_all(sequence)
@@ -178,8 +179,8 @@ def test_two_models_on_one_device_have_graphs_of_their_own(
             for sequence in (*pair, *alone):
                 sequence.splice(4, 7, [5, 6])
                 read_all(sequence)
-        for ours, twin in zip(pair, alone, strict=True):
+        for graphed, reference in zip(pair, alone, strict=True):
             torch.testing.assert_close(
-                ours.append(spoken), twin.append(spoken), atol=TOLERANCE, rtol=0
+                graphed.append(spoken), reference.append(spoken), atol=TOLERANCE, rtol=0
             )
     assert all(graphs_of(sequence) for sequence in pair)

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,12 +23,22 @@ from tests.support.sequences import (
     token,
 )
 from warmline_engine.cache import sequence as sequence_module
+from warmline_engine.cache import slots
 from warmline_engine.cache.arena import Arena, ArenaFull
+from warmline_engine.cache.pass_runner import PassRunner
 from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.model.transformer import Transformer
 from warmline_kernels import reference
+from warmline_kernels.choose import Kernels
 from warmline_kernels.view import AttentionMetadata
+
+
+def kernels_like_reference() -> SimpleNamespace:
+    """Kernels whose functions a test can replace."""
+    return SimpleNamespace(
+        attention=reference.attention, rotate=reference.rotate, write_kv=reference.write_kv
+    )
 
 
 def assert_first_layer_is_exact(sequence: KVSequence, model: Transformer) -> None:
@@ -50,9 +60,9 @@ def test_reading_in_pieces_is_a_cold_read(sequence: KVSequence, model: Transform
 def rotation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ways in which shifted keys are read: sequences as short as a test's would all go the first."""
     if request.param != "keys rotated":
-        monkeypatch.setattr(sequence_module, "N_KEYS_ROTATED", 0)
+        monkeypatch.setattr(sequence_module, "MAX_KEYS_ROTATED", 0)
     if request.param == "no offset but 0 to 2":
-        monkeypatch.setattr(sequence_module, "FARTHEST_OFFSET", 2)
+        monkeypatch.setattr(slots, "MAX_OFFSET", 2)
 
 
 @settings(
@@ -152,7 +162,7 @@ def test_an_encode_that_fails_leaves_tokens_pending(
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(KVSequence, "_forward", fail)
+        patched.setattr(PassRunner, "run", fail)
         with pytest.raises(RuntimeError):
             sequence.encode_pending(8)
     sequence.check()
@@ -161,9 +171,11 @@ def test_an_encode_that_fails_leaves_tokens_pending(
 
 @pytest.mark.parametrize("positions", [[3, 4, 5], [20, 21, 22], [5, 20, 39]])
 def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
-    positions: list[int], sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+    positions: list[int], model: Transformer, arena: Arena
 ) -> None:
     """Fresh and stale tokens alike: layer 0 was written anew, layer 1 was not."""
+    kernels = kernels_like_reference()
+    sequence = KVSequence(model, arena, PassRunner(model, cast(Kernels, kernels), None))
     sequence.splice(0, 0, [k % 97 for k in range(40)])
     read_all(sequence)
     sequence.splice(10, 12, [90, 91])
@@ -177,16 +189,10 @@ def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
             raise RuntimeError("out of memory")
         return reference.attention(queries, keys, values, *more)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            sequence,
-            "_kernels",
-            SimpleNamespace(
-                attention=fail_in_layer_1, rotate=reference.rotate, write_kv=reference.write_kv
-            ),
-        )
-        with pytest.raises(RuntimeError):
-            sequence.encode(np.array(positions))
+    kernels.attention = fail_in_layer_1
+    with pytest.raises(RuntimeError):
+        sequence.encode(np.array(positions))
+    kernels.attention = reference.attention
     sequence.check()
     assert sequence.pending_positions().tolist() == positions
     assert sequence.n_fresh == min(n_fresh, positions[0])
@@ -197,8 +203,10 @@ def test_encoding_again_that_fails_half_way_leaves_no_half_written_token(
 
 
 def test_a_rotation_that_fails_half_way_leaves_its_tokens_pending(
-    sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+    model: Transformer, arena: Arena
 ) -> None:
+    kernels = kernels_like_reference()
+    sequence = KVSequence(model, arena, PassRunner(model, cast(Kernels, kernels), None))
     sequence.splice(0, 0, [k % 97 for k in range(40)])
     read_all(sequence)
     sequence.splice(30, 30, [5, 6])
@@ -207,11 +215,10 @@ def test_a_rotation_that_fails_half_way_leaves_its_tokens_pending(
         reference.rotate(unrotated[:1], rotated[:1], *more)
         raise RuntimeError("out of memory")
 
-    with monkeypatch.context() as patched:
-        kernels = SimpleNamespace(attention=reference.attention, rotate=fail_after_a_layer)
-        patched.setattr(sequence, "_kernels", kernels)
-        with pytest.raises(RuntimeError):
-            read_all(sequence)
+    kernels.rotate = fail_after_a_layer
+    with pytest.raises(RuntimeError):
+        read_all(sequence)
+    kernels.rotate = reference.rotate
     sequence.check()
     assert sequence.pending_positions().tolist() == [30, 31, *range(32, 42)]
     read_all(sequence)
@@ -243,10 +250,11 @@ def test_memory_that_is_out_takes_nothing_from_the_budget(
     torch.testing.assert_close(sequence.next_logits(), before, atol=TOLERANCE, rtol=0)
 
 
-def test_the_triton_kernels_serve_a_sequence_as_the_twins_do(
-    sequence: KVSequence, model: Transformer
+def test_a_sequence_with_triton_kernels_equals_a_cold_read(
+    model: Transformer, arena: Arena
 ) -> None:
-    sequence._kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    kernels = pytest.importorskip("warmline_kernels.triton_kernels")
+    sequence = KVSequence(model, arena, PassRunner(model, kernels, None))
     sequence.splice(0, 0, [k % 97 for k in range(20)])
     read_all(sequence)
     sequence.splice(4, 6, [90, 91, 92])
@@ -268,10 +276,10 @@ def test_a_spent_budget_is_an_error_that_changes_nothing(model: Transformer, are
     assert (sequence.n_pending, arena.used_bytes) == (300, 0)
 
 
-# ---- a test that could not hear a fault proves nothing: each of these is planted and heard
+# ---- planted faults, each of which the comparison with a cold read must detect
 
 
-def logits_with(sequence: KVSequence, plant: str) -> torch.Tensor:
+def logits_with(sequence: KVSequence, model: Transformer, plant: str) -> torch.Tensor:
     table = sequence._slots
     if plant == "key one position off":
         table._position_of[table.slot_of[30]] += 1
@@ -281,9 +289,9 @@ def logits_with(sequence: KVSequence, plant: str) -> torch.Tensor:
         table.slot_of[[30, 31]] = table.slot_of[[31, 30]]
         table._position_of[table.slot_of[[30, 31]]] = [30, 31]
     elif plant == "missing scale":
-        deaf = copy.copy(sequence._model)
-        deaf.config = dataclasses.replace(deaf.config, attention_scale=1.0)
-        sequence._model = deaf
+        unscaled = copy.copy(model)
+        unscaled.config = dataclasses.replace(model.config, attention_scale=1.0)
+        sequence._runner = PassRunner.of(unscaled)
     return sequence.next_logits()
 
 
@@ -296,20 +304,21 @@ def logits_with(sequence: KVSequence, plant: str) -> torch.Tensor:
         "missing scale",
     ],
 )
-def test_a_planted_fault_is_heard(plant: str, sequence: KVSequence, model: Transformer) -> None:
+def test_a_planted_fault_is_detected(plant: str, sequence: KVSequence, model: Transformer) -> None:
     sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
     read_all(sequence)
-    found = logits_with(sequence, plant)
+    found = logits_with(sequence, model, plant)
     cold = ColdRead(model, sequence.tokens, slice(-1, None)).logits[0]
     assert float((found - cold).abs().max()) > 100 * TOLERANCE
 
 
-def test_a_masked_key_that_is_seen_is_heard(
-    sequence: KVSequence, model: Transformer, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_mask_is_detected(
+    model: Transformer, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of a sequence, where what follows has keys and must not be seen."""
-    monkeypatch.setattr(sequence, "_kernels", reference)  # the others make no mask
-    monkeypatch.setattr(sequence, "_graphs", None)  # a GPU's are of the others
+    """In the middle of a sequence, where later tokens have keys and must not be seen."""
+    # only the reference makes a mask
+    runner = PassRunner(model, cast(Kernels, reference), graphs=None)
+    sequence = KVSequence(model, arena, runner)
     sequence.splice(0, 0, [(k * k) % 97 for k in range(40)])
     read_all(sequence)
     cold = ColdRead(model, sequence.tokens, slice(20, 21)).logits[0]
