@@ -1,8 +1,8 @@
 """The memory of all caches: rows of keys and values, lent in blocks under one budget.
 
-A sequence's rows lie together rather than in scattered blocks: a CPU reads keys at memory speed only when the slots of a
-head are contiguous. A block is therefore only a unit of accounting and growth. A sequence that outgrows its rows is copied
-to larger ones, by at least half, so each row is copied a bounded number of times.
+A sequence's rows lie together rather than in scattered blocks: a CPU reads keys at memory speed only when the slots of
+a head are contiguous. A block is therefore only a unit of accounting and growth. A sequence that outgrows its rows is
+copied to larger ones, by at least half, so each row is copied a bounded number of times.
 """
 
 from __future__ import annotations
