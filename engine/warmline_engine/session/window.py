@@ -9,7 +9,8 @@ import numpy as np
 
 from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.cache.slots import Ints
-from warmline_engine.text.tokenized_text import Change, Splice, TailToken, TokenizedText
+from warmline_engine.text.changes import Change, Splice
+from warmline_engine.text.tokenized_text import TailToken, TokenizedText
 
 from .context import Context
 from .loaded_model import LoadedModel

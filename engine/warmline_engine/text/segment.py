@@ -1,10 +1,10 @@
 """The tokens of one half of a text, kept equal to a full tokenization while the text is edited.
 
-Why it is enough to look at little: in a *local* tokenizer a piece depends on the text from its start up to
-the next character that is no blank. So
+In a *local* tokenizer a piece depends only on the text from its start up to the next non-blank character. So an edit
+needs little work:
     - piece borders at or before the last such character in front of an edit stay where they are;
-    - behind an edit, a border that old and new tokens share is where they meet: all that follows is equal.
-A border inside a combining sequence is no border to a normalizer, so only those before ASCII count.
+    - behind an edit, old and new tokens are equal from the first border that they share.
+A normalizer sees no border inside a combining sequence, so only borders before ASCII characters count.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 from .tokenizer import Encoded, Tokenizer
 
-FIRST_LOOK = 64  # characters behind an edit that are tokenized at first; doubled until tokens meet
+FIRST_LOOK = 64  # characters behind an edit that are tokenized at first; times 4 until tokens meet
 
 
 @dataclass(frozen=True)
 class Retokenized:
-    """The tokens [start, end) of before are now `new`; their starts are in characters of the half."""
+    """The old tokens [start, end) were replaced by the new ones. Starts count characters of the segment."""
 
     start: int
     end: int
@@ -37,7 +37,7 @@ class Segment:
         self._tokenizer = tokenizer
         self.text = text
         self._take(tokenizer.encode(text))
-        self.n_characters_read = len(text)  # tokenized in all, to see that edits read little
+        self.n_characters_read = len(text)  # tokenized so far, for tests that edits read little
 
     def _take(self, encoded: Encoded) -> None:
         self.ids = encoded.ids
@@ -51,41 +51,43 @@ class Segment:
         """The first token that starts at or behind an offset."""
         return int(np.searchsorted(self.starts, offset))
 
+    def index_range(self, start: int, end: int) -> tuple[int, int]:
+        """The tokens that start at the characters [start, end), as a range."""
+        return self.index_of(start), self.index_of(end)
+
     def start_of(self, token_idx: int) -> int:
-        """Where a token starts; the text's length for the one past the last."""
+        """Where a token starts; for the index past the last token, the length of the text."""
         return int(self.starts[token_idx]) if token_idx < len(self.ids) else len(self.text)
 
     def n_in_last_piece(self) -> int:
         """How many tokens the last piece has."""
         n_tokens = len(self.ids)
-        # from the end, since a half may be long and a piece is not
+        # from the end, since a segment may be long and a piece is short
         begin = next((k for k in reversed(range(n_tokens)) if self._begins[k]), n_tokens)
         return n_tokens - begin
 
     def stable_span(self, start: int, end: int) -> tuple[int, int]:
-        """The tokens within characters that stay the same wherever the text goes: all but the pieces at its ends."""
+        """The tokens of the characters [start, end) that stay the same in any context: not the pieces at both ends."""
         begin, last = self.index_of(start), self._border_before(end)
         while begin < last and not self._is_border(begin):
             begin += 1
         return begin, max(begin, last)
 
-    def put_in_front(self, other: Segment, begin: int, end: int) -> None:
-        """Puts settled tokens of another half in front, with their text. An edit where they meet is to follow."""
-        first, last = other.start_of(begin), other.start_of(end)
-        self.ids = other.ids[begin:end] + self.ids
-        moved = other.starts[begin:end] - first
-        self.starts = np.concatenate((moved, self.starts + (last - first)))
-        self._begins = np.concatenate((other._begins[begin:end], self._begins))
-        self.text = other.text[first:last] + self.text
+    def insert_tokens(self, to: int, other: Segment, begin: int, end: int) -> None:
+        """Inserts stable tokens of another segment, with their text, at one end of this one: character 0 or the last.
 
-    def put_behind(self, other: Segment, begin: int, end: int) -> None:
-        """Puts settled tokens of another half at the end, with their text. An edit where they meet is to follow."""
+        Two edits must follow, at both ends of the inserted text.
+        """
+        assert to in (0, len(self.text)), (to, len(self.text))
+        index = 0 if to == 0 else len(self.ids)
         first, last = other.start_of(begin), other.start_of(end)
-        self.ids = self.ids + other.ids[begin:end]
-        moved = other.starts[begin:end] - first + len(self.text)
-        self.starts = np.concatenate((self.starts, moved))
-        self._begins = np.concatenate((self._begins, other._begins[begin:end]))
-        self.text += other.text[first:last]
+        starts = other.starts[begin:end] - first + to
+        self.ids = self.ids[:index] + other.ids[begin:end] + self.ids[index:]
+        shifted = self.starts[index:] + (last - first)
+        self.starts = np.concatenate((self.starts[:index], starts, shifted))
+        parts = self._begins[:index], other._begins[begin:end], self._begins[index:]
+        self._begins = np.concatenate(parts)
+        self.text = self.text[:to] + other.text[first:last] + self.text[to:]
 
     def edit(self, start: int, end: int, replacement: str) -> Retokenized:
         """Replaces the characters [start, end)."""
@@ -122,7 +124,7 @@ class Segment:
         return change
 
     def _border_before(self, offset: int) -> int:
-        """The last token that begins a piece at or before the last non-blank in front of an offset."""
+        """The last token that begins a piece at or before the last non-blank character in front of an offset."""
         if not self._tokenizer.is_local:
             return 0
         settled = offset - 1
@@ -139,25 +141,25 @@ class Segment:
     def _resync(
         self, encoded: Encoded, text: str, begin: int, stop: int, end: int, shift: int
     ) -> tuple[int, int | None]:
-        """How many of the new tokens count, and the old token they run into; None where they do not meet."""
+        """How many new tokens to use, and the old token that follows them; None where old and new ones do not meet."""
         if stop == len(text):
-            settled = stop  # the text's end settles every piece
+            settled = stop  # at the end of the text every piece is complete
         else:
             settled = stop - 1
             while begin <= settled and not _settles(text[settled]):
                 settled -= 1
-        places = encoded.starts + begin
+        starts = encoded.starts + begin
         candidates = np.flatnonzero(
-            encoded.begins_piece & (end + shift <= places) & (places <= settled)
+            encoded.begins_piece & (end + shift <= starts) & (starts <= settled)
         )
         for k in candidates.tolist():
-            place = int(places[k]) - shift
-            index = self.index_of(place)
-            if index < len(self.ids) and self.starts[index] == place and self._is_border(index):
+            start = int(starts[k]) - shift
+            index = self.index_of(start)
+            if index < len(self.ids) and self.starts[index] == start and self._is_border(index):
                 return k, index
         return (len(encoded.ids), len(self.ids)) if stop == len(text) else (0, None)
 
 
 def _settles(character: str) -> bool:
-    # an ASCII character that is no blank: neither a run of blanks nor a combining sequence goes past it
+    # a non-blank ASCII character: no run of blanks and no combining sequence goes past it
     return character.isascii() and not character.isspace()

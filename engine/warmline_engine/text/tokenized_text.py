@@ -1,50 +1,26 @@
-"""A window of text with a cursor, as the tokens of a sequence, kept by the smallest splices.
+"""A window of text with a cursor, as the tokens of a sequence that is updated by the smallest splices.
 
-Invariant: after any edits and moves the halves' tokens are a full tokenization of the text before the
-cursor and of the text behind it.
+Invariant: after any edits and moves the tokens of each segment are a full tokenization of the text before the cursor
+and of the text behind it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from .cursor_move import Transfer, pass_back, pass_on
+from .changes import Change, Move, differences, moves_of, splices
+from .cursor_move import carry_text
 from .fim import FimTemplate
 from .segment import Retokenized, Segment
-from .token_identity import NOWHERE, IdentityPair, TokenIdentity, identify
+from .token_identity import NOWHERE, IdentityPair, TokenIdentity, Tokens, identify
 from .tokenizer import Tokenizer
 
-
-@dataclass(frozen=True)
-class Splice:
-    """Replace the tokens [start, end) by `tokens`."""
-
-    start: int
-    end: int
-    tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Move:
-    """Take the tokens [start, end) out and put them so that they begin at `to` of what is left."""
-
-    start: int
-    end: int
-    to: int
-
-
-Change = Splice | Move
 TailToken = tuple[int, int]  # character within the tail's text, id
 
 
 class TokenizedText:
-    """Tokens of `text`, cut at `cursor`, in a model's layout."""
+    """Tokens of `text`, cut at `cursor`, in the layout of a model."""
 
-    def __init__(
-        self, tokenizer: Tokenizer, layout: FimTemplate, text: str, cursor: int, head: str = ""
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, layout: FimTemplate, text: str, cursor: int) -> None:
         self.layout = layout
-        self._head = (*layout.front, *tokenizer.encode(head).ids)
         self._prefix = Segment(tokenizer, text[:cursor])
         self._suffix = Segment(tokenizer, text[cursor:] if layout.has_suffix else "")
         self._unseen = "" if layout.has_suffix else text[cursor:]
@@ -65,9 +41,9 @@ class TokenizedText:
     @property
     def ids(self) -> list[int]:
         """The whole sequence."""
-        layout, halves = self.layout, (self._prefix.ids, self._suffix.ids)
-        first, second = halves[::-1] if layout.is_suffix_first else halves
-        return [*self._head, *first, *layout.between, *second, *layout.behind]
+        layout, segments = self.layout, (self._prefix.ids, self._suffix.ids)
+        first, second = segments[::-1] if layout.is_suffix_first else segments
+        return [*layout.front, *first, *layout.between, *second, *layout.behind]
 
     @property
     def prefix_span(self) -> tuple[int, int]:
@@ -99,7 +75,7 @@ class TokenizedText:
 
     @property
     def line_before(self) -> str:
-        """The line that the cursor is in, up to the cursor."""
+        """The cursor's line up to the cursor."""
         prefix = self._prefix.text
         return prefix[prefix.rfind("\n") + 1 :]
 
@@ -111,10 +87,10 @@ class TokenizedText:
     def edit(
         self, start: int, end: int, replacement: str, tail: tuple[TailToken, ...] = ()
     ) -> list[Change]:
-        """Replaces characters; a cursor within or at the end of them comes to stand behind the replacement.
+        """Replaces characters; a cursor within or at the end of them moves behind the replacement.
 
-        `tail` is what the sequence carries behind its own tokens: what is put at the cursor takes those of
-        them that its own tokenization has in the same places. They are moved, not encoded.
+        `tail` has the generated tokens behind the sequence's own. Text that is inserted at the cursor uses those that
+        its tokenization has at the same characters: they are moved, not encoded.
         """
         cursor = self.cursor
         if not self.layout.has_suffix:
@@ -134,136 +110,147 @@ class TokenizedText:
         return changes + self._edit_prefix(start, cursor, replacement, ())
 
     def move_cursor(self, cursor: int) -> list[Change]:
-        """Puts the cursor elsewhere: the text between goes from one half to the other."""
+        """Moves the cursor: the text between goes from one segment to the other, with its keys and values."""
         before, text = self.cursor, self.text
         if cursor == before:
             return []
-        begins, n_prefix = (self._begin_of_prefix(), self._begin_of_suffix()), len(self._prefix)
         if not self.layout.has_suffix:
             self._unseen = text[cursor:]
             if cursor < before:
                 return self._edit_prefix(cursor, before, "", ())
             return self._edit_prefix(before, before, text[before:cursor], ())
-        if before < cursor:
-            return self._passed_on(pass_on(self._prefix, self._suffix, cursor), begins, n_prefix)
-        return self._passed_back(pass_back(self._prefix, self._suffix, cursor), begins)
+        old = self._tokens()
+        in_giver, in_taker = carry_text(self._prefix, self._suffix, cursor)
+        new = self._tokens()
+        if self.layout.is_suffix_first:
+            return self._changes_suffix_first(old, new, in_giver, in_taker, cursor < before)
+        return self._changes_prefix_first(old, new, in_giver, in_taker, cursor < before)
+
+    def _tokens(self) -> tuple[Tokens, Tokens]:
+        """The tokens of prefix and suffix, identified by characters of the whole text."""
+        suffix_starts = self._suffix.starts + len(self._prefix.text)
+        return (
+            Tokens.of(self._prefix.ids, self._prefix.starts),
+            Tokens.of(self._suffix.ids, suffix_starts),
+        )
+
+    def _changes_prefix_first(
+        self,
+        old: tuple[Tokens, Tokens],
+        new: tuple[Tokens, Tokens],
+        in_giver: slice,
+        in_taker: slice,
+        goes_back: bool,
+    ) -> list[Change]:
+        """The run stays in place; the markers between the segments are encoded again on its other side.
+
+        prefix │ markers │ suffix, where the run is in one of both before and in the other one after.
+        """
+        between = self.layout.between
+        was = old[0] + Tokens.unlike_others(between, -2) + old[1]
+        now = new[0] + Tokens.unlike_others(between, -1) + new[1]
+        n_run, begin, to = in_giver.stop - in_giver.start, in_giver.start, in_taker.start
+        if n_run and goes_back:
+            to += len(new[0]) + len(between)
+        elif n_run:
+            begin += len(old[0]) + len(between)
+        front = len(self.layout.front)
+        behind = differences(was[begin + n_run :], now[to + n_run :], front + begin + n_run)
+        return behind + differences(was[:begin], now[:to], front)
+
+    def _changes_suffix_first(
+        self,
+        old: tuple[Tokens, Tokens],
+        new: tuple[Tokens, Tokens],
+        in_giver: slice,
+        in_taker: slice,
+        goes_back: bool,
+    ) -> list[Change]:
+        """The run moves to the front of the suffix, or to the end of the prefix.
+
+        goes back:      run │ suffix │ markers │ prefix without the run
+        goes forward:   suffix without the run │ markers │ prefix │ run
+        """
+        n_run, n_between = in_giver.stop - in_giver.start, len(self.layout.between)
+        (old_prefix, old_suffix), (new_prefix, new_suffix) = old, new
+        suffix = len(self.layout.front)
+        prefix = suffix + len(old_suffix) + n_between  # positions as they are before the move
+        if goes_back:
+            moves = moves_of(prefix + in_giver.start, prefix + in_giver.stop, suffix)
+            before, behind = new_suffix[: in_taker.start], new_suffix[in_taker.stop :]
+            changes = differences(old_prefix.without(in_giver), new_prefix, prefix + n_run)
+            changes += differences(old_suffix, behind, suffix + n_run)
+            return moves + changes + differences(old_suffix[:0], before, suffix)
+        prefix -= n_run
+        end = prefix + len(old_prefix)
+        moves = moves_of(suffix + in_giver.start, suffix + in_giver.stop, end)
+        before, behind = new_prefix[: in_taker.start], new_prefix[in_taker.stop :]
+        if not n_run:
+            before, behind = new_prefix, new_prefix[:0]
+        changes = differences(old_prefix[:0], behind, end + n_run)
+        changes += differences(old_prefix, before, prefix)
+        return moves + changes + differences(old_suffix.without(in_giver), new_suffix, suffix)
 
     def _begin_of_prefix(self) -> int:
-        begin = len(self._head)
+        begin = len(self.layout.front)
         if self.layout.is_suffix_first:
             begin += len(self._suffix) + len(self.layout.between)
         return begin
 
     def _begin_of_suffix(self) -> int:
-        begin = len(self._head)
+        begin = len(self.layout.front)
         if not self.layout.is_suffix_first:
             begin += len(self._prefix) + len(self.layout.between)
         return begin
 
-    def _markers(self) -> IdentityPair:
-        """The tokens between the halves, which in a new place are new ones."""
-        between = self.layout.between
-        return [(-2, 0, token) for token in between], [(-1, 0, token) for token in between]
-
-    def _passed_back(self, passed: Transfer, begins: tuple[int, int]) -> list[Change]:
-        """The changes of a cursor that went back; `begins` are the prefix's and the suffix's before that."""
-        prefix, suffix = begins
-        begin, end = passed.run
-        if not self.layout.is_suffix_first:
-            old, new = self._markers()
-            behind = _splices(
-                (passed.gone_behind + old + passed.replaced, passed.behind), prefix + end
-            )
-            left = passed.left + new + passed.before
-            return behind + _splices((passed.gone_before, left), prefix + passed.given_at)
-        n_carried = passed.n_carried
-        changes = _moves(prefix + begin, prefix + end, suffix)
-        gone = passed.gone_before + passed.gone_behind
-        changes += _splices((gone, passed.left), prefix + n_carried + passed.given_at)
-        changes += _splices((passed.replaced, passed.behind), suffix + n_carried)
-        return changes + _splices(([], passed.before), suffix)
-
-    def _passed_on(self, passed: Transfer, begins: tuple[int, int], n_prefix: int) -> list[Change]:
-        """The changes of a cursor that went on, behind a prefix of n_prefix tokens."""
-        prefix, suffix = begins
-        begin, end = passed.run
-        if not self.layout.is_suffix_first:
-            old, new = self._markers()
-            left = passed.behind + new + passed.left
-            behind = _splices((passed.gone_behind, left), suffix + end)
-            gone = passed.replaced + old + passed.gone_before
-            return behind + _splices((gone, passed.before), prefix + passed.taken_at)
-        begin_of_prefix = prefix - passed.n_carried
-        changes = _moves(suffix + begin, suffix + end, begin_of_prefix + n_prefix)
-        changes += _splices(([], passed.behind), prefix + n_prefix)
-        changes += _splices((passed.replaced, passed.before), begin_of_prefix + passed.taken_at)
-        gone = passed.gone_before + passed.gone_behind
-        return changes + _splices((gone, passed.left), suffix + passed.given_at)
-
     def _edit_suffix(self, start: int, end: int, replacement: str) -> list[Change]:
         begin = self._begin_of_suffix()
         change = self._suffix.edit(start, end, replacement)
-        keys = _keyed_around(change, start, end, len(replacement))
-        return _splices(keys, begin + change.start)
+        identities = _identities_around(change, start, end, len(replacement))
+        return splices(identities, begin + change.start)
 
     def _edit_prefix(
         self, start: int, end: int, replacement: str, tail: tuple[TailToken, ...]
     ) -> list[Change]:
         begin, n_tokens = self._begin_of_prefix(), len(self.ids)
         change = self._prefix.edit(start, end, replacement)
-        old, new = _keyed_around(change, start, end, len(replacement))
+        old, new = _identities_around(change, start, end, len(replacement))
         moves: list[Change] = []
-        if tail and replacement and not any(start <= key[0] for key in old):
+        if tail and replacement and not any(start <= token[0] for token in old):
             first, run = _common_run(tail, new, start, len(replacement))
             if run:
-                n_before = sum(1 for key in old if key[0] >= 0)
+                n_before = sum(1 for token in old if token[0] >= 0)
                 to = begin + change.start + n_before
                 moves.append(Move(n_tokens + first, n_tokens + first + len(run), to))
                 old = old[:n_before] + run + old[n_before:]
-        return moves + _splices((old, new), begin + change.start)
-
-
-def _moves(start: int, end: int, to: int) -> list[Change]:
-    return [Move(start, end, to)] if start < end else []
+        return moves + splices((old, new), begin + change.start)
 
 
 def _common_run(
     tail: tuple[TailToken, ...], new: list[TokenIdentity], start: int, n_inserted: int
 ) -> tuple[int, list[TokenIdentity]]:
-    """The first run of tail tokens that the new tokens have in the same places: its start in the tail, its keys."""
-    place_of = {(key[0], key[2]): k for k, key in enumerate(new) if key[0] < start + n_inserted}
-    for first, (place, token) in enumerate(tail):
-        k = place_of.get((start + place, token))
+    """The first run of tail tokens that the new tokens have at the same characters: its start and tokens."""
+    index_of = {
+        (token[0], token[2]): k for k, token in enumerate(new) if token[0] < start + n_inserted
+    }
+    for first, (character, id) in enumerate(tail):
+        k = index_of.get((start + character, id))
         if k is None:
             continue
         run: list[TokenIdentity] = []
-        for (place, token), key in zip(tail[first:], new[k:], strict=False):  # noqa: PLW2901
-            if (start + place, token) != (key[0], key[2]) or start + n_inserted <= key[0]:
+        for (in_tail, tail_id), token in zip(tail[first:], new[k:], strict=False):
+            is_same = (start + in_tail, tail_id) == (token[0], token[2])
+            if not is_same or start + n_inserted <= token[0]:
                 break
-            run.append(key)
+            run.append(token)
         return first, run
     return 0, []
 
 
-def _keyed_around(change: Retokenized, start: int, end: int, n_replaced: int) -> IdentityPair:
-    """Old keys in the characters of the new text; a token that starts in what was replaced is unlike any."""
+def _identities_around(change: Retokenized, start: int, end: int, n_replaced: int) -> IdentityPair:
+    """Old identities by characters of the new text; a token that starts in the replaced text is unlike any other."""
     shift = n_replaced - (end - start)
-    places = [s if s < start else (s + shift if end <= s else NOWHERE) for s in change.old_starts]
-    return identify(places, change.old_ids), identify(change.new_starts, change.new_ids)
-
-
-def _splices(keys: IdentityPair, begin: int) -> list[Change]:
-    """The splices that turn the old keys into the new ones, from the back, so that each stands by itself."""
-    old, new = keys
-    place_of = {key: k for k, key in enumerate(old) if key[0] >= 0}
-    changes: list[Change] = []
-    gap_old, gap_new = 0, 0
-    for k, key in enumerate([*new, None]):
-        kept = len(old) if key is None else place_of.get(key, -1)
-        if kept < gap_old:
-            continue
-        if gap_old < kept or gap_new < k:
-            tokens = tuple(token for _, _, token in new[gap_new:k])
-            changes.append(Splice(begin + gap_old, begin + kept, tokens))
-        gap_old, gap_new = kept + 1, k + 1
-    return changes[::-1]
+    characters = [
+        s if s < start else (s + shift if end <= s else NOWHERE) for s in change.old_starts
+    ]
+    return identify(characters, change.old_ids), identify(change.new_starts, change.new_ids)

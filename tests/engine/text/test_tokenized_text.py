@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.tokenizer_families import NAMES, SAMPLE, load
+from warmline_engine.text.changes import Move, Splice
 from warmline_engine.text.fim import find_template
-from warmline_engine.text.tokenized_text import Move, Splice, TokenizedText
+from warmline_engine.text.token_identity import Tokens, identify, shared_run
+from warmline_engine.text.tokenized_text import TokenizedText
 from warmline_engine.text.tokenizer import Tokenizer
 
 pieces = st.one_of(
@@ -108,6 +113,47 @@ def test_an_edit_reads_little_and_splices_less(name: str, suffix_first: bool) ->
         assert tokenized.n_characters_read - before < 800, "the text in between is not tokenized"
         new = sum(len(change.tokens) for change in changes if isinstance(change, Splice))
         assert new <= 12, "a jump encodes its marker and what stands at the two cursors"
+
+
+@pytest.mark.parametrize("suffix_first", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.8, 1.0])
+def test_a_jump_keeps_the_tokens_that_are_passed(suffix_first: bool, share: float) -> None:
+    """Also from and to the ends of the text, where one of the segments is empty."""
+    tokenizer = load("own")
+    for start in (0, len(SAMPLE) // 2, len(SAMPLE)):
+        tokenized = TokenizedText(tokenizer, find_template(tokenizer, suffix_first), SAMPLE, start)
+        before, cursor = tokenized.ids, int(share * len(SAMPLE))
+        changes = tokenized.move_cursor(cursor)
+        new = sum(len(change.tokens) for change in changes if isinstance(change, Splice))
+        assert new <= 12, (start, cursor)
+        moved = sum(change.end - change.start for change in changes if isinstance(change, Move))
+        assert (moved > 0) == (suffix_first and cursor != start)
+        replay(before, changes)
+        assert before == tokenized.ids
+
+
+token_lists = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), max_size=12).map(sorted)
+
+
+@settings(max_examples=500, deadline=None)
+@given(old=token_lists, new=token_lists)
+def test_the_shared_run_is_the_longest(
+    old: list[tuple[int, int]], new: list[tuple[int, int]]
+) -> None:
+    parts = [([c for c, _ in tokens], [id for _, id in tokens]) for tokens in (old, new)]
+    one, other = (identify(*part) for part in parts)
+    lengths = [
+        next(
+            (n for n, (a, b) in enumerate(zip(one[i:], other[k:], strict=False)) if a != b),
+            min(len(one) - i, len(other) - k),
+        )
+        for i, k in product(range(len(one)), range(len(other)))
+    ]
+    arrays = [Tokens.of(ids, np.array(starts, np.int64)) for starts, ids in parts]
+    at_old, at_new, n = shared_run(*arrays)
+    assert n == max(lengths, default=0)
+    assert one[at_old : at_old + n] == other[at_new : at_new + n]
+    assert [part.identities() for part in arrays] == [one, other]
 
 
 def test_an_accepted_completion_is_moved() -> None:
