@@ -2,7 +2,7 @@
 
 Later tokens have seen them, so that it is not quite what the model makes of a text without them. At lines of held-out
 packages the two are compared token by token along the true line, and whether contrast with them would make more of
-its tokens the likeliest: `make bench NAME=lame_contexts`.
+its tokens the likeliest: `make bench NAME=negative_contexts`.
 """
 
 from __future__ import annotations
