@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise RetrievalError(f"--limit: expected 1 to {MOST}, got {options.limit}")
         excluded = tuple(options.exclude or SECRETS)
         index, rules = opened(options.path, excluded, encoder_of(options.encoder))
+        index.check()  # a search must show nothing that is not in the files
         build(index, rules, shown)
         encode(index)
         text = " ".join(options.words)

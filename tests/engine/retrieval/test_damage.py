@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from warmline_engine.errors import RetrievalError
+from warmline_engine.retrieval import index_command, search_command
+from warmline_engine.retrieval.index import postings
 from warmline_engine.retrieval.index.build import build
 from warmline_engine.retrieval.index.index import UNSAVED, Index, Stamp
 from warmline_engine.retrieval.source.files import Rules
 
+N_SEARCHED = 4  # damages of each kind and state that a search meets
 N_SEEDS = 15  # of each kind of damage and state
 PAGE = 4096
 N_FILES = 24
@@ -190,6 +195,58 @@ def test_who_does_not_check_sees_no_other_error(
         ):
             with contextlib.suppress(RetrievalError):  # completions do without
                 action()
+
+
+@pytest.mark.parametrize("how", DAMAGES, ids=lambda how: how.__name__[1:])
+def test_a_search_alone_shows_only_what_is_in_the_files(
+    how: Callable[[bytearray, random.Random], None],
+    root: Path,
+    left: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(search_command, "encoder_of", lambda model: None)
+
+    def rows(folder: Path) -> object:
+        path = folder / "index.sqlite"
+        monkeypatch.setattr(index_command, "index_path", lambda root: path)
+        found: list[object] = []
+        for words in ("alpha", "found_7", "ключ beta", "late"):
+            status = search_command.main([words, "--path", str(root), "--json", "--limit", "100"])
+            shown = json.loads(capsys.readouterr().out)
+            assert status == (0 if shown else 1)
+            found.append(shown)
+        return found
+
+    expected = rows(tmp_path)
+    for seed in range(N_SEARCHED):
+        folder = tmp_path / str(seed)
+        shutil.copytree(left, folder)
+        damage(folder, how, seed)
+        assert rows(folder) == expected, (how.__name__, seed)
+
+
+def test_a_check_takes_no_write_of_another_process_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    index, other = Index(path, pytest.fail), Index(path, pytest.fail)
+    index.put([("a.py", "python", text(1), UNSAVED)])
+    agrees, n_written = postings.agrees, 0
+
+    def agrees_after_a_write(*arguments: Any) -> bool:
+        nonlocal n_written
+        other.put([(f"b{n_written}.py", "python", text(2), UNSAVED)])
+        n_written += 1
+        return agrees(*arguments)
+
+    monkeypatch.setattr(postings, "agrees", agrees_after_a_write)
+    index.check()
+    assert n_written == 1
+    assert index.counts()[0] == 2
+    for each in (index, other):
+        each.close()
 
 
 def test_a_seal_is_gone_while_there_are_changes(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 import warmline_engine
 import warmline_lsp
-from tests.support.growth import assert_grows_slowly
+from tests.support.growth import assert_grows_slowly, count_steps
 from warmline_engine.decoding.stopping import Stopping
 from warmline_engine.retrieval.index.words import words, words_of
 from warmline_engine.retrieval.query import query
+from warmline_engine.retrieval.source import split as splitting
 from warmline_engine.retrieval.source.imports import imports
 from warmline_engine.retrieval.source.split import split
 from warmline_engine.syntax import parsed as parsing
@@ -81,6 +82,39 @@ def test_growth(name: str) -> None:
 def test_growth_of_stopping(line: str) -> None:
     stopping = Stopping("x = ", "", True)
     assert_grows_slowly(stopping.find, lambda n: line * n + "#", 32, 4)
+
+
+NESTED: dict[str, Callable[[int], str]] = {
+    "brackets": lambda n: "[" * n + "]" * n,
+    "calls": lambda n: "f(" * n + ")" * n,
+    "values": lambda n: "x = [" + "1, " * n + "]",
+    "lines of values": lambda n: "x = [\n" + "1,\n" * n + "]",
+    "values at each depth": lambda n: "[1, 1, 1, " * n + "]" * n,
+    "lines at each depth": lambda n: "[\n1,\n1,\n" * n + "]" * n,
+    "functions": lambda n: "".join("  " * (k % 30) + f"def f{k}():\n" for k in range(n)),
+    "one line each": lambda n: "def f(): pass\n" * n,
+    "comments": lambda n: "# a\n" * n,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_growth_of_split(name: str) -> None:
+    # from a size on at which the deepest nodes that are opened are reached
+    assert_grows_slowly(lambda text: split(text, "python", 40), NESTED[name], 96, 2, 2_000_000)
+
+
+def test_split_opens_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide nodes inside each other are looked at once for each depth, up to the limit; below it lines are cut."""
+    text = "[" * 60 + "1, " * 2_000 + "]" * 60
+
+    def steps(most: int) -> int:
+        monkeypatch.setattr(splitting, "MAX_OPENED", most)
+        parts = split(text, "python", 40)
+        assert "".join(block.text for block in parts.blocks) == text
+        return count_steps(lambda: split(text, "python", 40), 10_000_000)
+
+    shipped = splitting.MAX_OPENED
+    assert steps(1) < steps(shipped) / 2
 
 
 def test_the_work_of_a_query_does_not_grow_with_a_long_line() -> None:

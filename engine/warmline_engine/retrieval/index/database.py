@@ -94,6 +94,19 @@ class Database:
         except (DamagedRowError, OSError, *_BAD_ROWS) as error:
             raise RetrievalError(f"{self.path} cannot be used: {error}") from None
 
+    def read(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        """As `run`, in one snapshot: all statements see the same content."""
+
+        def whole(connection: sqlite3.Connection) -> _T:
+            connection.execute("BEGIN")
+            try:
+                return action(connection)
+            finally:
+                with contextlib.suppress(sqlite3.Error):  # a damaged file has ended it
+                    connection.execute("ROLLBACK")
+
+        return self.run(whole)
+
     def write(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
         """As `run`, in one transaction."""
 

@@ -88,13 +88,14 @@ class Index:
         self._database.note_whole()
 
     def check(self) -> None:
-        """Begins anew where anything kept differs from what was written; looks closely after a crash only.
+        """Compares everything with its checksums and rebuilds a damaged index.
 
-        Cost: nothing where the file was closed and sealed, else reads all of it.
+        Cost: nothing if the file was closed and sealed, otherwise reads all of it.
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
         if not self._database.is_sealed:
-            self._database.run(_check)
+            # in one snapshot, so that a write of another process does not look like damage
+            self._database.read(_check)
         self._database.note_whole()
 
     def put(self, files: Iterable[tuple[str, str, str, Stamp]]) -> int:
