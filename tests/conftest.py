@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# processes that tests start inherit this; one thread is fastest for models this small
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 from hypothesis import settings
 
@@ -14,12 +17,12 @@ pytest_plugins = ["tests.support.models"]
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
-# one thread is fastest for models this small
 torch.set_num_threads(1)
 
-# how long an example takes says nothing on a busy machine
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# no deadline: how long an example takes says nothing on a busy machine
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("deep", deadline=None, max_examples=400)  # make test-deep
+settings.load_profile("default")
 
 # they need a browser and code-server: make e2e
 collect_ignore_glob = [] if "WARMLINE_WORKBENCH" in os.environ else ["workbench/*"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.growth import assert_grows_slowly
 from warmline_engine.syntax.grammars import language_of
 from warmline_protocol.exclusion import MAX_GLOBS, SECRETS, is_excluded, problems
@@ -272,7 +273,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 @given(_globs, _paths)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example("./a", ["a"])
 def test_globs_match_as_git_does_at_any_depth(
     repository: Path, glob: str, paths: list[str]

@@ -17,13 +17,25 @@ from tests.support.editor import Opener, editor, engine_pid, insertion
 URI = "file:///project/greet.py"
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
 
+# the server with shorter limits: a stopped engine never answers, so they need not wait a minute for it
+IMPATIENT = """
+from warmline_lsp.engine import liveness
+defaults = liveness.Limits.__init__.__defaults__
+assert defaults[:2] == (10.0, 15.0), "limits were reordered"
+liveness.Limits.__init__.__defaults__ = (1.0, 1.0, *defaults[2:])
+from warmline_lsp.engine import engine_process
+engine_process.PROBED_WITHIN_S = 3.0
+from warmline_lsp.commands.cli import main
+raise SystemExit(main())
+"""
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
 
 async def test_a_stopped_engine_is_replaced_and_has_the_documents(
     lone_window: Opener, home: dict[str, str]
 ) -> None:
-    async with lone_window() as client:
+    async with lone_window(client={"command": ("-c", IMPATIENT)}) as client:
         client.open(URI, TEXT)
         assert (await client.ask(URI, 5, 4)).items
         (path,) = Path(home["XDG_RUNTIME_DIR"]).glob("warmline/*.sock")
@@ -95,7 +107,7 @@ def test_an_engine_without_a_folder_for_its_log_starts(tmp_path: Path, loud_mode
         env={**os.environ, "XDG_CACHE_HOME": "/proc", "HOME": "/proc", "TMPDIR": "/proc"},
         stderr=subprocess.PIPE,
     )  # fmt: skip
-    _, said = engine.communicate(timeout=120)
+    _, said = engine.communicate(timeout=600)
     assert b"listening" in said
     assert engine.returncode == 0
     assert not list(tmp_path.iterdir())

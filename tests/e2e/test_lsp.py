@@ -239,7 +239,7 @@ async def test_a_request_with_invalid_parameters_is_answered(window: Opener) -> 
         }
         client.protocol._send_data({"jsonrpc": "2.0", **message})
         with pytest.raises(JsonRpcException, match="not valid"):
-            await asyncio.wait_for(answered, 60)
+            await asyncio.wait_for(answered, WITHIN_S)
         with pytest.raises(JsonRpcException, match="not open"):
             await client.ask("file:///no", 0, 0)
         assert (await client.ask(URI, 5, 4)).items
@@ -337,7 +337,7 @@ async def test_a_flood_of_changes_and_requests_is_answered_to_the_last(window: O
                 client.protocol.notify("warmline/didMoveCursor", cursor)
                 asked.append(asyncio.ensure_future(client.ask(URI, 5, 4)))
         last = asyncio.ensure_future(client.ask(URI, 5, 4))
-        answers = await asyncio.wait_for(asyncio.gather(*asked), 120)
+        answers = await asyncio.wait_for(asyncio.gather(*asked), WITHIN_S)
         assert all(not answer.items for answer in answers)
         await last
         # what a random model has to show depends on the place, so several are asked for

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.engine_peer import TEXT, WITHIN_S, Peer, close_peers, greeted, listening
+from tests.support.examples import examples
 from warmline_engine.process.acceptor import (
     FAILURES_PER_S,
     FREE_FAILURES,
@@ -186,7 +187,9 @@ raw = st.binary(max_size=300) | st.binary(max_size=300).map(framed)
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(raw, max_size=6), st.booleans())
 def test_raw_bytes_never_end_the_engine(

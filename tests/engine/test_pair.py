@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.ngram.recall import N_CERTAINTIES, Shares
 from warmline_engine.decoding.ngram.suffix_match import LONGEST
@@ -126,7 +127,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(edits=EDITS, offset=st.integers(0, 300), entropy_threshold=st.floats(0, 9))
 def test_both_follow_every_edit(
     edits: list[tuple[int, int, str]], offset: int, entropy_threshold: float

@@ -24,9 +24,9 @@ from tests.support.engine_peer import (
     command,
     connected,
     greeted,
-    listening,
     port_in,
 )
+from tests.support.examples import examples
 from warmline_engine.process.listener import make_listener
 from warmline_protocol import wire
 from warmline_protocol.remote_address import (
@@ -187,48 +187,9 @@ async def refused(port: int, first: wire.Frame) -> str:
     return answer.code
 
 
-async def test_who_has_no_token_is_told_nothing_else(model_folder: Path) -> None:
-    async with listening(model_folder) as port:
-        assert await refused(port, wire.Hello(wire.PROTOCOL_VERSION)) == "wrong_token"
-        assert await refused(port, wire.Hello(wire.PROTOCOL_VERSION, TOKEN[:-1])) == "wrong_token"
-        assert await refused(port, wire.Hello(99, "guess")) == "wrong_token"
-        assert await refused(port, wire.Hello(99, TOKEN)) == "wrong_version"
-        assert await refused(port, wire.Open("d", "python", 1, TEXT)) == "no_hello"
-        too_long = wire.Hello(wire.PROTOCOL_VERSION, TOKEN, "x" * wire.MAX_HELLO_BYTES)
-        assert await refused(port, too_long) == "frame_too_long"
-        await greeted(port)
-
-
-async def test_it_serves_text_and_reads_no_files(model_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "greet.py").write_text(TEXT)
-    async with listening(model_folder) as port:
-        peer = await greeted(port)
-        peer.send(wire.Open("d", "python", 1, TEXT, None, str(tmp_path), "d.py"))
-        peer.send(wire.Complete(1, "d", 1, 40))
-        assert (await peer.until(wire.Completion)).n_generated > 0
-        peer.send(wire.AskContext(2, "d"))
-        assert (await peer.until(wire.Context)).state == "off"
-        peer.send(wire.FilesChanged(str(tmp_path), ("greet.py",)))
-        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
-
-
-async def test_nobody_ends_it_from_afar(model_folder: Path) -> None:
-    async with listening(model_folder) as port:
-        peer = await greeted(port)
-        peer.send(wire.Quit())
-        assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
-        await greeted(port)
-
-
-tokens = st.sampled_from(["", TOKEN, TOKEN[:-1], "\0", "é"])
-hellos = st.builds(wire.Hello, st.integers(-(2**63), 2**63 - 1), tokens, st.text(max_size=9))
-framed = st.binary(max_size=80).map(lambda body: struct.pack("<I", len(body)) + body)
-firsts = st.one_of(st.binary(max_size=80), framed, hellos.map(wire.pack))
-
-
 @pytest.fixture(scope="module")
 def shared_port(model_folder: Path) -> Iterator[int]:
-    """An engine for all noise; it must be alive when that is over."""
+    """An engine that the tests of a module share; it must be alive at the end."""
     process = subprocess.Popen(
         command(model_folder), stderr=subprocess.PIPE, env={**os.environ, TOKEN_VARIABLE: TOKEN}
     )
@@ -245,9 +206,49 @@ def shared_port(model_folder: Path) -> Iterator[int]:
     process.stderr.close()
 
 
+async def test_who_has_no_token_is_told_nothing_else(shared_port: int) -> None:
+    assert await refused(shared_port, wire.Hello(wire.PROTOCOL_VERSION)) == "wrong_token"
+    assert (
+        await refused(shared_port, wire.Hello(wire.PROTOCOL_VERSION, TOKEN[:-1])) == "wrong_token"
+    )
+    assert await refused(shared_port, wire.Hello(99, "guess")) == "wrong_token"
+    assert await refused(shared_port, wire.Hello(99, TOKEN)) == "wrong_version"
+    assert await refused(shared_port, wire.Open("d", "python", 1, TEXT)) == "no_hello"
+    too_long = wire.Hello(wire.PROTOCOL_VERSION, TOKEN, "x" * wire.MAX_HELLO_BYTES)
+    assert await refused(shared_port, too_long) == "frame_too_long"
+    await greeted(shared_port)
+
+
+async def test_it_serves_text_and_reads_no_files(shared_port: int, tmp_path: Path) -> None:
+    (tmp_path / "greet.py").write_text(TEXT)
+    peer = await greeted(shared_port)
+    peer.send(wire.Open("d", "python", 1, TEXT, None, str(tmp_path), "d.py"))
+    peer.send(wire.Complete(1, "d", 1, 40))
+    assert (await peer.until(wire.Completion)).n_generated > 0
+    peer.send(wire.AskContext(2, "d"))
+    assert (await peer.until(wire.Context)).state == "off"
+    peer.send(wire.FilesChanged(str(tmp_path), ("greet.py",)))
+    assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
+
+
+async def test_nobody_ends_it_from_afar(shared_port: int) -> None:
+    peer = await greeted(shared_port)
+    peer.send(wire.Quit())
+    assert (await peer.until(wire.Failure)).code == "forbidden_remotely"
+    await greeted(shared_port)
+
+
+tokens = st.sampled_from(["", TOKEN, TOKEN[:-1], "\0", "é"])
+hellos = st.builds(wire.Hello, st.integers(-(2**63), 2**63 - 1), tokens, st.text(max_size=9))
+framed = st.binary(max_size=80).map(lambda body: struct.pack("<I", len(body)) + body)
+firsts = st.one_of(st.binary(max_size=80), framed, hellos.map(wire.pack))
+
+
 @given(st.lists(st.tuples(firsts, st.integers(0, 200), st.integers(0, 7)), max_size=8))
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_nothing_that_comes_first_ends_it(
     shared_port: int, noise: list[tuple[bytes, int, int]]

@@ -53,43 +53,40 @@ async def connect(path: Path) -> Peer:
     return peer
 
 
-async def test_an_edited_document_is_completed(tmp_path: Path, model_folder: Path) -> None:
-    async with engine(tmp_path, model_folder) as path:
-        assert path.stat().st_mode & 0o777 == 0o600
-        peer = await connect(path)
-        peer.send(wire.Open("d", "python", 1, TEXT))
-        peer.send(wire.Edit("d", 2, (wire.TextEdit(0, 0, "import os\n"),)))
-        peer.send(wire.Complete(7, "d", 2, 40))
-        answer = await peer.until(wire.Completion)
-        assert (answer.id, answer.n_generated > 0) == (7, True)
-        peer.send(wire.AskStatus(8))
-        status = await peer.until(wire.Status)
-        assert [d.document for d in status.documents] == ["d"]
-        assert 0 < status.cache_bytes <= status.cache_budget_bytes
+async def test_an_edited_document_is_completed(shared_engine: Path) -> None:
+    assert shared_engine.stat().st_mode & 0o777 == 0o600
+    peer = await connect(shared_engine)
+    peer.send(wire.Open("d", "python", 1, TEXT))
+    peer.send(wire.Edit("d", 2, (wire.TextEdit(0, 0, "import os\n"),)))
+    peer.send(wire.Complete(7, "d", 2, 40))
+    answer = await peer.until(wire.Completion)
+    assert (answer.id, answer.n_generated > 0) == (7, True)
+    peer.send(wire.AskStatus(8))
+    status = await peer.until(wire.Status)
+    assert [d.document for d in status.documents] == ["d"]
+    assert 0 < status.cache_bytes <= status.cache_budget_bytes
 
 
-async def test_an_answer_for_another_version_is_empty(tmp_path: Path, model_folder: Path) -> None:
-    async with engine(tmp_path, model_folder) as path:
-        peer = await connect(path)
-        peer.send(wire.Open("d", "python", 5, TEXT))
-        peer.send(wire.Complete(1, "d", 4, 10))
-        answer = await peer.until(wire.Completion)
-        assert (answer.items, answer.stop) == ((), "cancelled")
+async def test_an_answer_for_another_version_is_empty(shared_engine: Path) -> None:
+    peer = await connect(shared_engine)
+    peer.send(wire.Open("d", "python", 5, TEXT))
+    peer.send(wire.Complete(1, "d", 4, 10))
+    answer = await peer.until(wire.Completion)
+    assert (answer.items, answer.stop) == ((), "cancelled")
 
 
-async def test_two_windows_with_one_name_do_not_mix(tmp_path: Path, model_folder: Path) -> None:
-    async with engine(tmp_path, model_folder) as path:
-        one, other = await connect(path), await connect(path)
-        one.send(wire.Open("d", "python", 1, TEXT))
-        other.send(wire.Open("d", "python", 1, "x = 1\n"))
-        other.send(wire.Edit("d", 2, (wire.TextEdit(6, 6, "y = 2\n"),)))
-        one.send(wire.Complete(1, "d", 1, len(TEXT)))
-        other.send(wire.Complete(2, "d", 2, 12))
-        longer, shorter = await one.until(wire.Completion), await other.until(wire.Completion)
-        assert shorter.n_tokens < longer.n_tokens
-        other.writer.close()
-        one.send(wire.Complete(3, "d", 1, 5))
-        assert (await one.until(wire.Completion)).id == 3
+async def test_two_windows_with_one_name_do_not_mix(shared_engine: Path) -> None:
+    one, other = await connect(shared_engine), await connect(shared_engine)
+    one.send(wire.Open("d", "python", 1, TEXT))
+    other.send(wire.Open("d", "python", 1, "x = 1\n"))
+    other.send(wire.Edit("d", 2, (wire.TextEdit(6, 6, "y = 2\n"),)))
+    one.send(wire.Complete(1, "d", 1, len(TEXT)))
+    other.send(wire.Complete(2, "d", 2, 12))
+    longer, shorter = await one.until(wire.Completion), await other.until(wire.Completion)
+    assert shorter.n_tokens < longer.n_tokens
+    other.writer.close()
+    one.send(wire.Complete(3, "d", 1, 5))
+    assert (await one.until(wire.Completion)).id == 3
 
 
 @pytest.mark.parametrize(

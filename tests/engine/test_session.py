@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sessions import TEXT, ask, finish
 from warmline_engine.errors import OutOfSync
 from warmline_engine.model.cold_read import ColdRead
@@ -44,7 +45,9 @@ steps = st.lists(
 
 @pytest.mark.parametrize("is_suffix_first", [False, True], ids=["prefix first", "suffix first"])
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=steps)
 @example(steps=[("complete", 0.5)])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import N_BEHIND, Window
 from warmline_engine.text.fim import find_template
@@ -32,7 +33,9 @@ def starts(model: LoadedModel, text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("is_suffix_first", [False, True], ids=["prefix first", "suffix first"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     place=st.floats(0, 1),

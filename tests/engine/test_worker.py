@@ -560,7 +560,7 @@ def test_a_panic_while_nobody_waits_is_not_met_again_and_again(
 
 def run_to_its_end(worker: Worker) -> None:
     worker.start()
-    worker.join(60)
+    worker.join(300)
     assert not worker.is_alive()
 
 

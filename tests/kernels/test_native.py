@@ -18,6 +18,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from warmline_kernels.decoder import LayerParts, NativeDecoder, NativePass, NativeShape, Product
 from warmline_kernels.native import build
 from warmline_kernels.native.blocks import (
@@ -119,7 +120,7 @@ def rounded(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     n_rows=st.integers(1, 11),
     n_in=st.sampled_from([32, 96, 640]),
@@ -179,7 +180,7 @@ def test_what_is_no_number_changes_no_other_row(processor: str, bits: int, bad: 
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     n_rows=st.integers(1, 5),
     n_in=st.sampled_from([32, 96, 896]),
@@ -299,7 +300,7 @@ def run_twin(
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     n_rows=st.integers(1, 9),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.fake_engine import FakeEditor, FakeEngine, fake_engine, window
 from warmline_protocol import wire
 
@@ -99,7 +100,7 @@ class Play:
             self.client.changed.clear()
             self.engine.changed.clear()
             waits = [asyncio.ensure_future(w.changed.wait()) for w in (self.client, self.engine)]
-            done, left = await asyncio.wait(waits, return_when="FIRST_COMPLETED", timeout=30)
+            done, left = await asyncio.wait(waits, return_when="FIRST_COMPLETED", timeout=300)
             assert done, "a request is not answered"
             for wait in left:
                 wait.cancel()
@@ -123,7 +124,9 @@ async def _play(script: list[tuple[Any, ...]]) -> None:
 
 @pytest.mark.usefixtures("runtime")
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(steps, max_size=40))
 def test_every_request_is_answered_once(script: list[tuple[Any, ...]]) -> None:

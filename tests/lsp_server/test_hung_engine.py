@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine_client import A, B, Client
-from tests.support.fake_engine import READY, FakeEngine, fake_engine, fake_remote_engine
+from tests.support.fake_engine import READY, WITHIN_S, FakeEngine, fake_engine, fake_remote_engine
 from warmline_lsp.engine import engine_client, engine_process, socket_paths
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.liveness import Limits
@@ -342,7 +342,7 @@ class Deaf:
         self.changed.set()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()
@@ -416,7 +416,7 @@ async def test_a_full_queue_of_connections_does_not_block() -> None:
                 with contextlib.suppress(BlockingIOError):
                     connection.connect(str(path))
             with pytest.raises(engine_process.EngineUnavailable):
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(WITHIN_S):
                     await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
         finally:
             for connection in waiting:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from tests.support.examples import examples
 from tests.support.fake_engine import URI, FakeEditor, fake_engine, window
 from warmline_protocol import wire
 
@@ -123,7 +124,7 @@ def _odd(value: Any) -> Any:
 
 @pytest.mark.usefixtures("runtime")
 @settings(
-    max_examples=60, deadline=None,
+    max_examples=examples(60), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(messages)

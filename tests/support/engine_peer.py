@@ -21,7 +21,7 @@ from warmline_protocol.remote_address import (
 
 F = TypeVar("F", bound=wire.Frame)
 TEXT = "def greet(name):\n    return 'hello ' + name\n\n\ndef main():\n    print(greet('you'))\n"
-WITHIN_S = 60
+WITHIN_S = 300
 
 _open_peers: list[Peer] = []
 

@@ -19,7 +19,7 @@ from warmline_lsp.lsp.features import make_server
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
-WITHIN_S = 30
+WITHIN_S = 300
 URI = "file:///project/greet.py"
 F = TypeVar("F", bound=wire.Frame)
 

@@ -10,16 +10,22 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from warmline_engine.cache.arena import Arena
+from warmline_engine.cache.chunk_cache import ChunkCache
+from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
 from warmline_engine.model import random_checkpoint
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_lab.data import tokenizer as own
 
 N_TOKENS = 500
+CACHE_BYTES = 2**30
+WITHIN_S = 300  # an engine that ends, on a machine that does much else
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +64,32 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -
     return folder
 
 
-@pytest.fixture
-def small_model(small_folder: Path) -> LoadedModel:
+@pytest.fixture(scope="session")
+def loaded_model_once(model_folder: Path) -> LoadedModel:
+    return loaded_model.load(str(model_folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def loaded_small_model_once(small_folder: Path) -> LoadedModel:
     return loaded_model.load(str(small_folder), device="cpu", dtype="float32")
 
 
 @pytest.fixture
-def model(model_folder: Path) -> LoadedModel:
-    return loaded_model.load(str(model_folder), device="cpu", dtype="float32")
+def model(loaded_model_once: LoadedModel) -> LoadedModel:
+    """The weights that all tests share, with a cache and draft costs for this test alone."""
+    return _with_empty_cache(loaded_model_once)
+
+
+@pytest.fixture
+def small_model(loaded_small_model_once: LoadedModel) -> LoadedModel:
+    """As `model`, of the smaller one."""
+    return _with_empty_cache(loaded_small_model_once)
+
+
+def _with_empty_cache(model: LoadedModel) -> LoadedModel:
+    arena = Arena(model.arena.shape, CACHE_BYTES)
+    chunks = ChunkCache(loaded_model.KEPT_MEBIBYTES * 2**20)
+    return replace(model, arena=arena, draft_costs=DraftCostModel(), kept=chunks)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +109,6 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) 
     yield path
     assert process.poll() is None, "the engine died"
     process.terminate()
-    process.wait(60)
-    drain.join(60)
+    process.wait(WITHIN_S)
+    drain.join(WITHIN_S)
     process.stderr.close()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 Continue = Callable[[int], bool]
@@ -91,7 +93,9 @@ class CountedPattern:
         return self._pattern.subn(repl, text, count)
 
     def _run(self, text: Any, end: int) -> _Run:
-        return _Run(self._pattern, text, end, self._counter)
+        run = _run_of(self._pattern, threading.get_ident())
+        run.begin(text, end, self._counter)
+        return run
 
     def _count(self, text: Any, bounds: tuple[int, ...], how: str, max_matches: int = 0) -> None:
         begin, end = _bounds(text, bounds)
@@ -113,17 +117,23 @@ class CountedPattern:
 
 
 class _Run:
-    """One text and one pattern."""
+    """One pattern, applied to one text at a time: parsing the pattern costs more than most matches."""
 
-    def __init__(self, pattern: re.Pattern[Any], text: Any, end: int, counter: StepCounter) -> None:
+    _text: Any
+    _end: int
+    _counter: StepCounter
+
+    def __init__(self, pattern: re.Pattern[Any]) -> None:
         hidden: Any = re
         self._parser, self._compiler = hidden._parser, hidden._compiler
-        self._text, self._end, self._counter = text, end, counter
         self._groups: dict[int, tuple[int, int]] = {}
         tree = self._parser.parse(pattern.pattern, pattern.flags & ~_FLAG_DEBUG)
         self._flags = tree.state.flags | pattern.flags
         self._state = tree.state
         self._match = self._sequence(list(tree), self._flags)
+
+    def begin(self, text: Any, end: int, counter: StepCounter) -> None:
+        self._text, self._end, self._counter = text, end, counter
 
     def end_of_match(self, begin: int, to_end: bool = False) -> int | None:
         ends: list[int] = []
@@ -317,6 +327,12 @@ class _Run:
 
 
 _FLAG_DEBUG = int(re.DEBUG)
+
+
+@lru_cache(maxsize=1024)
+def _run_of(pattern: re.Pattern[Any], thread: int) -> _Run:
+    """The run of a pattern in a thread: two threads may match the same pattern at once."""
+    return _Run(pattern)
 
 
 def _restore(groups: dict[int, tuple[int, int]], group: int, value: tuple[int, int] | None) -> None:

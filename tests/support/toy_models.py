@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -51,4 +53,9 @@ class Voice:
 
 def with_entropy(bits: float) -> Tensor:
     """Logits of nearly that entropy: evenly over as many tokens as it takes."""
-    return torch.where(torch.arange(64) < 2**bits, 0.0, -1e9)
+    return _even(math.ceil(2**bits))
+
+
+@lru_cache
+def _even(n: int) -> Tensor:
+    return torch.where(torch.arange(64) < n, 0.0, -1e9)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.chunk_cache import ChunkCache
 from warmline_engine.cache.sequence import KVSequence
@@ -92,7 +93,9 @@ def n_rotated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("n_rotated")
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     prompt=st.lists(token, min_size=12, max_size=60),

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from warmline_engine.cache.arena import Arena
 from warmline_engine.cache.chunk_cache import ChunkCache
 from warmline_engine.cache.sequence import KVSequence
@@ -74,7 +75,9 @@ def kept() -> ChunkCache:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.lists(token, min_size=2, max_size=20),

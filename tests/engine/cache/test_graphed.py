@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sequences import (
     DEVICE,
     SHAPE,
@@ -55,7 +56,9 @@ def graphs_of(sequence: KVSequence) -> dict[tuple[int, int], object]:
 
 @pytest.mark.parametrize("n_rotated", [0, 1000])
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(start=st.lists(token, min_size=1, max_size=60), edits=edits)
 def test_any_edits_then_refresh_are_a_cold_read(
@@ -76,7 +79,9 @@ def test_any_edits_then_refresh_are_a_cold_read(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     chunks=st.lists(st.lists(token, min_size=1, max_size=8), max_size=4),

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.chunk_cache import ChunkCache, ChunkRows
@@ -34,7 +35,7 @@ def same(found: ChunkRows | None, expected: ChunkRows) -> bool:
     return found is not None and all(map(torch.equal, found, expected))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     steps=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), max_size=20),
     budget=st.integers(0, 900),

@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sequences import TOLERANCE
 from warmline_engine.cache.arena import Arena, ArenaFull
 from warmline_engine.cache.chunk_cache import ChunkCache
@@ -30,7 +31,9 @@ def rows_of(sequence: KVSequence) -> list[torch.Tensor]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(context=TOKENS, chunk=TOKENS, said=TOKENS, other=TOKENS, asked=st.sets(st.integers(0, 11)))
 def test_it_is_a_sequence_that_has_no_chunk(

@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.sequences import (
     TOLERANCE,
     apply,
@@ -66,7 +67,9 @@ def rotation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(start=st.lists(token, min_size=1, max_size=60), edits=edits)
 def test_any_edits_then_refresh_are_a_cold_read(

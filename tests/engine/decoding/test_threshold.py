@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.toy_models import Voice
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 from warmline_engine.decoding.two_models.threshold import MAX_BITS, STEP_BITS, Threshold
@@ -23,7 +24,7 @@ def answered(rule: SwitchRule, rng: np.random.Generator, scale: float) -> int:
     return switching.n_by_base
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=examples(12))
 @given(
     share=st.sampled_from([0.2, 0.4, 0.6]),
     begin=st.sampled_from([0.0, 1.0, 4.0]),

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.cache.arena import Arena, RowShape
 from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
@@ -43,7 +44,7 @@ SHAPE = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     n_rows=st.integers(1, FEW_ROWS),
     n_in=st.sampled_from([32, 96]),
@@ -64,7 +65,7 @@ def test_a_product_with_eight_bits_is_within_their_rounding(
     assert bool(((found.double() - exact).abs() <= most).all())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     n_rows=st.integers(1, 40),
     n_in=st.sampled_from([32, 96, 256]),
@@ -84,7 +85,7 @@ def test_a_product_with_four_bits_is_that_of_the_unpacked_matrix(
     assert bool(((packed.product(x).double() - exact).abs() <= most).all())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     values=st.lists(st.floats(-100, 100, width=32), min_size=GROUP, max_size=GROUP),
     n_same=st.integers(0, GROUP),
@@ -160,7 +161,7 @@ def test_a_head_has_its_highest_logits_exact_and_the_others_roughly(
     assert torch.equal(found.argmax(1), exact.bfloat16().argmax(1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     n=st.integers(1, 40),
     n_runs=st.integers(1, 300),

@@ -51,7 +51,7 @@ def run(home: Path, address: str, *arguments: str) -> subprocess.CompletedProces
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -7,13 +7,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.model.quant.linear import MANY_ROWS, linear
 from warmline_kernels import cpu
 
 
 @pytest.mark.parametrize("has_bfloat16", [True, False])
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     n_rows=st.integers(1, 3 * MANY_ROWS),

@@ -98,7 +98,7 @@ def test_two_processes_at_once(root: Path, tmp_path: Path) -> None:
     for process in both:
         process.start()
     for process in both:
-        process.join(120)
+        process.join(600)
     assert [process.exitcode for process in both] == [0, 0]
     check(path, N_FILES)
 

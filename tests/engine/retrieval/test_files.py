@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.retrieval.source.files import MAX_BYTES, Rules, read
 from warmline_protocol.exclusion import SECRETS
 
@@ -38,7 +39,7 @@ _patterns = st.lists(
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 @given(_patterns, _patterns, _patterns)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_ignored_is_what_git_ignores(
     tmp_path_factory: pytest.TempPathFactory, top: list[str], inner: list[str], exclude: list[str]
 ) -> None:

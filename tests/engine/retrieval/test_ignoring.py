@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.growth import assert_grows_slowly
 from warmline_engine.retrieval.source.files import MAX_DEPTH, MAX_IGNORE_BYTES, Rules, read
 from warmline_engine.retrieval.source.ignoring import MAX_PATTERNS, is_ignored, patterns
@@ -56,7 +57,7 @@ def git_ignores(root: Path, paths: list[str]) -> set[str]:
 @example(["x**/b", "/a**"], [], ["xx/y/b", "xb", "a/b", "ab/c"])
 @example(["a/**/b", "**/c", "b/**"], ["!/**/b"], ["a/b", "a/x/y/b", "c", "b", "b/a", "b/a/b"])
 @example(["/**/**/a", "***/b", "a\\", "[[:nothing:]]"], [], ["a", "b/a", "c/b", "b"])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_ignored_is_what_git_ignores(
     repository: Path, top: list[str], inner: list[str], paths: list[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.retrieval.index.build import build, refresh
 from warmline_engine.retrieval.index.index import UNSAVED, Index, Kind
 from warmline_engine.retrieval.index.words import words
@@ -82,7 +83,7 @@ _queries = st.lists(
 
 
 @given(_files, _queries)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_scores_are_bm25(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, str], wanted: list[str]
 ) -> None:
@@ -95,7 +96,7 @@ def test_scores_are_bm25(
 
 
 @given(st.lists(_files, min_size=2, max_size=4), _queries, st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_after_edits_it_is_as_if_made_afresh(
     tmp_path_factory: pytest.TempPathFactory, versions: list[dict[str, str]], wanted: list[str], data: st.DataObject
 ) -> None:  # fmt: skip

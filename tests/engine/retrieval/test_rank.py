@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.retrieval.index.index import UNSAVED, Index
 from warmline_engine.retrieval.query import Query, query
 from warmline_engine.retrieval.rank import Found, fuse_scores, ranked
@@ -193,7 +194,7 @@ _broken = st.lists(
 
 
 @given(_broken, st.sampled_from(sorted(GRAMMARS)), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_text_gives_a_query(text: str, language: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(0, len(text)))
     made = query("a/b.x", language, text, offset)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node, Point
 
+from tests.support.examples import examples
 from warmline_engine.retrieval.source import split
 from warmline_engine.syntax import parsed as parsed_module
 from warmline_engine.syntax.grammars import new_parser
@@ -38,7 +39,7 @@ def told(node: Node) -> list[tuple[str, int, int, Point]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 200), PIECES), min_size=1, max_size=5)
 )

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
+from tests.support.examples import examples
 from tests.support.syntax import FILE, syntax_of
 from warmline_engine.syntax import syntax_context as place_module
 from warmline_engine.syntax.grammars import new_parser
@@ -50,7 +51,9 @@ def stands_even(block: Node, place: int) -> bool:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     data=st.data(),

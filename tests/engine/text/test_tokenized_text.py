@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.tokenizer_families import NAMES, SAMPLE, load
 from warmline_engine.text.changes import Move, Splice
 from warmline_engine.text.fim import find_template
@@ -56,7 +57,7 @@ def replay(mirror: list[int], changes: list[Splice | Move]) -> None:
 
 @pytest.mark.parametrize("suffix_first", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(text=texts, at=st.floats(0, 1), actions=actions)
 def test_tokens_equal_a_full_tokenization(
     name: str, suffix_first: bool, text: str, at: float, actions: list[tuple]

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from warmline_engine.model import random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel, load
@@ -173,7 +174,7 @@ def test_losses_by_position_are_those_of_cold_reads(
     assert near[2] != whole[2]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     seed=st.integers(0, 10_000),
     n_shared=st.integers(memorization.N_REPEATED - 2, memorization.N_REPEATED + 2),
