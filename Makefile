@@ -16,8 +16,10 @@ demo: .venv/.runs ## replay a real edit through the language server and count ke
 
 # a file's tests stay in one process, which starts the engine that they share once; the longest files come first
 WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: lint extension ## lint, types and all tests
+# deep: eight times as many generated examples
+PROFILE ?= moderate
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile $(PROFILE)
+test: lint extension ## lint, types and all tests; PROFILE=deep generates eight times as many examples
 	$(PYTEST)
 
 test-fast: .venv/.tests ## the tests of each part, without slow ones, real servers and the laboratory: under two minutes

@@ -20,9 +20,9 @@ if not torch.cuda.is_available():
 torch.set_num_threads(1)
 
 # no deadline: how long an example takes says nothing on a busy machine
-settings.register_profile("default", deadline=None, max_examples=50)
-settings.register_profile("deep", deadline=None, max_examples=400)  # make test-deep
-settings.load_profile("default")
+settings.register_profile("moderate", deadline=None, max_examples=50)
+settings.register_profile("deep", deadline=None, max_examples=400)  # make test PROFILE=deep
+settings.load_profile("moderate")
 
 # they need a browser and code-server: make e2e
 collect_ignore_glob = [] if "WARMLINE_WORKBENCH" in os.environ else ["workbench/*"]

@@ -32,6 +32,7 @@ raise SystemExit(main())
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
 
+@pytest.mark.slow
 async def test_a_stopped_engine_is_replaced_and_has_the_documents(
     lone_window: Opener, home: dict[str, str]
 ) -> None:

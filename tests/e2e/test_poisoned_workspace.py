@@ -95,6 +95,7 @@ async def test_a_session_executes_nothing(
     assert not poisoned.ran()
 
 
+@pytest.mark.slow
 def test_no_command_executes_anything(
     poisoned: Poisoned, home: dict[str, str], loud_model: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_no_command_executes_anything(
         assert not poisoned.ran(), command
 
 
+@pytest.mark.slow
 def test_modules_that_are_run_without_care_search_the_project_for_nothing_of_ours(
     tmp_path: Path, home: dict[str, str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,42 @@ from tests.support.remote_engine import (
     TEXT,
     TOKEN,
     URI,
+    SharedRemote,
     engines_of,
     has_ghost_text,
     remote,
     said,
+    shared_remote,
 )
 from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
 
 
-async def test_a_remote_engine_serves_and_survives(home: dict[str, str], loud_model: Path) -> None:
+@pytest.fixture(scope="module")
+def engine(loud_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedRemote]:
+    """An engine without TLS; one for all tests, which leave it as it is."""
+    with shared_remote(loud_model, tmp_path_factory.mktemp("engine") / "engine.log") as found:
+        yield found
+
+
+async def test_a_remote_engine_serves_and_survives(
+    home: dict[str, str], engine: SharedRemote
+) -> None:
     home = {**home, TOKEN_VARIABLE: TOKEN}
-    async with remote(loud_model) as engine:
-        options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
-        for _ in range(2):  # nor does the end of a window end it
-            async with editor(home, options) as client:
-                assert client.statuses[-1].model == "loud"
-                assert await has_ghost_text(client)
-                await client.protocol.send_request_async("warmline/restart", {})
-                await client.until_state("ready")
-                assert await has_ghost_text(client)
-        assert engine.process.returncode is None
+    options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
+    for _ in range(2):  # nor does the end of a window end it
+        async with editor(home, options) as client:
+            assert client.statuses[-1].model == "loud"
+            assert await has_ghost_text(client)
+            await client.protocol.send_request_async("warmline/restart", {})
+            await client.until_state("ready")
+            assert await has_ghost_text(client)
+    assert engine.process.poll() is None
     assert engines_of(home) == []
 
 
 async def test_nothing_of_the_workspace_is_sent_along(
-    home: dict[str, str], loud_model: Path, tmp_path: Path
+    home: dict[str, str], engine: SharedRemote, tmp_path: Path
 ) -> None:
     from lsprotocol import types
 
@@ -48,37 +59,35 @@ async def test_nothing_of_the_workspace_is_sent_along(
     use.write_text(text)
     home = {**home, TOKEN_VARIABLE: TOKEN}
     folders = [types.WorkspaceFolder(tmp_path.as_uri(), "project")]
-    async with remote(loud_model) as engine:
-        options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
-        async with editor(home, options, folders=folders) as client:
-            client.open(use.as_uri(), text)
-            await client.ask(use.as_uri(), 3, 4)
-            asked: Any = {"uri": use.as_uri()}
-            context = await client.protocol.send_request_async("warmline/context", asked)
-            assert (context.state, context.items) == ("off", [])
-            changed = types.FileEvent(use.as_uri(), types.FileChangeType.Changed)
-            client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([changed]))
-            assert await has_ghost_text(client)
+    options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
+    async with editor(home, options, folders=folders) as client:
+        client.open(use.as_uri(), text)
+        await client.ask(use.as_uri(), 3, 4)
+        asked: Any = {"uri": use.as_uri()}
+        context = await client.protocol.send_request_async("warmline/context", asked)
+        assert (context.state, context.items) == ("off", [])
+        changed = types.FileEvent(use.as_uri(), types.FileChangeType.Changed)
+        client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([changed]))
+        assert await has_ghost_text(client)
 
 
 async def test_what_is_wrong_is_said_until_it_is_right(
-    home: dict[str, str], loud_model: Path
+    home: dict[str, str], engine: SharedRemote
 ) -> None:
     token_file = Path(home["XDG_RUNTIME_DIR"]) / "config/warmline/token"
     token_file.parent.mkdir(parents=True)
     home = {**home, "XDG_CONFIG_HOME": str(token_file.parent.parent)}
-    async with remote(loud_model) as engine:
-        options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
-        async with editor(home, options, "error") as client:
-            assert "needs a token" in said(client)
-            token_file.write_text("another token, as long")
-            token_file.chmod(0o644)
-            await client.until(lambda: "chmod 600" in said(client))
-            token_file.chmod(0o600)
-            await client.until(lambda: "wrong token for this engine" in said(client))
-            token_file.write_text(TOKEN)
-            await client.until_state("ready")
-            assert await has_ghost_text(client)
+    options = {"remoteEngine": f"127.0.0.1:{engine.port}"}
+    async with editor(home, options, "error") as client:
+        assert "needs a token" in said(client)
+        token_file.write_text("another token, as long")
+        token_file.chmod(0o644)
+        await client.until(lambda: "chmod 600" in said(client))
+        token_file.chmod(0o600)
+        await client.until(lambda: "wrong token for this engine" in said(client))
+        token_file.write_text(TOKEN)
+        await client.until_state("ready")
+        assert await has_ghost_text(client)
 
 
 async def test_one_that_went_is_waited_for(home: dict[str, str], loud_model: Path) -> None:
@@ -111,43 +120,52 @@ def certificate(authority: trustme.CA, folder: Path, name: str) -> list[str]:
     return ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
 
 
+@pytest.fixture(scope="module")
+def tls_engine(
+    loud_model: Path, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedRemote]:
+    """An engine with a certificate for localhost; one for all tests, which leave it as it is."""
+    folder = tmp_path_factory.mktemp("tls")
+    arguments = certificate(authority, folder, "localhost")
+    with shared_remote(loud_model, folder / "engine.log", *arguments) as found:
+        yield found
+
+
 async def test_through_tls(
-    home: dict[str, str], loud_model: Path, tmp_path: Path, authority: trustme.CA
+    home: dict[str, str], tls_engine: SharedRemote, tmp_path: Path, authority: trustme.CA
 ) -> None:
     home = {**home, TOKEN_VARIABLE: TOKEN}
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    async with remote(loud_model, *certificate(authority, tmp_path, "localhost")) as engine:
-        options = {"remoteEngineCa": str(tmp_path / "ca.pem")}
-        address = f"tls://localhost:{engine.port}"
-        async with editor(home, options | {"remoteEngine": address}) as client:
-            assert await has_ghost_text(client)
-        # by a name that is not its own
-        address = f"tls://127.0.0.1:{engine.port}"
-        async with editor(home, options | {"remoteEngine": address}, "error") as client:
-            assert "untrusted certificate" in said(client)
-        # and without TLS
-        address = f"127.0.0.1:{engine.port}"
-        async with editor(home, {"remoteEngine": address}, "error") as client:
-            assert "without TLS" in said(client)
-        assert engine.process.returncode is None
+    options = {"remoteEngineCa": str(tmp_path / "ca.pem")}
+    address = f"tls://localhost:{tls_engine.port}"
+    async with editor(home, options | {"remoteEngine": address}) as client:
+        assert await has_ghost_text(client)
+    assert tls_engine.n_accepted() > 0, "accepted connections are in its log"
+    # by a name that is not its own
+    address = f"tls://127.0.0.1:{tls_engine.port}"
+    async with editor(home, options | {"remoteEngine": address}, "error") as client:
+        assert "untrusted certificate" in said(client)
+    # and without TLS
+    address = f"127.0.0.1:{tls_engine.port}"
+    async with editor(home, {"remoteEngine": address}, "error") as client:
+        assert "without TLS" in said(client)
+    assert tls_engine.process.poll() is None
 
 
 @pytest.mark.parametrize("ca", ["of another", "", "no file"])
 async def test_a_certificate_of_somebody_else_gets_no_token(
-    ca: str, home: dict[str, str], loud_model: Path, tmp_path: Path, authority: trustme.CA
+    ca: str, home: dict[str, str], tls_engine: SharedRemote, tmp_path: Path, authority: trustme.CA
 ) -> None:
     home = {**home, TOKEN_VARIABLE: TOKEN}
     if ca == "of another":
         trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     options = {"remoteEngineCa": ca and str(tmp_path / "ca.pem")}
-    async with remote(loud_model, *certificate(authority, tmp_path, "localhost")) as engine:
-        options["remoteEngine"] = f"tls://localhost:{engine.port}"
-        async with editor(home, options, "error") as client:
-            expected = "cannot read certificates" if ca == "no file" else "remoteEngineCa"
-            assert expected in said(client)
-        engine.process.terminate()
-        assert engine.process.stderr is not None
-        assert b"connected:" not in await engine.process.stderr.read()
+    n_before = tls_engine.n_accepted()
+    options["remoteEngine"] = f"tls://localhost:{tls_engine.port}"
+    async with editor(home, options, "error") as client:
+        expected = "cannot read certificates" if ca == "no file" else "remoteEngineCa"
+        assert expected in said(client)
+    assert tls_engine.n_accepted() == n_before
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_drafts_change_no_token(model: LoadedModel, monkeypatch: pytest.MonkeyPa
     """In float32, at places all over a file that repeats itself, with recall so that drafts are often right."""
     text = inspect.getsource(textwrap.wrap) * 2
     model = replace(model, recall=Shares(np.full((LONGEST, N_CERTAINTIES), 0.6)))
-    places = range(40, len(text), len(text) // 40)
+    places = range(40, len(text), len(text) // 20)
 
     def all_texts() -> list[str]:
         session = Session(model, text, 0, 4096)

@@ -56,7 +56,7 @@ def test_a_completion_is_that_of_a_cold_read_which_spells_what_is_begun(
 ) -> None:
     model = replace(model, layout=find_template(model.tokenizer, is_suffix_first))
     n_healed = 0
-    for offset in PLACES:
+    for offset in PLACES[::2]:
         expected, healed_text = twin(model, offset)
         session = Session(model, TEXT, offset, 4096)
         tokens = session.complete(ask(offset)).items[0].tokens
@@ -65,7 +65,7 @@ def test_a_completion_is_that_of_a_cold_read_which_spells_what_is_begun(
         assert tokens or not expected
         session.check()
         n_healed += bool(healed_text)
-    assert n_healed > 25
+    assert n_healed > 12
 
 
 def test_what_is_offered_goes_on_from_the_cursor(model: LoadedModel) -> None:

@@ -11,6 +11,6 @@ MIN_EXAMPLES = 5
 def examples(n: int) -> int:
     """The examples of a test that takes `n` where others take 100, scaled to the profile in use.
 
-    `make test` takes half as many, `make test-deep` four times as many.
+    `make test` takes half as many, `make test PROFILE=deep` four times as many.
     """
     return max(MIN_EXAMPLES, n * settings().max_examples // PLAIN)

@@ -19,7 +19,8 @@ from warmline_lsp.lsp.features import make_server
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
-WITHIN_S = 300
+WITHIN_S = 300  # one that waits longer hangs, even on a very busy machine
+LOOKED_AGAIN_S = 0.2
 URI = "file:///project/greet.py"
 F = TypeVar("F", bound=wire.Frame)
 
@@ -42,10 +43,12 @@ class Waiting:
         self.changed = asyncio.Event()
 
     async def until(self, holds: Callable[[], object]) -> None:
+        """Waits for a condition: after each change, and now and then for what happens in other processes."""
         async with asyncio.timeout(WITHIN_S):
             while not holds():
                 self.changed.clear()
-                await self.changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), LOOKED_AGAIN_S)
 
 
 class FakeEngine(Waiting):

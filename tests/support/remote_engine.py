@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +34,10 @@ async def remote(
     model: Path, *more: str, port: int = 0, token: str = TOKEN
 ) -> AsyncIterator[Remote]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "warmline_engine.process.service", "--listen", f"127.0.0.1:{port}", "--model", str(model),
-        "--threads", "1", *more, stderr=asyncio.subprocess.PIPE, env={**os.environ, TOKEN_VARIABLE: token},
-    )  # fmt: skip
+        *_command(model, port, *more),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, TOKEN_VARIABLE: token},
+    )
     assert process.stderr is not None
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -48,6 +51,44 @@ async def remote(
             process.terminate()
         async with asyncio.timeout(WITHIN_S):
             await process.communicate()
+
+
+@dataclass
+class SharedRemote:
+    """An engine that the tests of a module share. `log` is what it writes to standard error."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def n_accepted(self) -> int:
+        """How many connections have shown the token."""
+        return self.log.read_bytes().count(b"connected:")
+
+
+@contextmanager
+def shared_remote(model: Path, log: Path, *more: str) -> Iterator[SharedRemote]:
+    """An engine as `remote` starts it; it must be alive at the end."""
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            _command(model, 0, *more), stderr=stderr, env={**os.environ, TOKEN_VARIABLE: TOKEN}
+        )
+    try:
+        while (found := re.search(rb"listening on \S+:(\d+),", log.read_bytes())) is None:
+            assert process.poll() is None, "the engine ended"
+            time.sleep(0.05)
+        yield SharedRemote(process, int(found[1]), log)
+        assert process.poll() is None, "the engine died"
+    finally:
+        process.terminate()
+        process.wait(WITHIN_S)
+
+
+def _command(model: Path, port: int, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "warmline_engine.process.service", "--listen", f"127.0.0.1:{port}",
+        "--model", str(model), "--threads", "1", *more,
+    ]  # fmt: skip
 
 
 def engines_of(home: dict[str, str]) -> list[Path]:

@@ -15,8 +15,6 @@ from warmline_engine.cache.sequence import KVSequence
 from warmline_engine.model import checkpoint, random_checkpoint
 from warmline_engine.model.cold_read import ColdRead
 
-pytestmark = pytest.mark.oracle
-
 SMALL: dict[str, Any] = {
     "hidden_size": 64,
     "num_hidden_layers": 3,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import examples
 from warmline_engine.errors import RetrievalError
 from warmline_engine.retrieval import index_command, search_command
 from warmline_engine.retrieval.index import postings
@@ -20,7 +21,7 @@ from warmline_engine.retrieval.index.index import UNSAVED, Index, Stamp
 from warmline_engine.retrieval.source.files import Rules
 
 N_SEARCHED = 4  # damages of each kind and state that a search meets
-N_SEEDS = 15  # of each kind of damage and state
+N_SEEDS = examples(15)  # of each kind of damage and state
 PAGE = 4096
 N_FILES = 24
 WORDS = ("alpha", "beta_gamma", "deltaEpsilon", "naïve", "ключ", "日本語", "x²y")

@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from warmline_engine.decoding.ngram.suffix_match import LONGEST
 from warmline_engine.model.cold_read import ColdRead
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.window import Window
+from warmline_engine.text.tokenizer import Tokenizer
 from warmline_lab.evaluation import holes
 from warmline_lab.replay import accepts, controlled_run, trace_run
 from warmline_lab.replay.controlled import choose_target
@@ -110,6 +112,7 @@ def test_repair_orders_rank_each_stale_token_once(model: LoadedModel) -> None:
     assert 0 < len(lines_near(window, changed, 1)) < len(lines_near(window, changed, 4))
 
 
+@pytest.mark.slow
 def test_the_layout_served_is_measured_in_full_and_the_other_in_part(model: LoadedModel) -> None:
     other = in_other_layout(model)
     assert other is not None
@@ -130,10 +133,13 @@ def test_the_layout_served_is_measured_in_full_and_the_other_in_part(model: Load
     assert {r.layout for r in controlled_run.run(other, target_task())} == {"psm", "spm"}
 
 
-def test_a_model_that_knows_one_layout_is_measured_in_one(model: LoadedModel) -> None:
+def test_a_model_that_knows_one_layout_is_measured_in_one(
+    model: LoadedModel, model_folder: Path
+) -> None:
     plain = replace(model.layout, front=(), between=(), behind=(), has_suffix=False)
-    model.tokenizer._control_id_of.clear()
-    assert in_other_layout(replace(model, layout=plain)) is None
+    tokenizer = Tokenizer.load(model_folder)  # the model's is shared with other tests
+    tokenizer._control_id_of.clear()
+    assert in_other_layout(replace(model, layout=plain, tokenizer=tokenizer)) is None
 
 
 def test_a_trace_in_all_methods(model: LoadedModel) -> None:
