@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -46,16 +47,24 @@ share = 1.0
 """
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def work_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with a corpus of three files and its tokenizer."""
+    folder = tmp_path_factory.mktemp("work")
     texts = [inspect.getsource(module) for module in (textwrap, json.decoder, json.encoder)]
-    (tmp_path / "corpus").mkdir()
+    (folder / "corpus").mkdir()
     records = [{"origin": "x-1", "path": f"x/{k}.py", "text": text} for k, text in enumerate(texts)]
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    (tmp_path / "corpus/train.jsonl").write_text(lines)
-    (tmp_path / "corpus/heldout.jsonl").write_text(lines)
-    corpus.write_hashes(tmp_path / "corpus")
-    tokenizer.save(tokenizer.train(texts, 400), tmp_path / "tokenizer")
-    (tmp_path / "tiny.toml").write_text(CONFIG)
+    (folder / "corpus/train.jsonl").write_text(lines)
+    (folder / "corpus/heldout.jsonl").write_text(lines)
+    corpus.write_hashes(folder / "corpus")
+    tokenizer.save(tokenizer.train(texts, 400), folder / "tokenizer")
+    (folder / "tiny.toml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture
+def work(work_made_once: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, which the test may change."""
+    shutil.copytree(work_made_once, tmp_path, dirs_exist_ok=True)
     return tmp_path

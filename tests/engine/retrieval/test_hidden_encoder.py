@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from warmline_engine.errors import CheckpointError
 from warmline_engine.retrieval import search_command
@@ -28,6 +27,9 @@ MARKS = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token
 
 def write_encoder(folder: Path, with_mode: bool = False, safe: bool = True) -> Path:
     """A random model of RoBERTa's shape that reads 32 tokens, as a folder of transformers."""
+    # slow to import: not where every worker collects the tests
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
     torch.manual_seed(3)
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
@@ -52,6 +54,8 @@ def write_encoder(folder: Path, with_mode: bool = False, safe: bool = True) -> P
 
 def slow_vector(folder: Path, text: str, with_mode: bool) -> np.ndarray:
     """By hand: blocks of 32 tokens that overlap by half, means of their states, one block after the other."""
+    from transformers import PreTrainedTokenizerFast, RobertaModel
+
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
     model: Any = RobertaModel.from_pretrained(folder).eval()
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]

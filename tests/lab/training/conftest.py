@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.support.training import work
+from tests.support.training import work, work_made_once
 
-__all__ = ["work"]
+__all__ = ["work", "work_made_once"]
