@@ -24,8 +24,11 @@ def imported(tree: ast.AST, package: str) -> set[str]:
             parts = package.split(".")[: len(package.split(".")) + 1 - node.level]
             base = ".".join([*(parts if node.level else ()), *filter(None, [node.module])])
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            called = node.func.id if isinstance(node.func, ast.Name) else called
+            if called in ("import_module", "__import__"):
+                found |= {str(a.value) for a in node.args[:1] if isinstance(a, ast.Constant)}
     return found
 
 
@@ -47,7 +50,8 @@ def of_tests(names: set[str]) -> set[str]:
         "import tests.engine.test_session", "from .test_session import ask", "from . import test_session",
         "from ..test_docs import pages", "from test_session import ask", "from tests.e2e.conftest import home",
         "def f():\n    import tests.engine.test_session as other",
-        "importlib.import_module('tests.engine.test_session')",
+        "importlib.import_module('tests.engine.test_session')", "import_module('tests.engine.test_session')",
+        "__import__('tests.test_docs')",
     ],
 )  # fmt: skip
 def test_each_way_to_import_a_test_module_is_seen(code: str) -> None:
