@@ -48,7 +48,8 @@ class Waiting:
             while not holds():
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), LOOKED_AGAIN_S)
+                    async with asyncio.timeout(LOOKED_AGAIN_S):
+                        await self.changed.wait()
 
 
 class FakeEngine(Waiting):
