@@ -17,7 +17,7 @@ import pytest
 
 from warmline_engine.cache.arena import Arena
 from warmline_engine.cache.chunk_cache import ChunkCache
-from warmline_engine.decoding.speculative.draft_costs import DraftCostModel
+from warmline_engine.decoding.speculative.drafts import DraftCostModel
 from warmline_engine.model import random_checkpoint
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
