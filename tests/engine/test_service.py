@@ -277,9 +277,9 @@ async def test_an_engine_whose_worker_dies_ends_with_a_reason(
 ) -> None:
     path = tmp_path / "dies.sock"
     code = """
-from warmline_engine.process import service, worker
+from warmline_engine.process import served_model, service
 def die(*_): raise GeneratorExit
-worker.Worker._take_text = die
+served_model.ServedModel.status = die
 service.main()
 """
     process = await asyncio.create_subprocess_exec(

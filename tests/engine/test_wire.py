@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from warmline_protocol import wire
+from warmline_protocol import packing, wire
 from warmline_protocol.wire_scan import MAX_DEPTH, MAX_ENTRIES, MAX_KEY_BYTES, ScanError, scan
 
 FRAMES: list[wire.Frame] = [
@@ -217,7 +217,7 @@ def test_only_hello_is_read_before_hello(
     def refuse(*_: object) -> object:
         raise AssertionError("a frame was built for a peer that has not shown its token")
 
-    monkeypatch.setattr(wire, "_CONVERTER", refuse)
+    monkeypatch.setattr(packing, "_CONVERTER", refuse)
     with pytest.raises(wire.WireError) as caught:
         wire.unpack_hello(payload)
     assert caught.value.code == code

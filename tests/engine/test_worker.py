@@ -7,6 +7,7 @@ import inspect
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +18,16 @@ import pytest
 from warmline_engine.cache.arena import Arena
 from warmline_engine.decoding.greedy import Decoded
 from warmline_engine.decoding.ngram.suffix_match import BORDER
-from warmline_engine.process import worker as worker_module
-from warmline_engine.process.worker import EngineDocument, Worker
+from warmline_engine.process import open_documents, served_model
+from warmline_engine.process.idle_throttle import Battery, Pace
+from warmline_engine.process.open_documents import EngineDocument
+from warmline_engine.process.worker import Worker
 from warmline_engine.retrieval.rank import Found
+from warmline_engine.retrieval.workspace_indexer import (
+    DocumentKey,
+    RetrievalQuery,
+    WorkspaceIndexer,
+)
 from warmline_engine.session import loaded_model
 from warmline_engine.session.loaded_model import LoadedModel
 from warmline_engine.session.model_pair import LatencyBudget, Pair, paired
@@ -44,15 +52,61 @@ class Client:
         return [frame for frame in self.frames if isinstance(frame, kind)]
 
 
-def worker_of(loaded: LoadedModel | Pair) -> Worker:
+class Indexer(WorkspaceIndexer):
+    """Remembers what it is asked; the test delivers what is found."""
+
+    def __init__(self, deliver: Callable[[DocumentKey, list[Found]], None]) -> None:
+        super().__init__(deliver)
+        self.deliver = deliver
+        self.roots: dict[str, tuple[str, ...]] = {}
+        self.queries: dict[DocumentKey, RetrievalQuery] = {}
+        self.closed: list[tuple[str, str]] = []
+        self.looks = True
+
+    def serve(self, root: str, excluded: tuple[str, ...]) -> None:
+        self.roots[root] = excluded
+
+    def request(self, key: DocumentKey, place: RetrievalQuery) -> None:
+        self.queries[key] = place
+
+    def forget(self, key: DocumentKey, root: str, path: str) -> None:
+        self.closed.append((root, path))
+
+    def is_looking(self, key: DocumentKey) -> bool:
+        return self.looks
+
+
+class AlwaysPace(Pace):
+    """Optional work may run at any time."""
+
+    def __init__(self) -> None:
+        super().__init__(Battery())
+
+    def allows(self, now: float, touched: float) -> bool:
+        return True
+
+
+class SteppedWorker(Worker):
     """A worker whose thread never starts."""
-    worker = Worker(lambda progress: loaded, 4096, lambda frame: None)
-    worker._serve(loaded)
-    return worker
+
+    def __init__(self, loaded: LoadedModel | Pair, pace: Pace | None = None) -> None:
+        super().__init__(
+            lambda progress: loaded, 4096, lambda frame: None,
+            make_indexer=self._make_indexer, pace=pace,
+        )  # fmt: skip
+        self.model.serve(loaded)
+
+    def _make_indexer(self, deliver: Callable[[DocumentKey, list[Found]], None]) -> Indexer:
+        self.indexer = Indexer(deliver)
+        return self.indexer
+
+
+def worker_of(loaded: LoadedModel | Pair) -> SteppedWorker:
+    return SteppedWorker(loaded)
 
 
 @pytest.fixture
-def worker(model: LoadedModel) -> Worker:
+def worker(model: LoadedModel) -> SteppedWorker:
     return worker_of(model)
 
 
@@ -74,11 +128,11 @@ def ask(request_id: int, document: str = "a", version: int = 1, offset: int = 80
     return wire.Complete(request_id, document, version, offset, max_tokens=3)
 
 
-def opened(worker: Worker, *names: str, text: str = TEXT) -> Client:
+def opened(worker: SteppedWorker, *names: str, text: str = TEXT) -> Client:
     client = Client()
     for name in names:
         worker.submit(client, wire.Open(name, "python", 1, text, 80))
-        worker._step()
+        worker.step()
     return client
 
 
@@ -86,46 +140,48 @@ def edit(version: int, *edits: tuple[int, int, str], document: str = "a") -> wir
     return wire.Edit(document, version, tuple(wire.TextEdit(*e) for e in edits))
 
 
-def test_a_text_comes_before_a_completion_that_was_asked_before_it(worker: Worker) -> None:
+def test_a_text_comes_before_a_completion_that_was_asked_before_it(worker: SteppedWorker) -> None:
     client = opened(worker, "a")
     worker.submit(client, ask(1, version=2))
     worker.submit(client, edit(2, (0, 0, "x")))
-    worker._step()
+    worker.step()
     assert client.of(wire.Completion) == []
-    worker._step()
+    worker.step()
     (answer,) = client.of(wire.Completion)
     assert answer.id == 1
     assert answer.stop != "cancelled"
 
 
-def test_a_completion_comes_before_reading_ahead(worker: Worker) -> None:
+def test_a_completion_comes_before_reading_ahead(worker: SteppedWorker) -> None:
     client = opened(worker, "a", text=TEXT * 3)
     worker.submit(client, ask(1))
-    worker._step()
+    worker.step()
     assert len(client.of(wire.Completion)) == 1
-    (document,) = worker._documents.values()
+    (document,) = worker.documents
     # it encoded what it needed: what is far behind the cursor is left
     assert document.session.n_pending > 0
-    while worker._step():
+    while worker.step():
         pass
     assert document.session.n_pending == 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: Worker, when: str) -> None:
+def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: SteppedWorker, when: str) -> None:
     client = opened(worker, "a")
     if when == "before":
         worker.submit(client, wire.Cancel(1))
     worker.submit(client, ask(1))
     if when == "after":
         worker.submit(client, wire.Cancel(1))
-    worker._step()
+    worker.step()
     (answer,) = client.of(wire.Completion)
     # an id that nobody has asked under is free to be asked under
     assert (answer.stop == "cancelled") is (when == "after")
-    assert worker._inbox._cancelled == set()
+    # one that comes late cancels no later request of the same id
     worker.submit(client, wire.Cancel(1))
-    assert worker._inbox._cancelled == set()
+    worker.submit(client, ask(1))
+    worker.step()
+    assert client.of(wire.Completion)[-1].stop != "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +232,7 @@ def test_answers_fit_the_document(
 
 @pytest.mark.parametrize("offset", [80, 3, len(TEXT) - 2])
 def test_what_a_completion_replaces_is_not_there_while_it_is_made(
-    worker: Worker, offset: int, monkeypatch: pytest.MonkeyPatch
+    worker: SteppedWorker, offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     complete = Session.complete
@@ -188,59 +244,59 @@ def test_what_a_completion_replaces_is_not_there_while_it_is_made(
     monkeypatch.setattr(Session, "complete", note)
     client = opened(worker, "a")
     worker.submit(client, attrs.evolve(ask(1, offset=offset), virtual_text="name", n_replaced=5))
-    worker._step()
+    worker.step()
     assert seen == [TEXT[:offset] + "name" + TEXT[offset + 5 :]]
-    (document,) = worker._documents.values()
+    (document,) = worker.documents
     assert document.session.text == TEXT
     # an answer is that of a document that has the text
     other = opened(worker, "b", text=seen[0])
     worker.submit(other, ask(2, "b", offset=offset + 4))
-    worker._step()
+    worker.step()
     assert client.of(wire.Completion)[0].items == other.of(wire.Completion)[0].items
     worker.submit(client, ask(3, offset=offset))
-    worker._step()
+    worker.step()
     assert len(client.of(wire.Completion)) == 2
 
 
-def test_ids_of_two_connections_do_not_mix(worker: Worker) -> None:
+def test_ids_of_two_connections_do_not_mix(worker: SteppedWorker) -> None:
     one, other = opened(worker, "a"), opened(worker, "a")
     worker.submit(one, ask(1))
     worker.submit(other, ask(1))
     worker.submit(other, wire.Cancel(1))
-    worker._step()
-    worker._step()
+    worker.step()
+    worker.step()
     assert [client.of(wire.Completion)[0].stop == "cancelled" for client in (one, other)] == [
         False,
         True,
     ]
 
 
-def test_a_frame_of_edits_is_applied_whole_or_not_at_all(worker: Worker) -> None:
+def test_a_frame_of_edits_is_applied_whole_or_not_at_all(worker: SteppedWorker) -> None:
     client = opened(worker, "a")
-    (document,) = worker._documents.values()
+    (document,) = worker.documents
     for bad in ((0, 10**6, "y"), (5, 4, "y"), (-1, 0, "y"), (len(TEXT) + 2, len(TEXT) + 2, "y")):
         worker.submit(client, edit(2, (0, 0, "x"), bad))
-        worker._step()
+        worker.step()
         assert document.session.text == TEXT
         assert document.version == 1
         assert client.of(wire.Failure)[-1].code == "out_of_sync"
     # the second edit counts in the text that the first one left
     worker.submit(client, edit(2, (0, 0, "x"), (len(TEXT) + 1, len(TEXT) + 1, "y")))
-    worker._step()
+    worker.step()
     assert document.session.text == f"x{TEXT}y"
 
 
-def test_a_connection_that_leaves_gives_its_memory_back(worker: Worker, model: LoadedModel) -> None:
+def test_a_connection_that_leaves_gives_its_memory_back(worker: SteppedWorker, model: LoadedModel) -> None:
     client = opened(worker, "a", "b")
-    while worker._step():
+    while worker.step():
         pass
     assert model.arena.used_bytes > 0
     worker.submit(client, ask(1))
     worker.leave(client)
-    while worker._step():
+    while worker.step():
         pass
     assert model.arena.used_bytes == 0
-    assert worker._documents == {}
+    assert list(worker.documents) == []
     assert client.of(wire.Completion) == []
 
 
@@ -250,7 +306,7 @@ def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
     model = loaded_model.load(str(model_folder), "cpu", "float32")
     worker = worker_of(model)
     client = opened(worker, "a", "b")
-    while worker._step():
+    while worker.step():
         pass
     # as much as two documents take, and a block of each to grow
     budget = model.arena.used_bytes * 5 // 4
@@ -259,40 +315,40 @@ def test_where_memory_is_spent_the_document_unused_longest_loses_its_cache(
     client = opened(worker, "a", "b", "c")
     for request_id, name in enumerate("abcab", 1):
         worker.submit(client, ask(request_id, name))
-        worker._step()
-        while worker._step():
+        worker.step()
+        while worker.step():
             pass
         assert model.arena.used_bytes <= budget
     answers = client.of(wire.Completion)
     assert [answer.id for answer in answers] == [1, 2, 3, 4, 5]
     assert all(answer.stop != "cancelled" for answer in answers)
     # the last two have been used last
-    sizes = {name: d.session.n_bytes for (_, name), d in worker._documents.items()}
+    sizes = {d.name: d.session.n_bytes for d in worker.documents}
     assert sizes["c"] == 0
     assert sizes["a"] > 0 < sizes["b"]
 
 
 def test_drafts_come_from_the_other_documents_of_the_same_window(
-    worker: Worker, asked: list[CompletionQuery]
+    worker: SteppedWorker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     worker.submit(client, wire.Open("b", "python", 1, "first = 1\n", 0))
-    worker._step()
+    worker.step()
     opened(worker, "c", text="another window's\n")
     worker.submit(client, ask(1))
-    worker._step()
-    own = worker._documents[id(client), "b"].session.tokens
+    worker.step()
+    own = worker.documents.find(client, "b").session.tokens
     assert list(asked[0].documents) == [*own, BORDER]
 
 
 @pytest.mark.parametrize("shows_unsure", [True, False])
 def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
-    shows_unsure: bool, worker: Worker, asked: list[CompletionQuery]
+    shows_unsure: bool, worker: SteppedWorker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     frame = attrs.evolve(ask(1), shows_unsure=shows_unsure)
     worker.submit(client, frame)
-    worker._step()
+    worker.step()
     assert bool(asked[0].n_searched) is shows_unsure
 
 
@@ -300,12 +356,12 @@ def test_a_line_is_searched_for_only_where_everything_is_to_be_seen(
     ("by", "contrast"), [("branching", "off"), ("sampling", "difference"), ("mirostat", "ratio")]
 )
 def test_alternatives_and_contrast_are_made_as_the_frame_says(
-    by: str, contrast: str, worker: Worker, asked: list[CompletionQuery]
+    by: str, contrast: str, worker: SteppedWorker, asked: list[CompletionQuery]
 ) -> None:
     client = opened(worker, "a")
     frame = attrs.evolve(ask(1), n_alternatives=3, alternatives_by=by, contrast=contrast)
     worker.submit(client, frame)
-    worker._step()
+    worker.step()
     assert 1 < len(client.of(wire.Completion)[0].items) <= 3
     (taken,) = asked
     surprise = taken.sampling.surprise if taken.sampling else None
@@ -317,78 +373,77 @@ def finds(*texts: str) -> list[Found]:
     return [Found(f"{k}.py", k, f"name{k}", text, 1.0, "imported") for k, text in enumerate(texts)]
 
 
-def in_workspace(worker: Worker) -> tuple[Client, EngineDocument]:
+def in_workspace(worker: SteppedWorker) -> tuple[Client, EngineDocument]:
     client = Client()
     worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", ("*.key",)))
-    worker._step()
-    (document,) = worker._documents.values()
+    worker.step()
+    (document,) = worker.documents
     return client, document
 
 
-def test_what_other_files_say_is_bound_when_nobody_waits(worker: Worker) -> None:
+def test_what_other_files_say_is_bound_when_nobody_waits(worker: SteppedWorker) -> None:
     client, document = in_workspace(worker)
     key = id(client), "a"
-    assert worker._indexer._roots == {"/work": ("*.key",)}
-    assert worker._indexer._wanted[key][1].path == "a.py"
-    worker._inbox.found(key, finds("old"))
-    worker._inbox.found(key, finds("def best(): pass\n", "def other(): pass\n"))
+    assert worker.indexer.roots == {"/work": ("*.key",)}
+    assert worker.indexer.queries[key].path == "a.py"
+    worker.indexer.deliver(key, finds("old"))
+    worker.indexer.deliver(key, finds("def best(): pass\n", "def other(): pass\n"))
     worker.submit(client, ask(1))
-    worker._step()
+    worker.step()
     assert len(client.of(wire.Completion)) == 1
     assert document.session.bound == []
-    worker._step()
+    worker.step()
     assert [found.name for found in document.bound] == ["name1", "name0"]  # the nearest last
-    while worker._step():
+    while worker.step():
         pass
     assert not document.session.is_binding
     # the same finds once more are no work
-    worker._inbox.found(key, finds("def best(): pass\n", "def other(): pass\n"))
-    worker._step()
+    worker.indexer.deliver(key, finds("def best(): pass\n", "def other(): pass\n"))
+    worker.step()
     assert not document.session.is_binding
 
 
-def test_context_is_told(worker: Worker) -> None:
+def test_context_is_told(worker: SteppedWorker) -> None:
     client, document = in_workspace(worker)
-    worker._indexer._wanted.clear()
-    worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
+    worker.indexer.looks = False
+    worker.indexer.deliver((id(client), "a"), finds("def best(): pass\n"))
     worker.submit(client, wire.AskContext(7, "a"))
-    worker._step()  # takes what was found along
+    worker.step()  # takes what was found along
     (context,) = client.of(wire.Context)
     assert (context.id, context.state) == (7, "looking")  # it is not encoded yet
     (item,) = context.items
     assert (item.path, item.line, item.name, item.why) == ("0.py", 0, "name0", "imported")
     assert item.n_tokens == len(document.session.bound[0])
-    while worker._step():
+    while worker.step():
         pass
-    worker._indexer._files.clear()
     worker.submit(client, wire.AskContext(8, "a"))
-    worker._step()
+    worker.step()
     assert client.of(wire.Context)[-1].state == "ready"
     other = opened(worker, "b")
     worker.submit(other, wire.AskContext(9, "b"))
     worker.submit(other, wire.AskContext(10, "none"))
-    worker._step()
-    worker._step()
+    worker.step()
+    worker.step()
     assert other.of(wire.Context)[0].state == "off"
     (failure,) = other.of(wire.Failure)
     assert (failure.id, failure.code) == (10, "unknown_document")
 
 
 @pytest.mark.parametrize("glob", ["0.py", "inner/", "inner/*", "**/inner", "/work/inner"])
-def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: Worker, glob: str) -> None:
+def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: SteppedWorker, glob: str) -> None:
     """The librarian, or another client, found it by other rules."""
     client = Client()
     worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", (glob,)))
-    worker._step()
-    (document,) = worker._documents.values()
+    worker.step()
+    (document,) = worker.documents
     found = [
         Found(path, 0, "name", f"def of_{k}(): pass\n", 1.0, "imported")
         for k, path in enumerate(["0.py", "inner/deep/1.py", "2.py"])
     ]
     kept = ["0.py", "2.py"] if "inner" in glob else ["inner/deep/1.py", "2.py"]
-    worker._inbox.found((id(client), "a"), found)
+    worker.indexer.deliver((id(client), "a"), found)
     worker.submit(client, wire.AskContext(1, "a"))
-    worker._step()
+    worker.step()
     (context,) = client.of(wire.Context)
     assert sorted(item.path for item in context.items) == sorted(kept)
     assert sorted(one.path for one in document.bound) == sorted(kept)
@@ -396,7 +451,7 @@ def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: Worker, glob: str)
 
 
 def test_drafts_come_from_no_document_that_is_excluded(
-    worker: Worker, asked: list[CompletionQuery], tmp_path: Path
+    worker: SteppedWorker, asked: list[CompletionQuery], tmp_path: Path
 ) -> None:
     root = str(tmp_path)
     (tmp_path / ".gitignore").write_text("ignored/\n")
@@ -404,13 +459,13 @@ def test_drafts_come_from_no_document_that_is_excluded(
 
     def drafts() -> set[str]:
         worker.submit(client, ask(len(asked) + 1))
-        while worker._step():
+        while worker.step():
             pass
         tokens = set(map(int, asked[-1].documents))
         return {
-            name
-            for (_, name), one in worker._documents.items()
-            if name != "a" and set(one.session.tokens) <= tokens
+            one.name
+            for one in worker.documents
+            if one.name != "a" and set(one.session.tokens) <= tokens
         }
 
     def open_all(excluded: tuple[str, ...]) -> None:
@@ -419,7 +474,7 @@ def test_drafts_come_from_no_document_that_is_excluded(
             frame = wire.Open(path, "python", 1, f"{path} = 1\n", 0, root, path, ())
             worker.submit(client, frame)
         worker.submit(client, wire.Open("file:///keys/e.py", "python", 1, "e = 2\n", 0))
-        while worker._step():
+        while worker.step():
             pass
 
     open_all(())
@@ -431,14 +486,14 @@ def test_drafts_come_from_no_document_that_is_excluded(
     assert drafts() == {"ignored/d.py"}
 
 
-def test_a_document_that_closed_is_bound_nothing(worker: Worker) -> None:
+def test_a_document_that_closed_is_bound_nothing(worker: SteppedWorker) -> None:
     client, _ = in_workspace(worker)
     worker.submit(client, wire.Close("a"))
-    worker._step()
-    assert worker._indexer._closed == [("/work", "a.py")]
-    worker._inbox.found((id(client), "a"), finds("def best(): pass\n"))
-    worker._step()
-    assert worker._documents == {}
+    worker.step()
+    assert worker.indexer.closed == [("/work", "a.py")]
+    worker.indexer.deliver((id(client), "a"), finds("def best(): pass\n"))
+    worker.step()
+    assert list(worker.documents) == []
 
 
 def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
@@ -449,7 +504,7 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
     worker, client = worker_of(pair), Client()
     offset = TEXT.index("\n") + 1
     worker.submit(client, wire.Open("a", "python", 1, TEXT, offset))
-    worker._step()
+    worker.step()
     expected = {
         served: Session(served, TEXT, offset, 4096).complete(
             CompletionQuery(offset, "", 8, True, 1, None, lambda: False)
@@ -461,7 +516,7 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
         worker.submit(
             client, wire.Complete(number, "a", 1, offset, max_tokens=8, force_base=force_base)
         )
-        worker._step()
+        worker.step()
         return client.of(wire.Completion)[-1]
 
     def texts(served: LoadedModel) -> list[str]:
@@ -476,9 +531,9 @@ def test_a_pair_answers_at_once_and_better_when_it_is_asked_again(
     assert pair.latency_budget is not None
     pair.latency_budget.within_ms = 0.0
     assert answer(4).is_provisional
-    assert worker._ready().small_name == "little"
+    assert worker.model.ready().small_name == "little"
     worker.submit(client, wire.AskStatus(5))
-    worker._step()
+    worker.step()
     budget = client.of(wire.Status)[0].cache_budget_bytes
     assert budget in (model.arena.budget_bytes, model.arena.budget_bytes - 1)
 
@@ -495,7 +550,7 @@ def panics(*_: object, **__: object) -> None:
 
 
 def test_a_panic_is_answered_and_the_next_question_is_served(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    worker: SteppedWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = opened(worker, "a", "b")
     for attribute, frame in (
@@ -506,39 +561,40 @@ def test_a_panic_is_answered_and_the_next_question_is_served(
         with monkeypatch.context() as patched:
             patched.setattr(Session, attribute, panics)
             worker.submit(client, frame)
-            worker._step()
+            worker.step()
         failure = client.of(wire.Failure)[-1]
         assert (failure.code, failure.message, failure.document) == ("library", "Panic", "a")
         assert "secret" not in caplog.text
         # what the document is now is not known
         worker.submit(client, edit(9, (0, 0, "x")))
-        worker._step()
+        worker.step()
         assert client.of(wire.Failure)[-1].code == "unknown_document"
         worker.submit(client, wire.Open("a", "python", 1, TEXT, 80))
-        worker._step()
+        worker.step()
     worker.submit(client, ask(2, document="b"))
-    worker._step()
+    worker.step()
     assert client.of(wire.Completion)[-1].id == 2
 
 
 def test_a_tokenizer_that_fails_on_a_text_fails_that_document_only(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: SteppedWorker, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = opened(worker, "b")
     with monkeypatch.context() as patched:
-        patched.setattr(type(worker._model.tokenizer), "encode", panics)  # type: ignore[union-attr]
+        patched.setattr(type(model.tokenizer), "encode", panics)
         worker.submit(client, wire.Open("a", "python", 1, TEXT, 80))
-        worker._step()
+        worker.step()
     assert [failure.document for failure in client.of(wire.Failure)] == ["a"]
     worker.submit(client, ask(2, document="b"))
-    worker._step()
+    worker.step()
     assert client.of(wire.Completion)[-1].id == 2
 
 
 @pytest.mark.parametrize("kind", ["encode_some", "repair_some", "refresh_some"])
 def test_a_panic_while_nobody_waits_is_not_met_again_and_again(
-    kind: str, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    kind: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    worker = SteppedWorker(model, AlwaysPace())
     opened(worker, "a")
     n_calls = 0
 
@@ -547,18 +603,17 @@ def test_a_panic_while_nobody_waits_is_not_met_again_and_again(
         n_calls += 1
         raise Panic
 
-    while worker._step():
+    while worker.step():
         pass
     with monkeypatch.context() as patched:
         patched.setattr(Session, kind, note)
-        patched.setattr(worker._pace, "allows", lambda *_: True)
         for _ in range(5):
             with contextlib.suppress(Panic):
-                worker._step()
+                worker.step()
     assert n_calls == 1
 
 
-def run_to_its_end(worker: Worker) -> None:
+def run_to_its_end(worker: SteppedWorker) -> None:
     worker.start()
     worker.join(300)
     assert not worker.is_alive()
@@ -596,8 +651,8 @@ def test_the_end_of_the_thread_is_told(model: LoadedModel, monkeypatch: pytest.M
     def leave(self: Worker) -> bool:
         raise SystemExit
 
-    monkeypatch.setattr(Worker, "_step", leave)
-    monkeypatch.setattr(worker_module, "warm_up", lambda *_: None)
+    monkeypatch.setattr(Worker, "step", leave)
+    monkeypatch.setattr(served_model, "warm_up", lambda *_: None)
     run_to_its_end(Worker(lambda _: model, 4096, lambda _: None, on_death=deaths.append))
     assert deaths == ["the worker ended: SystemExit"]
 
@@ -605,33 +660,33 @@ def test_the_end_of_the_thread_is_told(model: LoadedModel, monkeypatch: pytest.M
 # ---- what one client may know and take
 
 
-def test_a_status_lists_the_documents_of_who_asks(worker: Worker) -> None:
+def test_a_status_lists_the_documents_of_who_asks(worker: SteppedWorker) -> None:
     one, other = opened(worker, "secret"), opened(worker, "own")
     for client, name in ((one, "secret"), (other, "own")):
         worker.submit(client, wire.AskStatus(1))
-        worker._step()
+        worker.step()
         (status,) = client.of(wire.Status)
         assert [d.document for d in status.documents] == [name]
 
 
 def test_a_client_has_a_bounded_number_of_documents_and_characters(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: SteppedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "MAX_DOCUMENTS", 3)
-    monkeypatch.setattr(worker_module, "MAX_CHARACTERS", 4 * len(TEXT) - 1)
+    monkeypatch.setattr(open_documents, "MAX_DOCUMENTS", 3)
+    monkeypatch.setattr(open_documents, "MAX_CHARACTERS", 4 * len(TEXT) - 1)
     client, other = opened(worker, "a", "b", "c", "d"), opened(worker, "a")
     (failure,) = client.of(wire.Failure)
     assert (failure.code, failure.document) == ("document_limit", "d")
     worker.submit(client, edit(2, (0, 0, TEXT)))
-    worker._step()
+    worker.step()
     assert client.of(wire.Failure)[-1].code == "document_limit"
-    assert {name for owner, name in worker._documents if owner == id(client)} == {"b", "c"}
+    assert {document.name for document in worker.documents.of(client)} == {"b", "c"}
     # another client has its own share
     assert other.of(wire.Failure) == []
 
 
 def test_a_document_does_not_grow_without_end_by_edits(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+    worker: SteppedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "MAX_TEXT", len(TEXT) + 10)
     client = opened(worker, "a")
@@ -639,5 +694,5 @@ def test_a_document_does_not_grow_without_end_by_edits(
     worker.submit(client, edit(3, (0, 5, "x" * 5)))
     worker.submit(client, edit(4, (0, 0, "x")))
     for _ in range(3):
-        worker._step()
+        worker.step()
     assert [failure.code for failure in client.of(wire.Failure)] == ["document_limit"]

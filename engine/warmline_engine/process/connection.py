@@ -40,8 +40,7 @@ class Connection:
             payload = wire.pack(frame)
         except wire.WireError as error:
             log.warning("%s is not sent: %s", type(frame).__name__, error)
-            request_id = getattr(frame, "id", None)
-            payload = wire.pack(wire.Failure(request_id, error.code, str(error)))
+            payload = wire.pack(wire.Failure(wire.request_id_of(frame), error.code, str(error)))
         with self._lock:
             is_too_much = self._n_queued + len(payload) > MAX_UNSENT_BYTES
             self._n_queued += 0 if is_too_much else len(payload)

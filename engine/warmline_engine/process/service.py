@@ -113,7 +113,7 @@ class Service:
             greeted()
             connection.send(wire.Welcome(wire.PROTOCOL_VERSION, VERSION, os.getpid()))
             self._connections.add(connection)
-            known = self.worker.welcome()
+            known = self.worker.model.state()
             if known is not None:
                 connection.send(known)
             await self._read_on(reader, connection)
@@ -203,7 +203,7 @@ class Service:
         limit = self._options.idle_exit_minutes * 60
         while self._connections or time.monotonic() - self._idle_since < limit:
             await asyncio.sleep(min(1.0, max(0.05, limit / 4)))
-            if not self._connections and isinstance(self.worker.welcome(), wire.Failure):
+            if not self._connections and isinstance(self.worker.model.state(), wire.Failure):
                 return
 
 

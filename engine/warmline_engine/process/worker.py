@@ -1,8 +1,7 @@
-"""The one thread that owns the model: takes frames in order, and works on what matters most.
+"""The one thread that owns the model: takes frames in order, and does the most important work first.
 
-In order of weight: what changes a text (cheap, and all else depends on it), completions, encoding edits,
-repair, refresh. A completion asks at each token whether it is still wanted; all other work comes in
-chunks of about CHUNK_MS. Repair and refresh only make better what serves already: `pace.py` says when.
+The order: text changes (cheap, and all other work depends on them), completions, then background work. A completion
+checks at each token whether it is still wanted; all other work comes in short chunks.
 """
 
 from __future__ import annotations
@@ -13,78 +12,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from warmline_engine.cache.arena import ArenaFull
 from warmline_engine.decoding.answers.search import N_SEARCHED
 from warmline_engine.decoding.contrast import RULES
-from warmline_engine.decoding.ngram.suffix_match import BORDER
 from warmline_engine.decoding.sampling import SamplingRule
-from warmline_engine.errors import (
-    DocumentError,
-    DocumentLimit,
-    EngineError,
-    ModelError,
-    OutOfSync,
-    UnknownDocument,
-)
+from warmline_engine.errors import DocumentError, DocumentLimit, EngineError
 from warmline_engine.fitting import frames
 from warmline_engine.panics import describe, is_panic
 from warmline_engine.retrieval.rank import Found
-from warmline_engine.retrieval.workspace_indexer import RetrievalQuery, WorkspaceIndexer
-from warmline_engine.session.loaded_model import LoadedModel
-from warmline_engine.session.model_pair import Pair, PairedSession
-from warmline_engine.session.session import Answer, CompletionQuery, Session
+from warmline_engine.retrieval.workspace_indexer import DocumentKey, WorkspaceIndexer
+from warmline_engine.session.session import Answer, CompletionQuery
 from warmline_protocol import wire
 
+from .background_work import BackgroundWork
 from .idle_throttle import Battery, Pace
-from .visibility import is_left_out, may_show_document, may_show_piece
-from .warm_up import warm_up
+from .open_documents import AnySession, OpenDocuments
+from .served_model import Load, ServedModel
 from .work_queue import Client, CompletionJob, DocumentFrame, Inbox, RetrievalResult
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-CHUNK_MS = 60.0
-MIN_CHUNK, MAX_CHUNK = 16, 256
-MIN_CHUNK_ASKED = 64  # somebody waits for it: smaller ones read the weights too often
+MIN_COMPLETION_CHUNK = 64  # tokens; smaller chunks would read the weights too often
 END_WITHIN_S = 5.0
-MAX_BESIDE = 30_000  # tokens of other documents, for drafts
+PAUSE_AFTER_FAILURE_S = 0.05
 SAMPLED = {"sampling": SamplingRule(), "mirostat": SamplingRule(1.0, surprise=3.0)}
-SHOWN_EVERY_S = 0.1  # of progress
-MAX_DOCUMENTS = 2000  # of one client
-MAX_CHARACTERS = 32_000_000  # of all documents of one client
-WORST_LOGPROB = -1e9  # what is shown of minus infinity
-SERVED_FOR_S = 120.0  # a document is read and refreshed this long after its last edit or cursor
-
-
-@dataclass
-class EngineDocument:
-    """A session and what the worker remembers of it."""
-
-    client: Client
-    session: Session | PairedSession
-    version: int
-    touched: float
-    edited_at: float | None = None  # since when an edit waits to be encoded
-    n_encoded_at_edit: int = 0
-    root: str = ""  # of its workspace, where other files may be read
-    path: str = ""
-    name: str = ""  # its URI
-    excluded: tuple[str, ...] = ()  # globs of files that it is not shown
-    is_left_out: bool | None = None  # by ignore files; None: not known yet
-    bound: tuple[Found, ...] = ()  # the nearest last
-    _tokens: tuple[int, NDArray[np.int64]] | None = None  # at a version
-
-    def tokens_now(self) -> NDArray[np.int64]:
-        """The tokens of its window and a border, made an array once a version."""
-        if self._tokens is None or self._tokens[0] != self.version:
-            self._tokens = self.version, np.array([*self.session.tokens, BORDER], np.int64)
-        return self._tokens[1]
+WORST_LOGPROB = -1e9  # is sent for minus infinity
 
 
 class Worker(threading.Thread):
@@ -92,28 +45,24 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        load: Callable[[Callable[[str, float], None]], LoadedModel | Pair],
+        load: Load,
         context_tokens: int,
         broadcast: Callable[[wire.ToServer], None],
         measures_threads: bool = False,
         on_death: Callable[[str], None] = lambda reason: None,
+        make_indexer: Callable[
+            [Callable[[DocumentKey, list[Found]], None]], WorkspaceIndexer
+        ] = WorkspaceIndexer,
+        pace: Pace | None = None,
     ) -> None:
-        """`on_death` gets the reason, in this thread, if the thread ends without having been closed."""
+        """`on_death` gets the reason, in this thread, if the thread ends before it is closed."""
         super().__init__(name="worker", daemon=True)
         self._on_death = on_death
-        self._load = load
-        self._context_tokens = context_tokens
-        self._broadcast = broadcast
-        self._measures_threads = measures_threads
         self._inbox = Inbox()
-        self._indexer = WorkspaceIndexer(self._inbox.found)
-        self._documents: dict[tuple[int, str], EngineDocument] = {}
-        self._chunk = 64
-        self._pace = Pace(Battery())
-        self._model: LoadedModel | None = None
-        self._pair: Pair | None = None
-        self._failure = ""
-        self._progress_sent_at = float("-inf")
+        self._indexer = make_indexer(self._inbox.found)
+        self.model = ServedModel(load, context_tokens, broadcast, measures_threads)
+        self.documents = OpenDocuments(self._indexer)
+        self._background = BackgroundWork(self.documents, pace or Pace(Battery()))
 
     # ---- called from the event loop
 
@@ -127,7 +76,7 @@ class Worker(threading.Thread):
         self._inbox.submit(client, frame, on_done)
 
     def forget_documents(self, client: Client) -> None:
-        """Drops the documents of a connection that stays: what it sends of them next is answered `unknown_document`."""
+        """Drops the documents of a connection that stays; later frames for them are answered `unknown_document`."""
         self._inbox.forget_documents(client)
 
     def leave(self, client: Client) -> None:
@@ -135,279 +84,119 @@ class Worker(threading.Thread):
         self._inbox.leave(client)
 
     def close(self) -> bool:
-        """Ends the thread after the present chunk; whether it has ended."""
+        """Ends the thread after the present chunk; returns whether it has ended."""
         self._indexer.close()
         self._inbox.close()
         self.join(END_WITHIN_S)
         return not self.is_alive()
 
-    def welcome(self) -> wire.ToServer | None:
-        """What a new connection should know at once: the model, or why there is none."""
-        if self._failure:
-            return wire.Failure(None, "model", self._failure)
-        return self._ready() if self._model else None
-
     # ---- the thread
 
     def run(self) -> None:
         try:
-            self._run()
+            self._indexer.start()
+            self.model.load()
+            while not self._inbox.is_closing:
+                self._step_or_log()
         except BaseException as error:
             self._on_death(f"the worker ended: {describe(error)}")
             raise
-        if not self._inbox.is_closing:
-            self._on_death("the worker ended")
 
-    def _run(self) -> None:
-        self._indexer.start()
+    def _step_or_log(self) -> None:
         try:
-            loaded = self._load(self._notify_progress)
-            warm_up(loaded, self._measures_threads)
-            self._serve(loaded)
-        except ModelError as error:
-            self._fail(str(error))
-        except (
-            Exception
-        ) as error:  # a process loop: a model that cannot load is a state, not a crash
-            log.exception("the model cannot be loaded")
-            self._fail(f"the model cannot be loaded: {type(error).__name__}: {error}")
-        except BaseException as error:  # a library that panics, see `describe`
-            if not is_panic(error):
-                raise
-            self._fail(f"the model cannot be loaded: a library failed ({describe(error)})")
-        else:
-            self._broadcast(self._ready())
-        while not self._inbox.is_closing:
-            try:
-                if not self._step():
-                    self._inbox.wait(self._pace.pause_s(time.monotonic()))
-            except Exception:  # a process loop: one bad document must not end the others
-                log.exception("a step failed")
-                time.sleep(0.05)
-            except BaseException as error:
-                if not is_panic(error):
-                    raise
-                log.error("a step failed: %s", describe(error))
-                time.sleep(0.05)
-
-    def _serve(self, loaded: LoadedModel | Pair) -> None:
-        self._pair = loaded if isinstance(loaded, Pair) else None
-        self._model = loaded.base if isinstance(loaded, Pair) else loaded
-
-    def _notify_progress(self, stage: str, share: float) -> None:
-        # a fetch tells of every few kilobytes: what a person cannot see is not sent
-        now = time.monotonic()
-        if share >= 1.0 or now - self._progress_sent_at >= SHOWN_EVERY_S:
-            self._progress_sent_at = now
-            self._broadcast(wire.Progress(stage, share))
-
-    def _fail(self, message: str) -> None:
-        self._failure = message
-        log.error(message)
-        self._broadcast(wire.Failure(None, "model", message))
-
-    def _ready(self) -> wire.ModelReady:
-        model = self._model
-        assert model is not None
-        return wire.ModelReady(
-            name=model.card.name,
-            small_name=self._pair.small.card.name if self._pair else "",
-            fingerprint=model.fingerprint,
-            languages=model.card.languages,
-            fill_in_middle=model.layout.has_suffix,
-            max_context=min(self._context_tokens, model.transformer.config.max_context),
-            device=str(model.transformer.device),
-            dtype=str(model.transformer.dtype).removeprefix("torch."),
-        )
-
-    def _step(self) -> bool:
-        """Does the weightiest piece of work; whether there was any."""
-        taken = self._inbox.take()
-        if isinstance(taken, DocumentFrame):
-            self._take_text(taken.client, taken.frame)
-        elif isinstance(taken, CompletionJob):
-            try:
-                with self._indexer.kept_quiet():
-                    self._complete(taken)
-            finally:
-                self._inbox.answered(taken)
-        elif isinstance(taken, RetrievalResult):
-            self._bind(taken)
-        else:
-            return self._model is not None and self._work_ahead()
-        return True
-
-    # ---- texts
-
-    def _take_text(self, client: Client, frame: wire.ToEngine | None) -> None:
-        if frame is None:
-            self._forget_all(client)
-            return
-        document, request_id = getattr(frame, "document", ""), getattr(frame, "id", None)
-        try:
-            if isinstance(frame, wire.AskStatus):
-                client.send(self._status(client, frame.id))
-            elif isinstance(frame, wire.FilesChanged):
-                self._indexer.changed_on_disk(frame.root, frame.paths)
-                for one in self._documents.values():
-                    one.is_left_out = None
-            elif self._model is None:
-                reason = self._failure or "the model is still loading"
-                client.send(wire.Failure(request_id, "not_ready", reason, document))
-            else:
-                self._take_of_document(client, frame)
-        except EngineError as error:
-            # another one came in the middle of the work: what the document is now is not known
-            if isinstance(error, DocumentLimit) or not isinstance(error, DocumentError):
-                self._forget(client, document)
-            client.send(wire.Failure(request_id, error.code, str(error), document))
-        except (
-            Exception
-        ) as error:  # a process loop: answered, logged, and the document is asked for anew
-            log.exception("%s failed", type(frame).__name__)
-            self._forget(client, document)
-            client.send(wire.Failure(request_id, "out_of_sync", type(error).__name__, document))
+            if not self.step():
+                self._inbox.wait(self._background.pause_s())
+        # a process loop: one bad document must not end the others
+        except Exception:
+            log.exception("a step failed")
+            time.sleep(PAUSE_AFTER_FAILURE_S)
         except BaseException as error:
             if not is_panic(error):
                 raise
-            self._panicked(client, request_id, document, error)
+            log.error("a step failed: %s", describe(error))
+            time.sleep(PAUSE_AFTER_FAILURE_S)
 
-    def _panicked(
-        self, client: Client, request_id: int | None, document: str, error: BaseException
-    ) -> None:
-        """Answers what a library panicked on, and forgets the document: what it is now is not known."""
-        log.error("a library failed on a document: %s", describe(error))
-        self._forget(client, document)
-        client.send(wire.Failure(request_id, "library", describe(error), document))
+    def step(self) -> bool:
+        """Does the most important piece of work; returns whether there was any."""
+        match self._inbox.take():
+            case DocumentFrame(client, None):
+                self.documents.forget_all(client)
+            case DocumentFrame(client, frame) if frame is not None:
+                self._answer_failures(client, frame, lambda: self._take(client, frame))
+            case CompletionJob() as job:
+                try:
+                    with self._indexer.kept_quiet():
+                        self._answer_failures(job.client, job.frame, lambda: self._complete(job))
+                finally:
+                    self._inbox.answered(job)
+            case RetrievalResult() as result:
+                self.documents.bind(result)
+            case _:
+                return self.model.is_ready and self._background.step()
+        return True
 
-    def _take_of_document(self, client: Client, frame: wire.ToEngine) -> None:
+    # ---- frames
+
+    def _take(self, client: Client, frame: wire.ToEngine) -> None:
         match frame:
+            case wire.AskStatus():
+                client.send(self.model.status(client, frame.id, self.documents))
+            case wire.FilesChanged():
+                self.documents.files_changed(frame)
+            case _ if not self.model.is_ready:
+                request_id, document = wire.request_id_of(frame), wire.document_of(frame)
+                reason = self.model.why_not_ready()
+                client.send(wire.Failure(request_id, "not_ready", reason, document))
             case wire.Open():
-                self._open(client, frame)
+                self.documents.open(client, frame, self.model.make_session)
             case wire.Close():
-                self._forget(client, frame.document)
+                self.documents.forget(client, frame.document)
             case wire.Edit():
-                self._edit(client, frame)
+                self.documents.edit(client, frame)
             case wire.MoveCursor():
-                document = self._find(client, frame.document)
-                if document.version == frame.version:
-                    document.session.move_cursor(frame.offset)
-                    document.touched = time.monotonic()
-                    self._look_around(client, frame.document, document)
+                self.documents.move_cursor(client, frame)
             case wire.AskContext():
                 client.send(self._context(client, frame))
             case _:
-                raise AssertionError(f"{type(frame).__name__} is no frame of a document")
+                raise AssertionError(f"{type(frame).__name__} is not for the worker")
 
-    def _open(self, client: Client, frame: wire.Open) -> None:
-        assert self._model is not None
-        self._forget(client, frame.document)
-        self._check_room(client, len(frame.text))
-        binds = bool(frame.root)
-        if binds:
-            self._indexer.serve(frame.root, frame.excluded)
-        arguments = frame.text, frame.cursor, self._context_tokens, binds, frame.language
-        pair = self._pair
-        session = PairedSession(pair, *arguments) if pair else Session(self._model, *arguments)
-        now = time.monotonic()
-        document = EngineDocument(
-            client,
-            session,
-            frame.version,
-            now,
-            edited_at=now,
-            root=frame.root,
-            path=frame.path,
-            name=frame.document,
-            excluded=frame.excluded,
-        )
-        self._documents[id(client), frame.document] = document
-        self._look_around(client, frame.document, document)
+    def _answer_failures(
+        self, client: Client, frame: wire.ToEngine, work: Callable[[], None]
+    ) -> None:
+        """Does work for a frame and answers failures.
 
-    def _edit(self, client: Client, frame: wire.Edit) -> None:
-        document = self._find(client, frame.document)
-        if frame.version <= document.version:
-            raise OutOfSync(f"version {frame.version} after version {document.version}")
-        n_more = sum(len(edit.text) - (edit.end - edit.start) for edit in frame.edits)
-        n_longest = len(document.session.text) + sum(len(edit.text) for edit in frame.edits)
-        if n_more > 0 and n_longest > wire.MAX_TEXT:
-            raise DocumentLimit(f"the document is longer than {wire.MAX_TEXT} characters")
-        if n_more > 0:
-            self._check_room(client, n_more, n_documents=0)
-        n_encoded = document.session.n_encoded
-        document.session.edit_all([(edit.start, edit.end, edit.text) for edit in frame.edits])
-        if document.edited_at is None:
-            document.edited_at, document.n_encoded_at_edit = time.monotonic(), n_encoded
-        document.session.has_cursor = True
-        document.version, document.touched = frame.version, time.monotonic()
-        self._look_around(client, frame.document, document)
-
-    def _check_room(self, client: Client, n_characters: int, n_documents: int = 1) -> None:
-        """Whether a client may have so many characters and documents more.
-
-        Raises: DocumentLimit.
+        A document whose state is unknown after a failure is forgotten, so that the client opens it again.
         """
-        own = [d for d in self._documents.values() if d.client is client]
-        if len(own) + n_documents > MAX_DOCUMENTS:
-            raise DocumentLimit(f"the client has more than {MAX_DOCUMENTS} documents open")
-        if sum(len(d.session.text) for d in own) + n_characters > MAX_CHARACTERS:
-            raise DocumentLimit(
-                f"the client's documents have more than {MAX_CHARACTERS} characters in total"
-            )
-
-    def _look_around(self, client: Client, name: str, document: EngineDocument) -> None:
-        """Lets other files be searched for what the cursor needs; nobody waits for it."""
-        if document.root:
-            session = document.session
-            place = RetrievalQuery(
-                document.root,
-                document.path,
-                session.text,
-                session.cursor,
-                session.visible,
-                document.excluded,
-            )
-            self._indexer.request((id(client), name), place)
-
-    def _bind(self, finds: RetrievalResult) -> None:
-        document = self._documents.get(finds.key)
-        if document is None:
+        document = wire.document_of(frame)
+        try:
+            work()
+        except EngineError as error:
+            # errors of other kinds come in the middle of an edit or a pass
+            is_intact = isinstance(error, DocumentError) and not isinstance(error, DocumentLimit)
+            if not is_intact:
+                self.documents.forget(client, document)
+            code, reason = error.code, str(error)
+        # a process loop: every frame is answered
+        except Exception as error:
+            log.exception("%s failed", type(frame).__name__)
+            self.documents.forget(client, document)
+            code, reason = "out_of_sync", type(error).__name__
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            log.error("a library failed on a document: %s", describe(error))
+            self.documents.forget(client, document)
+            code, reason = "library", describe(error)
+        else:
             return
-        # the rules may have become others since it was asked
-        nearest_last = [
-            found
-            for found in reversed(finds.found)
-            if may_show_piece(document.root, found.path, document.excluded)
-        ]
-        texts = [found.text for found in nearest_last]
-        n_bound = document.session.bind(texts)
-        document.bound = tuple(nearest_last[len(texts) - n_bound :])
-
-    def _forget(self, client: Client, name: str) -> None:
-        """Drops a document, if there is one of that name; its memory goes back."""
-        forgotten = self._documents.pop((id(client), name), None)
-        if forgotten:
-            forgotten.session.release()
-            if forgotten.root:
-                self._indexer.forget((id(client), name), forgotten.root, forgotten.path)
-
-    def _forget_all(self, client: Client) -> None:
-        for owner, name in list(self._documents):
-            if owner == id(client):
-                self._forget(client, name)
-
-    def _find(self, client: Client, name: str) -> EngineDocument:
-        document = self._documents.get((id(client), name))
-        if document is None:
-            raise UnknownDocument("the document is not open")
-        return document
+        client.send(wire.Failure(wire.request_id_of(frame), code, reason, document))
 
     def _context(self, client: Client, frame: wire.AskContext) -> wire.Context:
-        document, key = self._find(client, frame.document), (id(client), frame.document)
-        # in this order: what is found after it was asked is told as looked for
-        is_looking = bool(document.root) and self._indexer.is_looking(key)
-        if (finds := self._inbox.finds_for(key)) is not None:
-            self._bind(finds)
+        document = self.documents.find(client, frame.document)
+        # in this order, so that a result that arrives in between counts as still being looked for
+        is_looking = bool(document.root) and self._indexer.is_looking(document.key)
+        if (result := self._inbox.finds_for(document.key)) is not None:
+            self.documents.bind(result)
         session = document.session
         items = tuple(
             wire.ContextItem(found.path, found.line, found.name, found.why, found.text, len(chunk))
@@ -420,37 +209,23 @@ class Worker(threading.Thread):
 
     # ---- completions
 
-    def _complete(self, waiting: CompletionJob) -> None:
-        client, frame = waiting.client, waiting.frame
+    def _complete(self, job: CompletionJob) -> None:
         try:
-            client.send(self._answer(waiting))
-        except EngineError as error:
-            if not isinstance(error, DocumentError) and self._model is not None:
-                self._forget(client, frame.document)
-            client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
+            job.client.send(self._answer(job))
         except ArenaFull as error:
-            client.send(wire.Failure(frame.id, error.code, str(error), frame.document))
-        except Exception as error:  # a process loop: every request is answered
-            log.exception("a completion failed")
-            self._forget(client, frame.document)
-            name = type(error).__name__
-            client.send(wire.Failure(frame.id, "out_of_sync", name, frame.document))
-        except BaseException as error:
-            if not is_panic(error):
-                raise
-            self._panicked(client, frame.id, frame.document, error)
+            failure = wire.Failure(job.frame.id, error.code, str(error), job.frame.document)
+            job.client.send(failure)
 
     def _answer(self, waiting: CompletionJob) -> wire.Completion:
         frame = waiting.frame
-        if self._model is None:
-            raise EngineError(self._failure or "the model is still loading")
-        document = self._find(waiting.client, frame.document)
+        self.model.check_ready()
+        document = self.documents.find(waiting.client, frame.document)
         document.touched = time.monotonic()
         if self._inbox.is_cancelled(waiting) or document.version != frame.version:
             return _empty(frame.id, waiting.arrived, "cancelled")
         if stop := frames.refusal(frame, document.session.text, document.session.syntax):
             return _empty(frame.id, waiting.arrived, stop)
-        ask = CompletionQuery(
+        query = CompletionQuery(
             frame.offset,
             frame.virtual_text,
             max(1, min(frame.max_tokens, 512)),
@@ -459,21 +234,21 @@ class Worker(threading.Thread):
             frame.deadline_ms,
             lambda: self._inbox.is_cancelled(waiting),
             frame.shows_unsure,
-            # it doubles the time of decoding: too much for each key, not for who wants to see everything
+            # a search doubles the time of decoding, so it runs only for requests that show every answer
             n_searched=N_SEARCHED if frame.shows_unsure else 0,
             sampling=SAMPLED.get(frame.alternatives_by),
             contrast=RULES.get(frame.contrast),
             force_base=frame.force_base,
-            documents=self._beside(document),
-            chunk_tokens=max(MIN_CHUNK_ASKED, self._chunk),
+            documents=self.documents.draft_tokens_for(document),
+            chunk_tokens=max(MIN_COMPLETION_CHUNK, self._background.chunk),
         )
         n_before, began = document.session.n_encoded, time.monotonic()
-        with _replacing(document.session, frame.offset, frame.n_replaced):
-            answer = self._with_room(document, lambda: document.session.complete(ask))
+        with _without_replaced(document.session, frame.offset, frame.n_replaced):
+            answer = self.documents.with_room(document, lambda: document.session.complete(query))
             items = _fitted_items(frame, document.session, answer)
-        # what was generated is no part of what the edit cost
+        # generated tokens are no part of an edit's cost
         ready = began + answer.first_token_ms / 1000
-        self._report_encoded(frame.document, document, n_before + answer.n_encoded, ready)
+        document.report_encoded(n_before + answer.n_encoded, ready)
         return wire.Completion(
             id=frame.id,
             items=items,
@@ -488,121 +263,13 @@ class Worker(threading.Thread):
             generated_text=answer.items[0].text if answer.items else "",
         )
 
-    def _beside(self, wanted: EngineDocument) -> NDArray[np.int64]:
-        """Tokens of the client's other documents, those used last, a border between them."""
-        others = [d for d in self._documents.values() if d.client is wanted.client]
-        found, n_tokens = [np.zeros(0, np.int64)], 0
-        for document in sorted(others, key=lambda d: -d.touched):
-            if document is wanted or not self._may_show(document, wanted):
-                continue
-            if n_tokens < MAX_BESIDE:
-                found.append(document.tokens_now())
-                n_tokens += len(found[-1])
-        return np.concatenate(found)
-
-    def _may_show(self, document: EngineDocument, wanted: EngineDocument) -> bool:
-        """Whether a completion of `wanted` may repeat text of another document."""
-        if not may_show_document(document.name, document.root, document.path, wanted.excluded):
-            return False
-        if document.is_left_out is None:
-            document.is_left_out = bool(document.root) and is_left_out(document.root, document.path)
-        return not document.is_left_out
-
-    def _with_room(self, wanted: EngineDocument, work: Callable[[], T]) -> T:
-        """Does work on a document; where memory is spent, the one unused longest loses its cache first."""
-        while True:
-            try:
-                return work()
-            except ArenaFull:
-                others = [
-                    d for d in self._documents.values() if d is not wanted and d.session.n_bytes
-                ]
-                if not others:
-                    raise
-                min(others, key=lambda d: d.touched).session.drop_cache()
-
-    # ---- work ahead
-
-    def _work_ahead(self) -> bool:
-        now = time.monotonic()
-        recent = sorted(
-            ((key, d) for key, d in self._documents.items() if now - d.touched < SERVED_FOR_S),
-            key=lambda pair: -pair[1].touched,
-        )
-        for kind in ("encode_some", "repair_some", "refresh_some"):
-            is_better_only = kind != "encode_some"
-            for (_, name), document in recent:
-                if is_better_only and not self._pace.allows(now, document.touched):
-                    continue
-                if self._work_on(name, document, kind):
-                    if is_better_only:
-                        self._pace.note(now, time.monotonic())
-                    return True
-        return False
-
-    def _work_on(self, name: str, document: EngineDocument, kind: str) -> bool:
-        begin, before = time.monotonic(), document.session.n_encoded
-        try:
-            did = self._with_room(document, lambda: getattr(document.session, kind)(self._chunk))
-        except ArenaFull as error:
-            log.warning("no room to read ahead: %s", error)
-            document.touched = 0.0  # nothing is read ahead until it is touched again
-            return False
-        except BaseException:
-            document.touched = 0.0  # else the same failure would be all that the worker does
-            raise
-        n_encoded = document.session.n_encoded - before
-        if n_encoded == self._chunk:
-            elapsed = (time.monotonic() - begin) * 1000
-            self._chunk = int(self._chunk * min(2.0, max(0.5, CHUNK_MS / max(elapsed, 0.1))))
-            self._chunk = max(MIN_CHUNK, min(MAX_CHUNK, self._chunk))
-        if document.session.n_pending == 0:
-            self._report_encoded(name, document, document.session.n_encoded, time.monotonic())
-        return did
-
-    def _report_encoded(
-        self, name: str, document: EngineDocument, n_encoded: int, ready: float
-    ) -> None:
-        if document.edited_at is None:
-            return
-        session = document.session
-        document.client.send(
-            wire.Encoded(
-                document=name,
-                version=document.version,
-                n_encoded=n_encoded - document.n_encoded_at_edit,
-                n_tokens=session.n_tokens,
-                n_fresh=session.n_fresh,
-                elapsed_ms=(ready - document.edited_at) * 1000,
-            )
-        )
-        document.edited_at = None
-
-    def _status(self, client: Client, request_id: int) -> wire.Status:
-        """What a client may know: of documents its own only, since others may be somebody else's."""
-        model = self._model
-        state = "failed" if self._failure else "ready" if model else "loading"
-        small = self._pair.small if self._pair else None
-        arenas = [loaded.arena for loaded in (model, small) if loaded]
-        documents = tuple(
-            wire.DocumentStatus(name, d.session.n_tokens, d.session.n_fresh, d.session.n_pending)
-            for (_, name), d in self._documents.items()
-            if d.client is client
-        )
-        return wire.Status(
-            id=request_id,
-            state=state,
-            message=self._failure,
-            model=model.card.name if model else "",
-            documents=documents,
-            cache_bytes=sum(arena.used_bytes for arena in arenas),
-            cache_budget_bytes=sum(arena.budget_bytes for arena in arenas),
-        )
-
 
 @contextmanager
-def _replacing(session: Session | PairedSession, offset: int, n_replaced: int) -> Iterator[None]:
-    """While the text lacks what a completion would replace. An offset outside it is refused by the completion."""
+def _without_replaced(session: AnySession, offset: int, n_replaced: int) -> Iterator[None]:
+    """Removes the text that a completion replaces, for as long as this is entered.
+
+    An offset outside the text is left to the completion, which refuses it.
+    """
     removed = session.text[offset : offset + n_replaced] if n_replaced > 0 <= offset else ""
     if not removed:
         yield
@@ -616,7 +283,7 @@ def _replacing(session: Session | PairedSession, offset: int, n_replaced: int) -
 
 
 def _fitted_items(
-    frame: wire.Complete, session: Session | PairedSession, answer: Answer
+    frame: wire.Complete, session: AnySession, answer: Answer
 ) -> tuple[wire.Item, ...]:
     if answer.stop == "cancelled":
         return ()
