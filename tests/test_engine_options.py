@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmline_engine.process.service import make_parser
+from warmline_engine.process.command_line import make_parser
 from warmline_lsp.engine.engine_process import engine_command
 from warmline_lsp.settings.settings import SETTINGS, Settings
 from warmline_protocol.engine_options import ENGINE_OPTIONS, EngineOptions, add_arguments

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warmline_engine.process.service import _bound_privately
+from warmline_engine.process.local_address import bind_privately
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 
@@ -28,7 +28,7 @@ def test_a_socket_is_private_and_the_umask_is_left_alone(
     try:
         with monkeypatch.context() as patch:
             patch.setattr(os, "umask", forbidden)
-            bound = _bound_privately(path)
+            bound = bind_privately(path)
     finally:
         os.umask(before)
     with bound, socket.socket(socket.AF_UNIX) as client:
@@ -49,7 +49,7 @@ def test_before_it_is_private_it_lies_in_a_private_folder(
         chmod(self, mode, **more)
 
     monkeypatch.setattr(Path, "chmod", look)
-    _bound_privately(tmp_path / "e.sock").close()
+    bind_privately(tmp_path / "e.sock").close()
     assert seen == [0o700]
 
 
@@ -64,8 +64,8 @@ def test_what_an_earlier_engine_left_is_replaced_and_no_link_followed(
     elif kind == "link":
         path.symlink_to(target)
     else:
-        _bound_privately(path).close()
-    _bound_privately(path).close()
+        bind_privately(path).close()
+    bind_privately(path).close()
     assert stat.S_ISSOCK(path.lstat().st_mode)
     assert target.read_text() == "kept"
 
@@ -74,5 +74,5 @@ def test_a_place_that_is_taken_by_a_folder_leaves_nothing_behind(tmp_path: Path)
     path = tmp_path / "e.sock"
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
-        _bound_privately(path)
+        bind_privately(path)
     assert list(tmp_path.iterdir()) == [path]

@@ -166,7 +166,9 @@ def test_a_completion_comes_before_reading_ahead(worker: SteppedWorker) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_waiting_request_that_is_cancelled_is_answered_empty(worker: SteppedWorker, when: str) -> None:
+def test_a_waiting_request_that_is_cancelled_is_answered_empty(
+    worker: SteppedWorker, when: str
+) -> None:
     client = opened(worker, "a")
     if when == "before":
         worker.submit(client, wire.Cancel(1))
@@ -286,7 +288,9 @@ def test_a_frame_of_edits_is_applied_whole_or_not_at_all(worker: SteppedWorker) 
     assert document.session.text == f"x{TEXT}y"
 
 
-def test_a_connection_that_leaves_gives_its_memory_back(worker: SteppedWorker, model: LoadedModel) -> None:
+def test_a_connection_that_leaves_gives_its_memory_back(
+    worker: SteppedWorker, model: LoadedModel
+) -> None:
     client = opened(worker, "a", "b")
     while worker.step():
         pass
@@ -613,7 +617,7 @@ def test_a_panic_while_nobody_waits_is_not_met_again_and_again(
     assert n_calls == 1
 
 
-def run_to_its_end(worker: SteppedWorker) -> None:
+def run_to_its_end(worker: Worker) -> None:
     worker.start()
     worker.join(300)
     assert not worker.is_alive()
