@@ -1,7 +1,7 @@
-"""Files whose text no model gets to see: what the server refuses and what the index leaves out.
+"""Excluded files, whose text no model may see: the server does not send it and the index does not read it.
 
 The globs of settings are gitignore's, with these differences: nothing depends on upper or lower case, a glob with a
-`/` inside matches at any depth, `{a,b}` stands for alternatives, and no glob takes back what another one excludes.
+`/` inside matches at any depth, `{a,b}` stands for alternatives, and no glob includes again what another one excludes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .globs import Glob, GlobError, alternatives
+from .globs import MAX_GLOB, Glob, GlobError, alternatives
 
 # by default; `secrets.py` and `credentials.ts` are ordinary code more often than not, so only formats of data are named
 SECRETS = (
@@ -75,6 +75,29 @@ def is_excluded(path: str, globs: tuple[str, ...], root: str = "", is_folder: bo
         for where, some in ((below, rules.below), (whole, rules.whole))
         for rule in some
     )
+
+
+def without_root(globs: tuple[str, ...], root: str) -> tuple[str, ...]:
+    """Globs that exclude the same files of a workspace where its root is not known.
+
+    A glob that begins with `/` counts from the root: another one, with the root before it, is added. One that would
+    be too long applies in any folder.
+    """
+    above = _normalized(root)
+    added: list[str] = []
+    for glob in globs:
+        try:
+            readings = alternatives(glob)
+        except GlobError:
+            continue  # it matches nothing
+        for one in readings:
+            if one.startswith("/"):
+                absolute = f"/{_escaped(above)}{one}"
+                added.append(absolute if len(absolute) <= MAX_GLOB else f"**{one}")
+    if len(globs) <= MAX_GLOBS < len(globs) + len(added):
+        added = []  # more than MAX_GLOBS would exclude everything
+        globs = tuple(f"**{glob}" if glob.startswith("/") else glob for glob in globs)
+    return (*globs, *added)
 
 
 def problems(globs: Iterable[str]) -> list[str]:
@@ -141,7 +164,7 @@ def _compiled(glob: str) -> Iterator[tuple[bool, _Rule]]:
 def _read(glob: str) -> Iterator[tuple[bool, _Rule]]:
     """The rules of a glob without alternatives."""
     if glob == "~" or glob.startswith("~/"):
-        glob = re.sub(r"([*?\[\\])", r"\\\1", _home()) + glob[1:]
+        glob = _escaped(_home()) + glob[1:]
     while glob.startswith("./"):
         glob = glob[2:]
     if glob.startswith("*/"):
@@ -159,6 +182,11 @@ def _read(glob: str) -> Iterator[tuple[bool, _Rule]]:
         yield False, _Rule(Glob(f"**/{text}", ignores_case=True), only_folders)
     else:
         raise GlobError("it is empty")
+
+
+def _escaped(path: str) -> str:
+    """A path as a glob that matches this path alone."""
+    return re.sub(r"([*?\[\\{}])", r"\\\1", path)
 
 
 def _home() -> str:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.engine_client import A, B, Client
 from tests.support.fake_engine import READY, WITHIN_S, FakeEngine, fake_engine, fake_remote_engine
-from warmline_lsp.engine import engine_client, engine_process, socket_paths
+from warmline_lsp.engine import engine_client, engine_process, outbox, socket_paths
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.liveness import Limits
 from warmline_lsp.engine.peer_process import kill_peer, peer_pid
@@ -292,8 +292,7 @@ async def test_a_request_that_is_never_answered_is_given_up() -> None:
         assert await client.engine.complete(wire.Complete(0, A, 1, 0)) is None
         await engine.next(wire.Cancel)
         assert await client.engine.ask_context(A) is None
-        assert not client.engine._work.asked
-        assert not client.engine._work.contexts
+        assert client.engine.n_pending == 0
 
 
 async def test_a_remote_engine_that_hangs_is_left_and_tried_again(
@@ -363,7 +362,7 @@ async def deaf_engine() -> AsyncIterator[Deaf]:
 async def test_what_an_engine_does_not_read_is_bounded_and_made_up_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_client, "MAX_QUEUED_BYTES", 2**20)
+    monkeypatch.setattr(outbox, "MAX_QUEUED_BYTES", 2**20)
     async with deaf_engine() as deaf, Client(A, B) as client:
         await client.until_state("ready")
         engine = client.engine
@@ -372,8 +371,7 @@ async def test_what_an_engine_does_not_read_is_bounded_and_made_up_for(
         largest = 0
         for version in range(2, 200):
             engine.send(wire.Edit(A, version, edit))
-            assert engine._writer is not None
-            largest = max(largest, engine._writer.transport.get_write_buffer_size())
+            largest = max(largest, engine.n_queued_bytes)
         assert 2**20 < largest < 2**20 + 200_000
         assert not engine.has(A)
         assert engine.has(B)
@@ -391,7 +389,7 @@ async def test_what_an_engine_does_not_read_is_bounded_and_made_up_for(
 
 
 async def test_an_engine_that_never_reads_again_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "MAX_QUEUED_BYTES", 2**20)
+    monkeypatch.setattr(outbox, "MAX_QUEUED_BYTES", 2**20)
     async with (
         deaf_engine(),
         await lasting(FakeEngine(), Limits(working_s=0.1)) as client,

@@ -18,7 +18,8 @@ import pytest
 from tests.support.fake_engine import FakeEditor
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import detached, engine_process, socket_paths
-from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.engine_state import EngineState
 from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.lsp.features import make_server
 from warmline_lsp.settings.settings import Settings
@@ -226,8 +227,7 @@ async def test_where_there_is_no_folder_at_all_the_user_is_told_what_to_do(
 
     client = EngineClient(Settings(), lambda: [], states.append, sleep=sleep)
     client.start()
-    assert client._task is not None
-    await client._task
+    await client.wait_until_given_up()
     assert states[-1].state == "failed"
     assert "found no usable folder for sockets; set TMPDIR" in states[-1].message
     assert engine_process.log_path(Path("x")) is None
@@ -468,7 +468,7 @@ async def test_the_server_answers_and_reports_in_any_environment(
     window = FakeEditor()
     window.server = make_server(lambda settings, path: ["false"])
     window.server.protocol.set_writer(window)  # type: ignore[arg-type]
-    window.server.engine._sleep = _no_pause  # type: ignore[method-assign]
+    window.server.engine.sleep = _no_pause
     await window.begin()
     window.open(text="x = 1\n")
     assert await window.texts(window.ask((0, 0))) == []

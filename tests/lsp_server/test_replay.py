@@ -141,7 +141,7 @@ async def test_a_document_that_is_typed_in_is_not_sent_at_each_key() -> None:
                 pauses.append(seconds)
                 await held.wait()
 
-            client.engine._sleep = pause
+            client.engine.sleep = pause
             await client.until_state("ready")
             for version in range(2, 300):
                 client.engine.send(wire.Open(A, "python", version, "x"))

@@ -322,7 +322,7 @@ async def test_a_document_of_a_workspace_says_so() -> None:
         client.configuration = lambda scope: {"retrieval": False}
         client.notify("workspace/didChangeConfiguration", {"settings": None})
         again = await engine.next(wire.Open, 2)
-        assert (again.document, again.root, again.excluded) == (opened.document, "", ())
+        assert (again.document, again.root, again.excluded) == (URI, "", opened.excluded)
 
 
 async def test_folders_come_and_go_while_it_runs() -> None:
@@ -351,7 +351,7 @@ async def test_folders_come_and_go_while_it_runs() -> None:
         await client.answer(asked)
         changed([], ["file:///project"])
         again = await engine.next(wire.Open, 3)
-        assert (again.document, again.root, again.excluded) == (URI, "", ())
+        assert (again.document, again.root, again.excluded) == (URI, "", opened.excluded)
 
 
 async def test_files_that_change_are_told_to_the_engine() -> None:

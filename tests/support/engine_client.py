@@ -9,7 +9,8 @@ from tests.support.fake_engine import (
     FakeEngine,
     Waiting,
 )
-from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.engine_state import EngineState
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 

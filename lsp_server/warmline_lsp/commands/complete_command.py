@@ -13,7 +13,8 @@ import attrs
 
 from warmline_lsp.documents.documents import Document
 from warmline_lsp.documents.workspace import project_of
-from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.engine_state import EngineState, Phase
 from warmline_lsp.errors import ServerError
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
@@ -43,19 +44,20 @@ async def complete(options: argparse.Namespace) -> int:
     settled = asyncio.Event()
 
     def changed(state: EngineState) -> None:
-        if state.state in ("ready", "failed"):
+        if state.state in (Phase.READY, Phase.FAILED):
             settled.set()
 
     settings = Settings(model=options.model)
     root = project_of(path)
     if settings.is_excluded(document.uri, str(root or "")):
         raise ServerError(f"{path.name} is excluded because it may contain secrets")
-    opening = wire.Open(document.uri, document.language, 1, document.text, offset)
+    opening = wire.Open(
+        document.uri, document.language, 1, document.text, offset,
+        excluded=settings.excluded_globs,
+    )  # fmt: skip
     if root is not None:
         below = path.relative_to(root).as_posix()
-        opening = attrs.evolve(
-            opening, root=str(root), path=below, excluded=settings.excluded_globs
-        )
+        opening = attrs.evolve(opening, root=str(root), path=below)
     engine = EngineClient(settings, lambda: [opening], changed)
     engine.start()
     try:

@@ -20,12 +20,14 @@ from warmline_lsp.documents.documents import Document
 from warmline_lsp.documents.text_units import Encoding, clean
 from warmline_lsp.documents.uris import scheme_of
 from warmline_lsp.documents.workspace import InWorkspace, locate
-from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.engine_process import Command, engine_command
+from warmline_lsp.engine.engine_state import EngineState, Phase
 from warmline_lsp.errors import DocumentSyncError
 from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
+from warmline_protocol.exclusion import without_root
 
 from .arguments import uri_in
 from .client_messages import ClientMessages
@@ -132,12 +134,18 @@ class WarmlineServer(StreamServer):
             self._engine_changed,
             self.reporter.encoded,
             self._command,
+            on_too_large=self._too_large,
         )
 
+    def _too_large(self, uri: str) -> None:
+        """Warns the user that a document does not fit into a frame for the engine."""
+        self.messages.warn(uri, "too large", "is too large for completions.")
+        self.reporter.refresh()
+
     def _engine_changed(self, state: EngineState) -> None:
-        if state.state in ("ready", "failed"):
-            self.in_background(self.registrations.completions(state.state == "ready"))
-        if state.state == "ready":
+        if state.state in (Phase.READY, Phase.FAILED):
+            self.in_background(self.registrations.completions(state.state is Phase.READY))
+        if state.state is Phase.READY:
             self._sync_all()
         self.reporter.engine_changed(state)
 
@@ -150,10 +158,13 @@ class WarmlineServer(StreamServer):
 
     def _opening(self, document: Document) -> wire.Open:
         uri, settings = document.uri, self.settings_of(document.uri)
-        root, path, excluded = "", "", ()
+        root, path, excluded = "", "", settings.excluded_globs
         located = self._in_workspace(uri)
         if located is not None and settings.retrieval and not self.engine.is_remote:
-            root, path, excluded = located.root, located.path, settings.excluded_globs
+            root, path = located.root, located.path
+        elif located is not None:
+            # the globs still decide which other documents may appear in its completions
+            excluded = without_root(excluded, located.root)
         cursor = self.documents.cursor(uri)
         return wire.Open(
             uri, document.language, document.version, document.text, cursor, root, path, excluded

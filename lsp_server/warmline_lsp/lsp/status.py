@@ -17,7 +17,8 @@ from pygls.exceptions import JsonRpcException
 
 from warmline_lsp.completion.usage_statistics import UsageStatistics
 from warmline_lsp.documents.documents import Document
-from warmline_lsp.engine.engine_client import EngineClient, EngineState
+from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.engine_state import EngineState, Phase
 from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
@@ -137,10 +138,12 @@ class Reporter:
         if document is None and not server.scopes.window.enable:
             refused = Refusal.OFF
         # the user wants to have it off; other refusals matter less than a failure of the engine
-        if refused and (refused.state == "off" or state != "failed"):
+        if refused and (refused.state == "off" or state != Phase.FAILED):
             state, message = refused.state, refused.message
-        elif state == "failed":
+        elif state == Phase.FAILED:
             state = "error"
+        elif server.engine.is_too_large(self._current):
+            state, message = Refusal.TOO_LARGE.state, Refusal.TOO_LARGE.message
         elif self._current in server.engine.quarantined:
             name = self._current.rpartition("/")[2]
             state, message = (
@@ -176,13 +179,13 @@ class Reporter:
         message = f"{state.message or 'loading'} the model"  # or "fetching"
         # states arrive faster than a client creates its progress bar, so each waits for the one before
         async with self._progress_order:
-            if state.state == "loading" and self._progress is None:
+            if state.state is Phase.LOADING and self._progress is None:
                 self._progress = await self._new_progress(message)
-            elif state.state == "loading" and state.fraction is not None:
+            elif state.state is Phase.LOADING and state.fraction is not None:
                 percentage = round(100 * state.fraction)
                 report = types.WorkDoneProgressReport(message=message, percentage=percentage)
                 progress.report(str(self._progress), report)
-            elif state.state != "loading" and self._progress is not None:
+            elif state.state is not Phase.LOADING and self._progress is not None:
                 progress.end(self._progress, types.WorkDoneProgressEnd())
                 self._progress = None
 
