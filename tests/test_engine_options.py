@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmline_engine.process.command_line import make_parser
-from warmline_lsp.engine.engine_process import engine_command
+from warmline_lsp.engine.starting import engine_command
 from warmline_lsp.settings.settings import SETTINGS, Settings
 from warmline_protocol.engine_options import ENGINE_OPTIONS, EngineOptions, add_arguments
 from warmline_protocol.setting import Setting

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from .owner_notes import note_owner
 
 # folders that we or our libraries take from the environment
 BASES = (
@@ -37,10 +38,6 @@ class PlaceError(OSError):
 
     def __str__(self) -> str:
         return str(self.args[-1])
-
-
-OWNER_SUFFIX = ".owner.json"
-MAX_NOTE_BYTES = 1 << 16
 
 
 def cache_folder() -> Path:
@@ -277,26 +274,3 @@ def _try_to_write(folder: Path) -> None:
 
 def _reason(error: OSError) -> str:
     return str(error) if isinstance(error, PlaceError) else error.strerror or type(error).__name__
-
-
-def note_owner(path: Path, owner: str) -> None:
-    """Notes beside kept files, whose names begin with `path`, whose they are: a person cannot read a digest."""
-    note = path.with_name(f"{path.name}{OWNER_SUFFIX}")
-    content = json.dumps({"owner": owner})
-    with contextlib.suppress(OSError):
-        if not (
-            note.is_file() and note.stat().st_size < MAX_NOTE_BYTES and note.read_text() == content
-        ):
-            note.write_text(content)
-
-
-def owner_of(path: Path) -> str:
-    """What was noted, printable; "" where nothing was or it cannot be read."""
-    note = path.with_name(f"{path.name}{OWNER_SUFFIX}")
-    try:
-        if not note.is_file() or note.stat().st_size > MAX_NOTE_BYTES:
-            return ""
-        owner = json.loads(note.read_bytes())["owner"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return "".join(c if c.isprintable() else "?" for c in owner) if isinstance(owner, str) else ""

@@ -194,17 +194,17 @@ def test_a_waiting_request_that_is_cancelled_is_answered_empty(
     ],
 )
 def test_a_place_that_the_settings_exclude_is_answered_without_the_model(
-    worker: Worker, asked: list[CompletionQuery], text: str, more: dict[str, bool], stop: str
+    worker: SteppedWorker, asked: list[CompletionQuery], text: str, more: dict[str, bool], stop: str
 ) -> None:
     client = opened(worker, "a", text=text)
     worker.submit(client, attrs.evolve(ask(1, offset=10), **more))
     worker.submit(client, attrs.evolve(ask(2, offset=4), **more))
-    worker._step()
+    worker.step()
     (answer,) = client.of(wire.Completion)
     assert (answer.stop, answer.items, asked) == (stop, (), [])
-    (document,) = worker._documents.values()
+    (document,) = worker.documents
     assert document.session.n_encoded == 0
-    worker._step()
+    worker.step()
     assert len(asked) == 1, "elsewhere the model is asked"
 
 
@@ -224,11 +224,11 @@ def test_answers_fit_the_document(
     client = opened(worker, "a", text="x = 1\r\nf(old)\r\n")
     frame = attrs.evolve(ask(1, offset=9), virtual_text="new, ", n_replaced=3)
     worker.submit(client, frame)
-    worker._step()
+    worker.step()
     (answer,) = client.of(wire.Completion)
     assert [item.text for item in answer.items] == ["a,", "a, b", "c"]
     assert answer.generated_text == "a,\r\n  b))"
-    (document,) = worker._documents.values()
+    (document,) = worker.documents
     assert document.session.text == "x = 1\r\nf(old)\r\n"
 
 

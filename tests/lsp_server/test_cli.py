@@ -12,7 +12,8 @@ from warmline_lsp.commands import doctor
 from warmline_lsp.commands.cli import main
 from warmline_lsp.engine import socket_paths
 from warmline_protocol import processes
-from warmline_protocol.folders import cache_folder, chunks_folder, index_path, note_owner
+from warmline_protocol.folders import cache_folder, chunks_folder, index_path
+from warmline_protocol.owner_notes import note_owner
 
 pytestmark = pytest.mark.usefixtures("runtime")
 

@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.engine_client import A, B, Client
 from tests.support.fake_engine import READY, WITHIN_S, FakeEngine, fake_engine, fake_remote_engine
-from warmline_lsp.engine import engine_client, engine_process, outbox, socket_paths
+from warmline_lsp.engine import engine_process, outbox, socket_paths, supervisor
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.liveness import Limits
 from warmline_lsp.engine.peer_process import kill_peer, peer_pid
@@ -150,7 +150,7 @@ async def test_an_engine_that_is_stopped_before_it_says_welcome_is_replaced(
 async def test_a_restart_ends_a_stopped_engine(
     script: Path, is_connected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_client, "QUIT_WITHIN_S", 1.0)
+    monkeypatch.setattr(supervisor, "QUIT_WITHIN_S", 1.0)
     client = client_of(script, Limits())
     async with client:
         await client.until_state("ready")

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.fake_engine import FakeEditor
 from warmline_lsp.commands.cli import main
-from warmline_lsp.engine import detached, engine_process, socket_paths
+from warmline_lsp.engine import detached, engine_process, socket_paths, starting
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.engine_state import EngineState
 from warmline_lsp.errors import EngineUnavailable
@@ -230,8 +230,8 @@ async def test_where_there_is_no_folder_at_all_the_user_is_told_what_to_do(
     await client.wait_until_given_up()
     assert states[-1].state == "failed"
     assert "found no usable folder for sockets; set TMPDIR" in states[-1].message
-    assert engine_process.log_path(Path("x")) is None
-    assert "--log" not in engine_process.engine_command(Settings(), Path("x.sock"))
+    assert starting.log_path(Path("x")) is None
+    assert "--log" not in starting.engine_command(Settings(), Path("x.sock"))
     with pytest.raises(RemoteError, match="set TMPDIR"):
         token_path()
     assert main(["cache", "show"]) == 1
@@ -343,7 +343,7 @@ async def test_a_lock_that_a_hung_process_holds_gives_way(
 ) -> None:
     from filelock import FileLock
 
-    monkeypatch.setattr(engine_process, "LOCKED_WITHIN_S", 0.1)
+    monkeypatch.setattr(starting, "LOCKED_WITHIN_S", 0.1)
     path = socket_paths.socket_path(Settings().engine_options())
     with (
         FileLock(path.with_suffix(".lock")),
@@ -403,7 +403,7 @@ async def test_an_engine_that_does_not_come_up_is_killed(
     pid = base / "pid"
     code = f"echo $$ > '{pid}'; exec sleep 300"
     for limit_s in (2.0, 10.0, 60.0):  # on a busy machine not even a shell starts in two seconds
-        monkeypatch.setattr(engine_process, "STARTED_WITHIN_S", limit_s)
+        monkeypatch.setattr(starting, "STARTED_WITHIN_S", limit_s)
         with pytest.raises(EngineUnavailable, match="did not start within"):
             await engine_process.connect_or_start(
                 Settings(), "test", lambda *_: ["/bin/sh", "-c", code]

@@ -27,7 +27,8 @@ from warmline_engine.text.fim import FimTemplate, find_template
 from warmline_engine.text.spellings import Spellings
 from warmline_engine.text.tokenizer import Tokenizer
 from warmline_kernels.native.library import library
-from warmline_protocol.folders import chunks_folder, note_owner
+from warmline_protocol.folders import chunks_folder
+from warmline_protocol.owner_notes import note_owner
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ def breaks(syntax: Syntax | None, before: str, completion: str) -> bool:
 def _enclosing(before: str) -> str | None:
     """The end of a text that can be parsed by itself: the whole top-level definition at the cursor.
 
-    Of a very long definition it is the innermost function or class that has begun. None where neither is near.
+    Of a very long definition it is the innermost function or class that is open. None where neither is near.
     """
     near = before[-_MAX_AROUND:]
     start = _start_of_definition(near)

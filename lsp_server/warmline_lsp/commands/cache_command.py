@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from warmline_protocol.folders import cache_folder, owner_of
+from warmline_protocol.folders import cache_folder
+from warmline_protocol.owner_notes import owner_of
 
 from .disk import files_in, size_text
 

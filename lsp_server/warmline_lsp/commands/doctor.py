@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warmline_lsp.engine import socket_paths
-from warmline_lsp.engine.engine_process import log_path
+from warmline_lsp.engine.starting import log_path
 from warmline_lsp.errors import ServerError
 from warmline_protocol import processes
 from warmline_protocol.folders import base_folder, cache_folder, home_folder

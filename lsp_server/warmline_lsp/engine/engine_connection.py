@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from warmline_lsp.settings.settings import Settings
 
 from . import engine_process
-from .engine_process import Command, Met, is_answering, meet
+from .engine_process import Met, is_answering, meet
 from .liveness import Limits, Watch
 from .remote_engine import is_answering_remote, reach_remote
+from .starting import Command
 
 CLIENT = "warmline lsp"
 

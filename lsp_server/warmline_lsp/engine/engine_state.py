@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,3 +21,16 @@ class EngineState:
     state: Phase
     message: str = ""
     fraction: float | None = None
+
+
+class CurrentState:
+    """The present state; `on_change` gets each state that differs from the one before."""
+
+    def __init__(self, on_change: Callable[[EngineState], None]) -> None:
+        self.value = EngineState(Phase.STARTING)
+        self._on_change = on_change
+
+    def set(self, state: EngineState) -> None:
+        if state != self.value:
+            self.value = state
+            self._on_change(state)

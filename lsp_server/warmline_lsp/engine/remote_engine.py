@@ -25,7 +25,8 @@ from warmline_protocol.remote_address import (
     token_path,
 )
 
-from .engine_process import PROBED_WITHIN_S, Streams, handshake
+from .engine_process import PROBED_WITHIN_S, handshake
+from .local_connection import Streams
 
 CONNECTED_WITHIN_S = 10.0
 # a machine that went away is noticed by half-open connections only

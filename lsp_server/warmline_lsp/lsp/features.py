@@ -13,7 +13,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from warmline_lsp.completion.query import Selected, SuggestionQuery
 from warmline_lsp.documents.documents import Document
 from warmline_lsp.documents.text_units import code_points
-from warmline_lsp.engine.engine_process import Command, engine_command
+from warmline_lsp.engine.starting import Command, engine_command
 from warmline_lsp.errors import DocumentSyncError
 
 from .arguments import (

@@ -21,8 +21,8 @@ from warmline_lsp.documents.text_units import Encoding, clean
 from warmline_lsp.documents.uris import scheme_of
 from warmline_lsp.documents.workspace import InWorkspace, locate
 from warmline_lsp.engine.engine_client import EngineClient
-from warmline_lsp.engine.engine_process import Command, engine_command
 from warmline_lsp.engine.engine_state import EngineState, Phase
+from warmline_lsp.engine.starting import Command, engine_command
 from warmline_lsp.errors import DocumentSyncError
 from warmline_lsp.settings.scopes import Scopes
 from warmline_lsp.settings.settings import Settings
