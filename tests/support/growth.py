@@ -25,7 +25,7 @@ from typing import Any, TypeVar, cast
 from .regex_steps import CountedPattern, StepCounter, TooManySteps
 
 T = TypeVar("T")
-PACKAGES = ("warmline_engine", "warmline_lsp", "warmline_kernels")
+PACKAGES = ("warmline_protocol", "warmline_engine", "warmline_lsp", "warmline_kernels")
 MAX_STEPS = 1_000_000  # for the smallest input
 MAX_GROWTH = 3  # of any doubling, above 10,000 steps
 MAX_RATIO = 2.6  # of the last doubling: n log n has about 2.2, n ** 1.5 has 2.83

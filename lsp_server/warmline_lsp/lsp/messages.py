@@ -18,7 +18,8 @@ MAX_BYTES = 1 << 28  # of a message; longer ones are skipped
 _SKIP_BYTES = 1 << 20
 
 # a string, a bracket or a separator
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
+# a string without its end goes to the end of the text: else each quote in it would be tried anew, in quadratic time
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]', re.DOTALL)
 
 
 class MessageError(Exception):
