@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.examples import examples
 from tests.support.growth import assert_grows_slowly
 from warmline_engine.syntax.grammars import language_of
-from warmline_protocol.exclusion import MAX_GLOBS, SECRETS, is_excluded, problems
+from warmline_protocol.exclusion import MAX_GLOBS, SECRETS, is_excluded, problems, without_root
 from warmline_protocol.globs import MAX_ALTERNATIVES, MAX_GLOB, GlobError, alternatives
 
 ROOT = "/home/me/project"
@@ -325,6 +325,40 @@ def _reference(text: str) -> list[str]:
     st.tuples(inner, inner).map("".join)), max_leaves=6))  # fmt: skip
 def test_alternatives_are_the_references(text: str) -> None:
     assert set(alternatives(text)) == set(_reference(text))
+
+
+_anchored = st.text("ab/*{},", max_size=6).map(lambda text: f"/{text}")
+
+
+@given(
+    st.sampled_from(["/w", "/w/x y", "/w/[a]{b}", "/w/*?"]),
+    st.lists(st.one_of(_anchored, st.sampled_from(["a", "a/b", "*.key", "~/a", "{/a,/b}"]))),
+    st.text("ab/", min_size=1, max_size=6),
+)
+def test_globs_without_a_root_exclude_at_least_the_same(
+    root: str, globs: list[str], path: str
+) -> None:
+    whole = f"{root}/{path}"
+    if is_excluded(whole, tuple(globs), root):
+        assert is_excluded(whole, without_root(tuple(globs), root))
+
+
+def test_an_anchored_glob_without_a_root_excludes_no_other_folder() -> None:
+    globs = without_root(("/keys", "{/a,/b}.txt", "*.pem"), "/w/my [x]")
+    for path in ("/w/my [x]/keys/a.py", "/w/my [x]/a.txt", "/elsewhere/a.pem", "/keys/a.py"):
+        assert is_excluded(path, globs)
+    for path in ("/w/my [x]/sub/keys/a.py", "/w/my x/keys/a.py", "/elsewhere/a.txt"):
+        assert not is_excluded(path, globs)
+
+
+def test_long_globs_without_a_root_still_exclude() -> None:
+    many = tuple(f"/{k}" for k in range(MAX_GLOBS // 2))
+    globs = without_root(many, "/w")
+    assert is_excluded("/w/5/a.py", globs)
+    assert not is_excluded("/w/x/a.py", globs)
+    deep = "/" + "x" * 900
+    globs = without_root(("/" + "y" * 200,), deep)
+    assert is_excluded(f"{deep}/{'y' * 200}/a.py", globs)
 
 
 @pytest.mark.parametrize("piece", ["*a", "**/", "{a,b}", "{", "[a", "a/**/", "\\", "{a,", "?*"])

@@ -58,7 +58,7 @@ def _uses_in(path: Path, tree: ast.Module) -> Iterator[Use]:
             assert isinstance(node.func, ast.Attribute)
             first = node.args[0]
             assert isinstance(first, ast.Constant), f"{where}: compile it at the module's level"
-            yield Use(where, re.compile(first.value), node.func.attr)
+            yield Use(where, re.compile(str(first.value)), node.func.attr)
     n_compiled = sum(_is_re(node, ("compile",)) for node in ast.walk(tree))
     assert n_compiled == len(compiled), f"{name}: assign each compiled pattern to a name"
     for node in ast.walk(tree):

@@ -81,7 +81,7 @@ def without_root(globs: tuple[str, ...], root: str) -> tuple[str, ...]:
     """Globs that exclude the same files of a workspace where its root is not known.
 
     A glob that begins with `/` counts from the root: another one, with the root before it, is added. One that would
-    be too long applies in any folder.
+    be too long applies in any folder. If that makes more than MAX_GLOBS, they exclude everything.
     """
     above = _normalized(root)
     added: list[str] = []
@@ -91,13 +91,10 @@ def without_root(globs: tuple[str, ...], root: str) -> tuple[str, ...]:
         except GlobError:
             continue  # it matches nothing
         for one in readings:
-            if one.startswith("/"):
-                absolute = f"/{_escaped(above)}{one}"
-                added.append(absolute if len(absolute) <= MAX_GLOB else f"**{one}")
-    if len(globs) <= MAX_GLOBS < len(globs) + len(added):
-        added = []  # more than MAX_GLOBS would exclude everything
-        globs = tuple(f"**{glob}" if glob.startswith("/") else glob for glob in globs)
-    return (*globs, *added)
+            if one.startswith("/") and (below := one.lstrip("/")):
+                absolute = f"/{_escaped(above)}/{below}"
+                added.append(absolute if len(absolute) <= MAX_GLOB else f"**/{below}")
+    return tuple(dict.fromkeys((*globs, *added)))
 
 
 def problems(globs: Iterable[str]) -> list[str]:

@@ -28,6 +28,7 @@ from tests.support.engine_peer import (
 )
 from tests.support.examples import examples
 from warmline_engine.process.listener import make_listener
+from warmline_engine.process.service import without_files
 from warmline_protocol import wire
 from warmline_protocol.remote_address import (
     TOKEN_VARIABLE,
@@ -185,6 +186,11 @@ async def refused(port: int, first: wire.Frame) -> str:
         assert await peer.reader.read() == b""
     assert isinstance(answer, wire.Failure)
     return answer.code
+
+
+def test_globs_of_remote_clients_apply() -> None:
+    frame = wire.Open("d", "python", 1, TEXT, 3, "/etc", "passwd", ("*.key",))
+    assert without_files(frame) == wire.Open("d", "python", 1, TEXT, 3, "", "", ("*.key",))
 
 
 @pytest.fixture(scope="module")

@@ -490,6 +490,22 @@ def test_drafts_come_from_no_document_that_is_excluded(
     assert drafts() == {"ignored/d.py"}
 
 
+def test_globs_apply_to_drafts_without_a_workspace(
+    worker: SteppedWorker, asked: list[CompletionQuery]
+) -> None:
+    """As sent where retrieval is off, or by a server on another machine."""
+    client = Client()
+    frame = wire.Open("file:///w/a.py", "python", 1, TEXT, 80, excluded=("*.key", "/w/secret"))
+    worker.submit(client, frame)
+    for name in ("file:///w/b.key", "file:///w/secret/c.py", "file:///w/d.py"):
+        worker.submit(client, wire.Open(name, "python", 1, f"{name} = 1\n", 0))
+    worker.submit(client, ask(1, "file:///w/a.py"))
+    while worker.step():
+        pass
+    shown = worker.documents.find(client, "file:///w/d.py").session.tokens
+    assert list(asked[0].documents) == [*shown, BORDER]
+
+
 def test_a_document_that_closed_is_bound_nothing(worker: SteppedWorker) -> None:
     client, _ = in_workspace(worker)
     worker.submit(client, wire.Close("a"))

@@ -157,8 +157,7 @@ class Service:
             reason = "remote clients may not send FilesChanged or Quit"
             connection.send(wire.Failure(None, "forbidden_remotely", reason))
         elif self._is_remote and isinstance(frame, wire.Open):
-            # a root would be a folder of this machine; the globs still apply to other documents
-            self.worker.submit(connection, attrs.evolve(frame, root="", path=""), done)
+            self.worker.submit(connection, without_files(frame), done)
             return True
         elif isinstance(frame, wire.Quit):
             log.info("received Quit")
@@ -185,6 +184,14 @@ class Service:
             await asyncio.sleep(min(1.0, max(0.05, limit / 4)))
             if not self._connections and isinstance(self.worker.model.state(), wire.Failure):
                 return
+
+
+def without_files(frame: wire.Open) -> wire.Open:
+    """A document of a remote client: its root would be a folder of this machine, so no files are read for it.
+
+    Its globs still decide which other documents may appear in its completions.
+    """
+    return attrs.evolve(frame, root="", path="")
 
 
 async def run(options: argparse.Namespace, listener: Listener | None = None) -> int:
