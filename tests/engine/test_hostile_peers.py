@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 from tests.support.engine_peer import TEXT, WITHIN_S, Peer, close_peers, greeted, listening
 from tests.support.examples import examples
-from warmline_engine.process.acceptor import (
+from warmline_engine.process.connections.acceptor import (
     FAILURES_PER_S,
     FREE_FAILURES,
     MAX_UNGREETED,
     Acceptor,
     FailureBudget,
 )
-from warmline_engine.process.connection import (
+from warmline_engine.process.connections.connection import (
     MAX_UNSENT_BYTES,
     MAX_UNSENT_NOTICE_BYTES,
     MAX_WAITING,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warmline_engine.process.local_address import bind_privately
+from warmline_engine.process.connections.local_address import bind_privately
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
 

@@ -27,7 +27,7 @@ from tests.support.engine_peer import (
     port_in,
 )
 from tests.support.examples import examples
-from warmline_engine.process.listener import make_listener
+from warmline_engine.process.connections.listener import make_listener
 from warmline_engine.process.service import without_files
 from warmline_protocol import wire
 from warmline_protocol.remote_address import (

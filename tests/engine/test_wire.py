@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from warmline_protocol import packing, wire
+from warmline_protocol import wire
+from warmline_protocol.wire import packing
 from warmline_protocol.wire_scan import MAX_DEPTH, MAX_ENTRIES, MAX_KEY_BYTES, ScanError, scan
 
 FRAMES: list[wire.Frame] = [

@@ -14,11 +14,12 @@ from tests.support.fake_engine import (
     fake_remote_engine,
     window,
 )
-from warmline_lsp.engine import outbox
 from warmline_lsp.engine.engine_client import EngineClient
+from warmline_lsp.engine.sending import outbox
 from warmline_lsp.settings.settings import Settings
-from warmline_protocol import packing, wire
+from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
+from warmline_protocol.wire import packing
 
 pytestmark = pytest.mark.usefixtures("runtime")
 

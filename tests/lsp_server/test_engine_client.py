@@ -21,7 +21,7 @@ from tests.support.fake_engine import (
 )
 from warmline_lsp.engine import socket_paths
 from warmline_lsp.engine.engine_process import connect_or_start
-from warmline_lsp.engine.restarts import N_CRASHES
+from warmline_lsp.engine.supervisor import N_CRASHES
 from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire

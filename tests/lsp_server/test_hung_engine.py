@@ -20,10 +20,11 @@ import pytest
 
 from tests.support.engine_client import A, B, Client
 from tests.support.fake_engine import READY, WITHIN_S, FakeEngine, fake_engine, fake_remote_engine
-from warmline_lsp.engine import engine_process, outbox, socket_paths, supervisor
+from warmline_lsp.engine import engine_process, socket_paths, supervisor
 from warmline_lsp.engine.engine_client import EngineClient
 from warmline_lsp.engine.liveness import Limits
 from warmline_lsp.engine.peer_process import kill_peer, peer_pid
+from warmline_lsp.engine.sending import outbox
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE

@@ -12,7 +12,7 @@ import pytest
 from tests.support.engine_client import A, B, Client, dies_of
 from tests.support.fake_engine import FakeEngine, fake_engine
 from warmline_lsp.engine.engine_client import EngineClient
-from warmline_lsp.engine.failing import MAX_FAILURES, Failing
+from warmline_lsp.engine.sending.failing import MAX_FAILURES, Failing
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 

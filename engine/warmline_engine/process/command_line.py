@@ -9,7 +9,7 @@ from pathlib import Path
 from warmline_protocol.engine_options import EngineOptions, add_arguments
 from warmline_protocol.remote_address import TOKEN_VARIABLE, RemoteError, token_path
 
-from .listener import Listener, make_listener
+from .connections.listener import Listener, make_listener
 
 
 def make_parser() -> argparse.ArgumentParser:

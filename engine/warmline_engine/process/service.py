@@ -30,12 +30,12 @@ from warmline_protocol.broken_pipe import ends_with_reader
 from warmline_protocol.engine_options import EngineOptions
 from warmline_protocol.folders import clean_own_environment
 
-from .acceptor import Acceptor
 from .command_line import parse
-from .connection import Connection
-from .handshake import read_hello
-from .listener import Listener
-from .local_address import FileMark, bind_port, bind_socket
+from .connections.acceptor import Acceptor
+from .connections.connection import Connection
+from .connections.handshake import read_hello
+from .connections.listener import Listener
+from .connections.local_address import FileMark, bind_port, bind_socket
 
 log = logging.getLogger("warmline_engine")
 

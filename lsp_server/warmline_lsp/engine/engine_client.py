@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from warmline_lsp.settings.settings import Settings
 from warmline_protocol import wire
 
-from .document_sender import DocumentSender
 from .engine_connection import EngineConnection
 from .engine_state import CurrentState, EngineState, Phase
 from .liveness import Limits
-from .outbox import Outbox
-from .pending_requests import PendingRequests
-from .requester import Requester
+from .sending.document_sender import DocumentSender
+from .sending.outbox import Outbox
+from .sending.pending_requests import PendingRequests
+from .sending.requester import Requester
 from .starting import Command, engine_command
 from .supervisor import Supervisor
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+from .error import WireError
 from .frames import TO_ENGINE, TO_SERVER, Frame, document_of, request_id_of
 from .frames_to_engine import (
     AskContext,
@@ -56,7 +57,6 @@ from .limits import (
     MAX_VIRTUAL_TEXT,
 )
 from .packing import LENGTH, pack, unpack, unpack_hello
-from .wire_error import WireError
 
 __all__ = [
     "ALTERNATIVES_BY",

@@ -17,6 +17,9 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
+from warmline_protocol.wire_scan import ScanError, scan
+
+from .error import WireError, shortened
 from .frames import CLASSES, TO_ENGINE_CLASSES, Frame
 from .frames_to_engine import Hello, TextEdit
 from .frames_to_server import ContextItem, DocumentStatus, Failure, Item
@@ -32,8 +35,6 @@ from .limits import (
     RANGES,
     WORDS,
 )  # fmt: skip
-from .wire_error import WireError, shortened
-from .wire_scan import ScanError, scan
 
 LENGTH = struct.Struct("<I")  # before each payload
 
