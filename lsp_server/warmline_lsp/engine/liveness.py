@@ -25,7 +25,7 @@ class Limits:
     working_s: float = 600.0  # without a frame while an answer is due: its worker hangs
     loading_s: float = 1800.0  # the same while a model is fetched or loaded
     request_s: float = 120.0  # beyond a request's own deadline: it is given up
-    frame_s: float = 60.0  # for the rest of a frame that has begun
+    frame_s: float = 60.0  # for the rest of a frame whose first byte has arrived
 
 
 class Watch:
@@ -85,12 +85,12 @@ class Watch:
 
 
 class Frame:
-    """One frame of a stream. It may be waited for; once it has begun, the rest has to come in time."""
+    """One frame of a stream. The wait for its first byte is unlimited, the wait for the rest is not."""
 
     def __init__(self, stream: wire.ByteReader, within_s: float) -> None:
         self._stream = stream
         self._within_s = within_s
-        self._has_begun = False
+        self._has_started = False
 
     async def readexactly(self, n: int, /) -> bytes:
         """The next bytes.
@@ -98,8 +98,8 @@ class Frame:
         Raises: asyncio.IncompleteReadError; TimeoutError, when the rest of the frame does not come.
         """
         first = b""
-        if not self._has_begun:
+        if not self._has_started:
             first = await self._stream.readexactly(1)
-            self._has_begun = True
+            self._has_started = True
         async with asyncio.timeout(self._within_s):
             return first + await self._stream.readexactly(n - len(first))
