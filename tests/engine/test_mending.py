@@ -238,8 +238,11 @@ def test_the_syntax_is_followed_when_nothing_else_is_to_do(
     while session.refresh_some(512):
         pass
     assert parsed == [len(WHOLE)]
-    assert SyntaxContext(session.syntax, 40).fits("")
-    assert parsed == [len(WHOLE)] * 2, "with what is offered; the text itself was parsed before"
+    context = SyntaxContext(session.syntax, 40)
+    assert context.fits("")
+    assert parsed == [len(WHOLE)], "the text itself was parsed before"
+    assert not context.fits(")")
+    assert len(parsed) == 2, "the text with a completion is parsed once"
 
 
 def test_a_session_mends_by_the_syntax_of_its_document(model: LoadedModel) -> None:
