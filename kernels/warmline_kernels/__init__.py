@@ -1,4 +1,4 @@
-"""Attention and rotation over a cache of unordered slots; each kernel beside its torch twin."""
+"""Attention and rotation over a cache of unordered slots; each kernel has a reference in torch."""
 
 import os
 import sys

@@ -118,10 +118,12 @@ def agreeing(device: torch.device) -> frozenset[str]:
 
 def _agrees(name: str, device: torch.device) -> bool:
     try:
-        ours, twins = (
+        found, expected = (
             _found_by(function, name, device) for function in (_of_triton(name), reference_of(name))
         )
-        apart = [_apart(one.float(), other.float()) for one, other in zip(ours, twins, strict=True)]
+        apart = [
+            _apart(one.float(), other.float()) for one, other in zip(found, expected, strict=True)
+        ]
     # whatever a compiler or a driver may raise: torch does the same, only slower
     except Exception as error:
         log.warning("the GPU kernel %s does not run here, so tokens come slower: %s", name, error)
@@ -182,7 +184,7 @@ def _found_by(kernel: Callable[..., Any], name: str, device: torch.device) -> li
     if name == "statistics":
         found = kernel(logits)
         ids = found[5:].long()
-        # equal logits may be told in either order, and rounding apart at 10,000 would count for nothing
+        # equal logits may come in either order, and at 10,000 a difference by rounding does not matter
         return [found[:5], logits[ids]]
     numbers = reference.statistics(logits), reference.statistics(negative_logits)
     return [

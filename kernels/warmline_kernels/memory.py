@@ -54,7 +54,7 @@ def ask_for_large_pages(tensor: Tensor) -> None:
 
 
 def give_back() -> None:
-    """Gives freed memory back to the system, where the C library can be told to; elsewhere nothing.
+    """Gives freed memory back to the system, if the C library offers that; does nothing elsewhere.
 
     Temporaries of a load are small and many, which glibc keeps: 210 MiB of them for half a billion weights in 4 bits.
     """

@@ -1,9 +1,9 @@
-"""The kernels in Triton, with the signatures of their twins in `reference`.
+"""The kernels in Triton, with the signatures of the references in `reference`.
 
 Rows of a tile are queries and the heads that share a kv head, so that keys and values are read once for all
 of them. The slots are split among programs, since one query has too few rows to fill a GPU; a second kernel
 combines what the splits found. A key is turned as it is loaded, by how far it stands from where it was
-rotated for; so nothing is derived anew when a thousand keys shift. They are tested against the twins, in Triton's
+rotated for; so nothing is derived anew when a thousand keys shift. They are tested against the references, in Triton's
 interpreter and, by `make gpu-check`, on a GPU.
 """
 

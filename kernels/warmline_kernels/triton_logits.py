@@ -1,4 +1,4 @@
-"""What is asked about logits, in Triton, with the signatures of the twins in `reference`.
+"""Kernels over logits in Triton, with the signatures of the functions in `reference`.
 
 The vocabulary is split among programs, each of which reads its part once; one more puts together what they found.
 """

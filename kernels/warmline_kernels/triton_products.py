@@ -1,4 +1,4 @@
-"""Products of few rows with weights in 8 or 4 bits, in Triton, with the signatures of their twins in `reference`.
+"""Products of few rows with weights in 8 or 4 bits, in Triton, with the signatures of the functions in `reference`.
 
 Memory is the limit, so all that counts is that each weight is read once. Always sixteen rows go through, those that are
 not there as zeros, and how a sum is split depends on the weights alone: a row's result is the same to the bit

@@ -82,7 +82,7 @@ def main() -> None:
         if not wanted:
             break
         judge(model, task, [case for case in task.cases() if case.kind in wanted], lost)
-    found = {kind: {n: _told(pairs) for n, pairs in of.items()} for kind, of in lost.items()}
+    found = {kind: {n: _summary(pairs) for n, pairs in of.items()} for kind, of in lost.items()}
     print(f"{'':20}" + "".join(f"{n:>20}" for n in COUNTS))
     for kind, of in found.items():
         print(f"{kind:20}" + "".join(_cell(of[n]) for n in COUNTS))
@@ -95,7 +95,7 @@ def _cell(report: dict[str, float]) -> str:
     return f"{report['nats']:+.3f} ({report['tokens']:.0f} tokens)".rjust(20)
 
 
-def _told(found: list[tuple[float, int]]) -> dict[str, float]:
+def _summary(found: list[tuple[float, int]]) -> dict[str, float]:
     nats = [pair[0] for pair in found]
     error = statistics.stdev(nats) / len(nats) ** 0.5
     tokens = statistics.mean(pair[1] for pair in found)

@@ -2,7 +2,7 @@
 
 Sessions from one release of a package to the next are typed into three engines at once: one without drafts, one
 that drafts from the file, one that drafts from removed text and two other files of the package too. Wherever a
-new line is begun all are asked to complete. Their tokens must be the same in float32; elsewhere they may part where the
+new line starts all are asked to complete. Their tokens must be the same in float32; elsewhere they may part where the
 two likeliest tokens are nearer to each other than rounding is that depends on the rows of a pass. Counted are passes
 and milliseconds.
 """

@@ -2,7 +2,7 @@
 
 `python lab/benchmarks/kernels.py` runs the kernels' tests first and prints nothing over a failed test. On a
 GPU the Triton kernels run, and device, commit and date are recorded where the engine looks for them before it
-uses them; `--device cpu` times the torch twins, which are what runs on a CPU. A GPU's times are its own, with
+uses them; `--device cpu` times the references in torch, which run on a CPU. A GPU's times are its own, with
 nothing in its cache: the launches, which the CPU makes, hide behind other work.
 """
 
@@ -39,7 +39,7 @@ N_LAYERS, N_HEADS, N_KV_HEADS, HEAD_SIZE = 24, 14, 2, 64  # of Qwen2.5-Coder-0.5
 WIDTH, MLP_WIDTH, N_VOCABULARY = 896, 4864, 151_936
 N_READ, N_DECODED = 2000, 64  # tokens
 
-TWINS = cast(Kernels, reference)
+REFERENCE = cast(Kernels, reference)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Row:
 
     kernel: str
     milliseconds: float
-    twin_milliseconds: float
+    reference_milliseconds: float
     bandwidth: float
     share: float
 
@@ -104,7 +104,7 @@ def make_view(
 
 
 class Table:
-    """Kernels beside their twins, a row printed as soon as it is measured."""
+    """Kernels beside their references, a row printed as soon as it is measured."""
 
     def __init__(self, kernels: Kernels, device: torch.device, dtype: torch.dtype) -> None:
         self._kernels, self.device, self.dtype = kernels, device, dtype
@@ -118,13 +118,13 @@ class Table:
 
     def add(self, name: str, n_bytes: int, work: Callable[[Kernels], object]) -> None:
         milliseconds = self._clock.milliseconds(lambda: work(self._kernels))
-        twin = milliseconds
-        if self._kernels is not TWINS:
-            twin = self._clock.milliseconds(lambda: work(TWINS))
+        expected = milliseconds
+        if self._kernels is not REFERENCE:
+            expected = self._clock.milliseconds(lambda: work(REFERENCE))
         bandwidth = n_bytes / milliseconds / 1e6
-        self.rows.append(Row(name, milliseconds, twin, bandwidth, bandwidth / self.copied))
+        self.rows.append(Row(name, milliseconds, expected, bandwidth, bandwidth / self.copied))
         print(
-            f"{name:44} {milliseconds:9.3f} ms, the twin {twin:9.3f} ms"
+            f"{name:44} {milliseconds:9.3f} ms, the reference {expected:9.3f} ms"
             f" {bandwidth:8.1f} GB/s {bandwidth / self.copied:6.1%} of copy",
             flush=True,
         )
@@ -234,7 +234,7 @@ def measure(kernels: Kernels, device: torch.device, dtype: torch.dtype) -> Table
     measure_cache(table)
     measure_rows(table)
     measure_logits(table)
-    if device.type == "cuda":  # a CPU has products of its own, not the twins
+    if device.type == "cuda":  # a CPU has products of its own, not the references
         measure_products(table)
     return table
 
@@ -330,7 +330,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("no GPU here: nothing was checked (--device cpu times the torch twins)")
+        raise SystemExit(
+            "no GPU here: nothing was checked (--device cpu times the references in torch)"
+        )
     # asked first: where git cannot tell, nothing should have run in vain
     commit = (options.commit or checked_out()) if options.device == "cuda" else ""
     # side by side where that is installed; a plug-in that would warn about it is left out
@@ -339,7 +341,7 @@ def main() -> None:
         raise SystemExit("the kernels' tests failed: no times")
     device = torch.device(options.device)
     if device.type == "cpu":
-        measure(TWINS, device, torch.bfloat16)
+        measure(REFERENCE, device, torch.bfloat16)
         return
     ours = choose.of_triton(frozenset(MODULES))
     table = measure(ours, device, torch.bfloat16)

@@ -1,6 +1,6 @@
 """From an edit to the first token, beside llama.cpp's server: `make bench NAME=llama_edits`.
 
-The same edits of the same text are made in a session of ours, and asked of `llama-server` at `/infill` with
+The same edits of the same text are made in a Warmline session, and requested from `llama-server` at `/infill` with
 `--cache-reuse`, prefix first as it comes and suffix first (`--spm-infill`). Before the clock runs both have read the
 text as it was. Weights are random, of the shape of Qwen2.5-Coder-0.5B; ours in the format given, its in GGUF.
 """

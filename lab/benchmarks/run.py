@@ -75,7 +75,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         writes_itself=False,
     ),
     "kernels": Benchmark(),
-    "negative_contexts": _one("lame-small.json", needs=_RELEASES),
+    "negative_contexts": _one("negative-contexts-small.json", needs=_RELEASES),
     "llama_edits": _one("llama-0.5b.json", needs=(str(WEIGHTS / "Q4_0.gguf"),)),
     "many_files": _one("retrieval/many-files.json"),
     "passes": _one("passes-0.5b.json", needs=_RANDOM),

@@ -137,7 +137,7 @@ async def completions_ms(environment: dict[str, str], n_requests: int) -> list[f
     for k in range(n_requests):
         editor.open(OTHER)
         editor.read(OTHER)
-        await asyncio.sleep(0.1)  # it has begun, and is not done
+        await asyncio.sleep(0.1)  # it has started and is not done
         begin = time.perf_counter()
         await editor.type_and_ask(N_LINES // 2 + k % 50)
         times.append((time.perf_counter() - begin) * 1000)

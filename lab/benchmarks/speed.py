@@ -2,7 +2,7 @@
 
 Weights are random, of the shape of Qwen2.5-Coder-0.5B: speed does not depend on them. All take turns, for some rounds,
 since other machines share this one's memory: each one's best counts, and a ratio is the median of those within a
-round. A peer that is not there is said to be absent.
+round. A peer that is missing is reported as absent.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def line_of_small() -> dict[str, Any]:
 
 
 def apart(what: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One measurement in a process of its own, so that memory is told apart."""
+    """One measurement in its own process, so that its memory can be measured."""
     command = [sys.executable, __file__, "--model", str(options.model), "--only", what]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if answer.returncode:

@@ -108,7 +108,7 @@ def _counted(tokenizer: Tokenizer, text: Text) -> dict[str, float]:
 def _trained(
     tokenizer: Tokenizer, text: Text, config: dict[str, Any], n_steps: int, folder: Path
 ) -> dict[str, float]:
-    """A model after n_steps with a rate that falls to zero, begun with what `small` has learnt."""
+    """A model after n_steps with a rate that falls to zero, starting from the weights of `small`."""
     torch.manual_seed(config["seed"])
     model = TrainableDecoder(ModelShape(**config["shape"]))
     read_by = Tokenizer.from_file(str(SMALL / "tokenizer.json"))

@@ -1,7 +1,7 @@
 """The folders that Warmline keeps files in; server and engine agree on them.
 
-A base folder named by the environment counts only if it is absolute: a relative one would lie in the project. Each
-folder of ours belongs to this user, is no link, and is closed to others. Where one cannot be used the next is tried;
+A base folder named by the environment counts only if it is absolute: a relative one would be in the project. Each of
+Warmline's folders belongs to this user, is no link, and is closed to others. If one cannot be used the next is tried;
 the last is a folder in the system's temporary folder, with the user's id in its name.
 """
 

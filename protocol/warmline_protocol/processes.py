@@ -102,7 +102,7 @@ def forget_current_folder() -> None:
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process' environment, or another, as a process of ours gets it: it names whole paths only."""
+    """This process' environment, or another, as Warmline's processes get it: it has absolute paths only."""
     made = dict(os.environ if base is None else base)
     _clean(made)
     return made | _SAFE

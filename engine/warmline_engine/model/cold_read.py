@@ -1,4 +1,4 @@
-"""The slow obvious twin of the cache: read everything anew, in order, with nothing kept."""
+"""The slow, obvious reference for the cache: encodes all tokens in order and keeps nothing."""
 
 from __future__ import annotations
 

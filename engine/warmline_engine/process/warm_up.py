@@ -37,7 +37,7 @@ def warm_up(loaded: LoadedModel | Pair, measures_threads: bool = False) -> None:
             CONTEXT_TOKENS,
             language="python",
         )
-        with suppress(ArenaFull):  # who gave the caches no room at all will be told when asking
+        with suppress(ArenaFull):  # if the caches have no room at all, the first request reports it
             while session.encode_some(CONTEXT_TOKENS):
                 pass
             session.complete(

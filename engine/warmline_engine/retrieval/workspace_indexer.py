@@ -141,7 +141,7 @@ class WorkspaceIndexer(threading.Thread):
 
     @contextmanager
     def kept_quiet(self) -> Iterator[None]:
-        """Nothing is begun meanwhile: Python would take turns between it and what somebody waits for."""
+        """No work starts meanwhile: Python would switch between it and the completion that a user waits for."""
         self._is_free.clear()
         try:
             yield

@@ -25,8 +25,8 @@ class Spellings:
     def prefix_compatible(self, text: str) -> NDArray[np.int64]:
         """Tokens that begin with a text that is not empty, and tokens that the text begins with. Shape: [n], rising."""
         beginning = self._between(text, text + LAST_CHARACTER)
-        begun = [self._between(start, start + "\0") for start in accumulate(text[:-1])]
-        return np.sort(np.concatenate((beginning, *begun)))
+        longer = [self._between(start, start + "\0") for start in accumulate(text[:-1])]
+        return np.sort(np.concatenate((beginning, *longer)))
 
     def can_spell(self, text: str) -> bool:
         """Whether each of its characters is a token, so that after any of its beginnings some token agrees."""

@@ -1,4 +1,4 @@
-"""Which of the compiled kernels a processor runs, told without loading anything."""
+"""Finds which of the compiled kernels this processor can run, without loading any."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def fit(logprobs: NDArray[np.float64], exact: NDArray[np.bool_]) -> float:
 
     Shapes: two of [n].
     """
-    # a weak prior keeps the slope finite where the two kinds are told apart without a fault
+    # a weak prior keeps the slope finite where the two kinds can be separated without error
     design = np.stack((np.ones_like(logprobs), np.clip(logprobs, -30, 0)), 1)
     weights = np.zeros(2)
     for _ in range(N_NEWTON):

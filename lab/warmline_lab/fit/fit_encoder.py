@@ -1,7 +1,7 @@
 """Fits which words matter and how they are projected: `python -m warmline_lab.fit.fit_encoder small`.
 
 Reads the training corpus alone: docstrings with their functions, and the lines before a call with the definition of
-what is called. The other pairs of a batch, most of them of the same package, are what a pair is told from. Writes
+what is called. The other pairs of a batch, most of them of the same package, are the negative examples. Writes
 encoder.safetensors beside the weights: minutes on one core.
 """
 

@@ -29,9 +29,7 @@ from warmline_lab.metrics.ngram import ORDER, NGram
 
 LAYOUTS = ("left-to-right", "psm", "spm")
 KINDS = ("rest", "line", "block")
-CONTEXT_TOKENS = (
-    8192  # around a hole, at most: as much as the engine keeps unless it is told otherwise
-)
+CONTEXT_TOKENS = 8192  # around a hole, at most: as much as the engine keeps by default
 BUCKETS = (0, 512, 1024, 2048, 4096, 6144, 8192)
 NEAR = 2048  # tokens before a bucket that its tokens are read with a second time
 

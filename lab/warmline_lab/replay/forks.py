@@ -21,34 +21,34 @@ from warmline_engine.session.window import Window
 @contextmanager
 def forked(window: Window) -> Iterator[Window]:
     """A copy of a window that is changed without the first; its memory goes back at the end."""
-    twin = fork(window)
+    copied = fork(window)
     try:
-        yield twin
+        yield copied
     finally:
-        twin.sequence.drop_cache()
+        copied.sequence.drop_cache()
 
 
 def fork(window: Window) -> Window:
     """A copy of a window with memory of its own."""
-    twin = copy.copy(window)
-    twin.tokenized = copy.copy(window.tokenized)
+    copied = copy.copy(window)
+    copied.tokenized = copy.copy(window.tokenized)
     # halves replace their lists and never change them, so that a shallow copy is enough
-    twin.tokenized._prefix = copy.copy(window.tokenized._prefix)
-    twin.tokenized._suffix = copy.copy(window.tokenized._suffix)
-    twin.sequence = _fork_sequence(window.sequence)
-    return twin
+    copied.tokenized._prefix = copy.copy(window.tokenized._prefix)
+    copied.tokenized._suffix = copy.copy(window.tokenized._suffix)
+    copied.sequence = _fork_sequence(window.sequence)
+    return copied
 
 
 def _fork_sequence(sequence: KVSequence) -> KVSequence:
-    twin = copy.copy(sequence)
-    twin.tokens = list(sequence.tokens)
-    twin._slots = copy.deepcopy(sequence._slots)
+    copied = copy.copy(sequence)
+    copied.tokens = list(sequence.tokens)
+    copied._slots = copy.deepcopy(sequence._slots)
     n_used = sequence._slots.n_used
-    twin._rows = KVStore(sequence._rows._arena)
-    twin._rows.reserve(n_used + 64)
+    copied._rows = KVStore(sequence._rows._arena)
+    copied._rows.reserve(n_used + 64)
     for name in ("unrotated", "rotated", "values"):
-        getattr(twin._rows, name)[:, :, :n_used] = getattr(sequence._rows, name)[:, :, :n_used]
-    return twin
+        getattr(copied._rows, name)[:, :, :n_used] = getattr(sequence._rows, name)[:, :, :n_used]
+    return copied
 
 
 def leave_unrotated(sequence: KVSequence) -> None:

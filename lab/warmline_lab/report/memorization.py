@@ -103,7 +103,7 @@ class Continuation:
     """Greedy continuation of rows of one length, all at once."""
 
     def __init__(self, model: Transformer, prompts: Tensor, suppressed_ids: Tensor) -> None:
-        self._model, self._prompts, self._barred = model, prompts, suppressed_ids
+        self._model, self._prompts, self._suppressed = model, prompts, suppressed_ids
         self._n_rows = len(prompts)
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
@@ -116,7 +116,7 @@ class Continuation:
             last = torch.arange(1, self._n_rows + 1) * tokens.shape[1] - 1
             logits = self._model.forward(tokens.flatten(), self._attend, last)
             self._n_read += tokens.shape[1]
-            tokens = logits.masked_fill(self._barred, float("-inf")).argmax(-1)[:, None]
+            tokens = logits.masked_fill(self._suppressed, float("-inf")).argmax(-1)[:, None]
             found.append(tokens)
         return torch.cat(found, 1)
 

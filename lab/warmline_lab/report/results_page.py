@@ -48,7 +48,7 @@ TITLES = {
     "fim-small": "Evaluation of fill-in-the-middle (small)",
     "formats": "Quality of weights in fewer bits",
     "gate-small": "A gate for what is read of other files (small)",
-    "lame-small": "Contrast by hidden comments (small)",
+    "negative-contexts-small": "Contrast by hidden comments (small)",
     "llama-0.5b": "Edits beside llama.cpp (0.5B)",
     "passes-0.5b": "What one pass costs by its rows (0.5B)",
     "retrieval/finds-2000-files": "An edit until another file is shown it",

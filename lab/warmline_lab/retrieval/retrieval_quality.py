@@ -252,14 +252,14 @@ def main() -> None:
         uses = list(pool.map(_ranks_of_uses, packages))
         rows = docstring.result() + from_uses(uses)
     command = "python -m warmline_lab.retrieval.retrieval_quality"
-    told = {
+    results = {
         "command": command,
         "encoder": _encoder().fingerprint,
         "releases": [pin.title for pin in pins[1::2]],
         "rows": [asdict(one) for one in rows],
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "quality.json").write_text(json.dumps(told, indent=1) + "\n")
+    (options.out / "quality.json").write_text(json.dumps(results, indent=1) + "\n")
     text = report(rows, command)
     (options.out / "quality.md").write_text(text)
     print(text)

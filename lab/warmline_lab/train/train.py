@@ -248,7 +248,7 @@ def shape_of(folder: Path) -> ModelShape:
 
 
 def run_stable(run: Run, minutes: float | None, max_steps: int | None = None) -> None:
-    """Trains at full rate until the time is over or the process is told to stop, writing checkpoints."""
+    """Trains at full rate until the time is over or the process is asked to stop, writing checkpoints."""
     trunk = run.config["trunk"]
     samples = run.samples(trunk["sequence"], run.config["seed"])
     with run.begin() as step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONTEXT_TOKENS = 8192  # for which the memory need is told
+CONTEXT_TOKENS = 8192  # the context for which the memory need is shown
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ UNKNOWN = "licence not known; read it at https://huggingface.co/{model}"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is told of a model; sizes are None where they are not known, the folder where it is not here."""
+    """A model as `warmline models` lists it. Sizes are None if unknown, the folder is None if it is not downloaded."""
 
     model: str
     licence: str
@@ -104,7 +104,7 @@ def entry(model: str) -> Entry:
         return Entry(model, unknown, "", None, None, None)
     n_bytes = sum(path.stat().st_size for path in weight_files(folder))
     card = read_card(folder)
-    licence = card.licence or (unknown if is_id(model) else "none said")
+    licence = card.licence or (unknown if is_id(model) else "not given")
     cache = CONTEXT_TOKENS * _cache_bytes(folder)
     return Entry(model, licence, "", n_bytes, n_bytes + cache, folder, revision)
 

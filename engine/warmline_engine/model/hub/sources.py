@@ -21,7 +21,7 @@ LAYOUTS = ("prefix-first", "suffix-first")
 
 @dataclass(frozen=True)
 class Card:
-    """What is said of a model beside its weights; `languages` is empty where nothing is said.
+    """What the files beside a model's weights state about it; `languages` is empty if they state none.
 
     `layout` is prefix-first or suffix-first: how the model fills a middle better.
     """

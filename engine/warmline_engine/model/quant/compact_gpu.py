@@ -64,7 +64,7 @@ class OnGpu:
 
 
 def on_gpu(weight: Tensor, bits: int) -> OnGpu | None:
-    """None where the kernel for these bits is not verified, since its twin would unpack all weights with each pass."""
+    """None if the kernel for these bits is not verified: its reference would unpack all weights with each pass."""
     kernels = kernels_for(weight.device)
     is_served = is_fast(kernels, f"product_{bits}") and weight.dtype == torch.bfloat16
     if not is_served or (bits == 4 and weight.shape[1] % GROUP):

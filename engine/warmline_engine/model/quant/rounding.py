@@ -46,7 +46,7 @@ def quantize_int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def unpacked(codes: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """What `quantize_int4` stands for: the twin of the product. Shape: [out, in] float32."""
+    """The weights that `quantize_int4` represents: the reference for the product. Shape: [out, in] float32."""
     groups = (codes - 8).float().unflatten(1, (-1, GROUP))
     return (groups * scales[:, :, None] + zeros[:, :, None]).flatten(1)
 

@@ -35,11 +35,11 @@ def build(
     Raises: IndexBusy, IndexFull, RetrievalError; what was done before that stays done.
     """
     while True:
-        n_begun = index.n_begun
+        n_resets = index.n_resets
         progress = _build(index, rules, notify, open_paths)
-        if index.n_begun == n_begun:
+        if index.n_resets == n_resets:
             return progress
-        # it was begun anew on the way: the first files are gone again
+        # the index was reset meanwhile: the first files are gone again
 
 
 def refresh(index: Index, rules: files.Rules, path: str) -> bool:

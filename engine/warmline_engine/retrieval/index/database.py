@@ -1,6 +1,6 @@
 """One SQLite file a workspace: its tables, several processes at once, and what to do when it is damaged.
 
-A transaction is whole or not there (WAL). A damaged file is removed and begun anew, and that is said once.
+A transaction is whole or not there (WAL). A damaged file is removed and created again, and that is logged once.
 
 SQLite notices damage to its own structures only. So whoever closes a database seals it: a file beside it holds a digest
 of the whole. A write removes the seal before it commits. A sealed file that differs from its digest is damaged.
@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from warmline_engine.errors import IndexBusy, IndexFull, RetrievalError
 
-VERSION = 3  # of the tables and of the words in them: another one is begun anew
+VERSION = 3  # of the tables and of the words in them: a file of another version is created again
 WAIT_S = 5.0  # for another process's transaction
 TOKENIZE = """tokenize="unicode61 remove_diacritics 0 tokenchars '_'\""""
 _TABLES = f"""
@@ -63,11 +63,11 @@ class DamagedRowError(Exception):
 class Database:
     """A connection that begins anew when the file turns out to be damaged. For one thread.
 
-    `n_begun` counts how often it was begun anew: what was put before is gone then.
+    `n_resets` counts how often the file was created again, which loses all that was in it.
     """
 
     def __init__(self, path: Path, notify: Callable[[str], None], wait_s: float = WAIT_S) -> None:
-        self.path, self.n_begun = path, 0
+        self.path, self.n_resets = path, 0
         self._notify, self._wait_s = notify, wait_s
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None  # of the file that is open
@@ -180,7 +180,7 @@ class Database:
         # a file that another process began anew is another file under the same name
         if self._connection is not None and _identity(self.path) != self._identity:
             self._disconnect()
-            self.n_begun += 1
+            self.n_resets += 1
         if self._connection is None:
             self._identity = _identity(self.path)
             if self._identity is None:
@@ -225,8 +225,8 @@ class Database:
                         self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         except OSError as error:
             raise RetrievalError(f"{self.path} is damaged and cannot be removed: {error}") from None
-        self.n_begun += 1
-        if self.n_begun == 1:
+        self.n_resets += 1
+        if self.n_resets == 1:
             self._notify(f"the index {self.path} was damaged; rebuilding it")
 
     def _translated(self, error: sqlite3.Error) -> RetrievalError:

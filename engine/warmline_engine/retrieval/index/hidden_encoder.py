@@ -24,7 +24,7 @@ from .encoder import unit
 
 BATCH = 8  # blocks in one pass
 MAX_TOKENS = 512  # of a block, its marks included
-MODE = "<encoder-only>"  # what UniXcoder wants to be told
+MODE = "<encoder-only>"  # the mode token that UniXcoder expects
 
 
 class HiddenEncoder:

@@ -76,9 +76,9 @@ class Index:
         self._vectors = Vectors(self._database, encoder) if encoder else None
 
     @property
-    def n_begun(self) -> int:
-        """How often the database was begun anew since it was opened."""
-        return self._database.n_begun
+    def n_resets(self) -> int:
+        """How often the database was created again since it was opened."""
+        return self._database.n_resets
 
     def close(self) -> None:
         self._database.close()

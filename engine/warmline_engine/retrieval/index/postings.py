@@ -30,7 +30,7 @@ def add(connection: sqlite3.Connection, chunk: int | None, names: str, text: str
 
 
 def remove(connection: sqlite3.Connection, chunk: int, names: str, text: str) -> None:
-    """Forgets a block. FTS5 keeps no text here: it must be told again what it is to forget."""
+    """Forgets a block. FTS5 keeps no text here: deleting needs the text once more."""
     connection.execute(
         "INSERT INTO postings (postings, rowid, names, body) VALUES ('delete', ?, ?, ?)",
         (chunk, *_posted(names, text)),

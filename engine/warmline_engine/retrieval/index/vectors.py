@@ -27,7 +27,7 @@ class Vectors:
 
     def __init__(self, database: Database, encoder: Encoder) -> None:
         self._database, self._encoder = database, encoder
-        self._n_begun = database.n_begun
+        self._n_resets = database.n_resets
         self._clear()
 
     def follow(self, most: int = BATCH) -> int:
@@ -108,9 +108,9 @@ class Vectors:
             self._drop(gone)
 
     def _read(self, connection: sqlite3.Connection) -> None:
-        """Reads what was added; all of it where the database was begun anew."""
-        if self._database.n_begun != self._n_begun:
-            self._n_begun = self._database.n_begun
+        """Reads what was added; all of it if the database was created again."""
+        if self._database.n_resets != self._n_resets:
+            self._n_resets = self._database.n_resets
             self._clear()
         if self._kept_fingerprint(connection) != self._encoder.fingerprint:
             self._clear()
