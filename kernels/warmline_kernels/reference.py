@@ -19,7 +19,8 @@ from .view import AttentionMetadata
 # torch's own attention shares keys between query heads by copying them; few queries are folded, so that those of
 # a group are rows over the same keys
 FEW_QUERIES = 16
-MIN_LOGPROB = -100.0  # the floor for negative log-probabilities: without it an unlikely token would win by an infinite margin
+# the floor of negative log-probabilities: without it an unlikely token would win by an infinite margin
+MIN_LOGPROB = -100.0
 ROTATED_AT_ONCE = 3500  # keys of a head; measured at 8,000 slots and heads of 32 and 64
 
 
@@ -134,7 +135,7 @@ def contrasted(
 ) -> Tensor:
     """The scores of contrast, -inf for what is not `plausible` times as likely as the likeliest.
 
-    Probabilities are divided, or taken off each other, `strength` being the weight of the negative ones. `numbers` are the
+    Divides probabilities by the negative ones, or subtracts these, weighted by `strength`. `numbers` are the
     `statistics` of each. Shapes: logits and negatives [V], numbers [7] → [V] float32.
     """
     expected, anyway = (
