@@ -1,9 +1,8 @@
 """The gradients of a batch, in pieces that stay in a core's cache, on one process for each core.
 
 The same mathematics as `TrainableDecoder`, its slow reference, in another order: query, key and value in one product,
-gate and up
-in one, the loss and its gradient chunk by chunk without keeping logits, attention at short lengths by blocks of
-queries that skip what lies behind them. Gradients of the pieces are summed in float32. Processes split a batch by
+gate and up in one, the loss and its gradient chunk by chunk without keeping logits, attention at short lengths by
+blocks of queries that skip the keys behind them. Gradients of the pieces are summed in float32. Processes split a batch by
 rows and meet once a step: threads would meet at each operation, and wait there for a core that others use.
 """
 
