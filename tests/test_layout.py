@@ -96,3 +96,17 @@ def test_the_wheel_holds_neither_laboratory_nor_tests() -> None:
         assert inside, package
         assert [p for p in inside if p.name.startswith(("test_", "conftest"))] == []
         assert [p for p in inside if {"tests", "lab", "benchmarks"} & {*p.parts}] == []
+
+
+MAX_LINES = 300
+
+
+@pytest.mark.parametrize("folder", ["protocol", "kernels", "engine", "lsp_server", "lab", "demo"])
+def test_a_long_file_gives_the_reason(folder: str) -> None:
+    """Test modules may be longer: they are lists of cases."""
+    files = list((ROOT / folder).rglob("*.py"))
+    assert files
+    long = [path for path in files if len(path.read_text().splitlines()) > MAX_LINES]
+    for path in long:
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert f"{MAX_LINES} lines" in docstring, f"{path.relative_to(ROOT)} gives no reason"

@@ -1,10 +1,13 @@
 """The kernels in Triton, with the signatures of the references in `reference`.
 
-Rows of a tile are queries and the heads that share a kv head, so that keys and values are read once for all
-of them. The slots are split among programs, since one query has too few rows to fill a GPU; a second kernel
-combines what the splits found. A key is turned as it is loaded, by how far it stands from where it was
-rotated for; so nothing is derived anew when a thousand keys shift. They are tested against the references, in Triton's
-interpreter and, by `make gpu-check`, on a GPU.
+A tile's rows are queries and the heads that share a key/value head, so that keys and values are read once for all of
+them. Slots are split among programs, since one query has too few rows to fill a GPU; a second kernel combines the
+partial results. A key is rotated when it is loaded, by the distance from the position it was rotated for, so nothing is
+recomputed when a thousand keys move. The kernels are tested against the references, in Triton's interpreter and, by
+`make gpu-check`, on a GPU.
+
+This file is longer than 300 lines because all kernels share the device functions for loading and rotating keys, which
+Triton compiles from one module.
 """
 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false

@@ -1,9 +1,11 @@
 """What an edit costs, measured: `make bench NAME=edits`.
 
-Each kind of edit is made at random places of a text that is in the cache. Counted are the tokens run
-through the model and the time from the edit to the logits of the first token; beside them, in the same
-run, a cold read of the same tokens. Quality is measured on trained models only: the first token and
-the divergence from a cold read, with nothing refreshed after the edit.
+Each kind of edit is made at random places of a text that is in the cache. It counts the tokens run through the model
+and the time from the edit to the logits of the first token, next to a cold read of the same tokens in the same run.
+Quality is measured on trained models only: the first token and the divergence from a cold read, with nothing
+refreshed.
+
+This file is longer than 300 lines because one benchmark is one file.
 """
 
 from __future__ import annotations

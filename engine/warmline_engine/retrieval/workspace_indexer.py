@@ -1,7 +1,9 @@
-"""Reads the rest of the workspace beside the worker, and says what of it a document's cursor should have at hand.
+"""A background thread that keeps workspace indexes current and retrieves pieces of other files for each cursor.
 
-One thread for all windows: it keeps the indexes up to date with the disk and with what is open, and answers places
-with finds. An index is built by a process of its own, since Python would make completions wait for it.
+One thread serves all windows. It follows changes on disk and in open documents, and answers queries. A separate process
+builds an index, because in this process Python would make completions wait for it.
+
+This file is longer than 300 lines because one lock guards everything in it: workspaces, queries and the builder.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Training samples, each a pure function of (seed, sequence length, number): a run resumes by its number.
 
-A document is cut into windows of at most one sequence; each becomes a fill-in-the-middle sample, or
-stays as it is. Short windows share a sequence. Long sequences are half made of documents in shorter windows: a
-window has one middle whatever its length, and a model that sees few middles unlearns to end them. Before some windows
-stand pieces of other files, as the engine binds them.
+A document is cut into windows of at most one sequence; each becomes a fill-in-the-middle sample or stays in order.
+Short windows share a sequence. Half of each long sequence consists of documents in shorter windows: a window has one
+middle whatever its length, and a model that sees few middles forgets how to end them. Some windows follow pieces of
+other files, as the engine attaches them.
+
+This file is longer than 300 lines because a sample must not change when code moves: its parts are read together.
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
 The same mathematics as `TrainableDecoder`, its slow reference, in another order: query, key and value in one product,
 gate and up in one, the loss and its gradient chunk by chunk without keeping logits, attention at short lengths by
-blocks of queries that skip the keys behind them. Gradients of the pieces are summed in float32. Processes split a batch by
-rows and meet once a step: threads would meet at each operation, and wait there for a core that others use.
+blocks of queries that skip the keys behind them. Gradients of the pieces are summed in float32. Processes split a
+batch by rows and synchronize once a step: threads would synchronize at each operation, and wait for a core that
+others use.
+
+This file is longer than 300 lines because forward and backward of each part are next to each other.
 """
 
 from __future__ import annotations

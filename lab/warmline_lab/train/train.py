@@ -1,12 +1,14 @@
 """Trains an embedded model: a trunk at full learning rate, then a decay branch that ends in a model to ship.
 
-`python -m warmline_lab.train.train lab/training/small.toml trunk [--minutes M]` goes on from the newest checkpoint;
-`... decay --minutes M --out DIR` branches off it, takes the rate to zero while sequences grow, and exports.
-`... whole --minutes M --out DIR` is both within a time: two thirds of it trunk, the rest decay.
-`--from DIR` begins a new run with the weights of an exported model, where its checkpoints are lost. A config may name
-an embedded model that a new run begins with or, where that is smaller, grows from.
-`--rate SHARE` is how much of the config's rates a run takes: less for weights that have been at the end of one.
-`--teacher MODEL`, an exported model or an embedded one that reads the same tokens, is learnt from beside the text.
+`python -m warmline_lab.train.train lab/training/small.toml trunk [--minutes M]` resumes from the newest checkpoint;
+`... decay --minutes M --out DIR` branches off it, lowers the rate to zero while sequences grow, and exports.
+`... whole --minutes M --out DIR` does both in the given time: two thirds of it for the trunk, the rest for the decay.
+`--from DIR` starts a new run with the weights of an exported model, for lost checkpoints. A config may name an embedded
+model that a new run starts from or, if that is smaller, grows from.
+`--rate SHARE` scales the config's learning rates: lower it for weights from the end of a run.
+`--teacher MODEL`, an exported or embedded model with the same tokenizer, adds a distillation loss.
+
+This file is longer than 300 lines because the three commands share one loop, its checkpoints and its log.
 """
 
 from __future__ import annotations
