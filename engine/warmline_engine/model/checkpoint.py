@@ -45,9 +45,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The folder's config.json.
+    """Reads the folder's config.json.
 
-    Raises: ConfigError, also where there is none or it is not JSON.
+    Raises: ConfigError, also if the file is missing or not JSON.
     """
     return ModelConfig.from_hugging_face(_read_json(folder / "config.json"))
 
@@ -60,7 +60,7 @@ def load(
     decode_format: str = "",
     is_few_alone: bool = False,
 ) -> Transformer:
-    """The model in a folder, its weights in the dtype and on the device given.
+    """Loads the model in a folder, with its weights in the given dtype and on the given device.
 
     Weights in bf16 are kept in the format `decode_format` of `compact.FORMATS` too, for products of few rows; with
     `is_few_alone` in that only, but for the embedding. "" is none. On a GPU that takes the kernels for it.
@@ -77,7 +77,7 @@ def load(
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All weights by name, in float32, whichever way they are stored.
+    """All weights by name, in float32, whatever their stored format.
 
     Raises: as `load`.
     """
@@ -112,7 +112,7 @@ def _read_json(path: Path, most_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]
 
 
 def _check_header(path: Path) -> None:
-    """Whether a safetensors file is one, and its header of a bounded size: the library reads all of it into memory.
+    """Checks that a file is safetensors with a header of bounded size: the library reads all of it into memory.
 
     Raises: CheckpointError.
     """
@@ -134,7 +134,7 @@ def _check_header(path: Path) -> None:
 
 
 class _Tensors:
-    """The tensors of all shards, mapped and read one at a time."""
+    """The tensors of all shards, memory-mapped and read one at a time."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class _Tensors:
         raise CheckpointError(f"{self._folder} has no model.safetensors")
 
     def _named(self, names: set[str]) -> list[Path]:
-        """The files that an index names. Its names are from outside: they may not lead out of the folder."""
+        """The files that an index names. The index is untrusted: its names may not lead out of the folder."""
         if not 1 <= len(names) <= MAX_SHARDS:
             raise CheckpointError(
                 f"{self._folder}: the index names {len(names)} files; expected 1 to {MAX_SHARDS}"
@@ -195,7 +195,7 @@ class _Tensors:
         return [self._folder / name for name in sorted(names)]
 
     def check(self) -> None:
-        """Compares what the files hold, by their headers, with what the config needs.
+        """Compares the files' headers with the tensors that the config needs.
 
         Raises: CheckpointError.
         """
@@ -239,7 +239,7 @@ class _Tensors:
         return Packed(self._scheme, codes, scales).unpacked()
 
     def joined(self, names: list[str]) -> Tensor:
-        """Several tensors below each other, each converted straight into its place."""
+        """Several tensors, concatenated by rows; each is converted directly into its place."""
         shapes = [self._shapes[name] for name in names]
         n_rows = sum(shape[0] for shape in shapes)
         out = torch.empty((n_rows, *shapes[0][1:]), dtype=self.dtype, device=self._device)
@@ -272,7 +272,7 @@ class Formats:
         )
 
     def head(self, weight: Tensor, is_tied: bool) -> Linear:
-        """Never in 4 bits alone: on trained models that loses nine times what it loses in all layers."""
+        """Keeps the full head too: 4 bits alone cost nine times as much quality here as in all layers together."""
         is_kept = is_tied or not self.is_few_alone
         is_rescored = self.decode_format == "int4" and is_kept and weight.numel() >= LARGE_HEAD
         copy = Rescored.of(weight) if is_rescored else None

@@ -1,7 +1,7 @@
-"""What a checkpoint's config.json says, checked once, in our words.
+"""A checkpoint's config.json, checked once and translated to ModelConfig.
 
-Each number is checked before anything is sized by it; whether the weights are there is checked against the headers of
-their files, in `checkpoint.py`, before any of them is read.
+Each number is checked before it sizes anything. `checkpoint.py` compares the config with the headers of the weight
+files before it reads any weight.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "starcoder2", "granite")
 
 @dataclass(frozen=True, eq=False)
 class ModelConfig:
-    """A decoder of one of FAMILIES. `windows` holds a layer's sliding window, None where it sees all."""
+    """A decoder of one of FAMILIES. `windows` has the sliding window of each layer, None for full attention."""
 
     family: str
     n_layers: int
@@ -57,7 +57,7 @@ class ModelConfig:
     def from_hugging_face(cls, config: dict[str, Any]) -> ModelConfig:
         """Reads a config.json.
 
-        Raises: ConfigError, saying what is not served.
+        Raises: ConfigError, which names the unsupported feature.
         """
         family = config.get("model_type")
         if not isinstance(family, str) or family not in FAMILIES:
@@ -179,7 +179,7 @@ class _Reader:
         return value
 
     def count_or(self, name: str, most: int, default: int) -> int:
-        """With the default where it is missing, null or 0."""
+        """The default if the value is missing, null or 0."""
         value = self.config.get(name)
         is_given = value is not None and (isinstance(value, bool) or value != 0)
         return self.count(name, most) if is_given else default

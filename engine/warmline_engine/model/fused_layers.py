@@ -1,4 +1,4 @@
-"""Whether a model's few rows can go through all layers in one call, and the description that this takes."""
+"""Describes a model to the compiled kernels, which run a few rows through all layers in one call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .quant.linear import Linear
 
 
 def decoder_for(config: ModelConfig, layers: Sequence[Layer], norm: Norm) -> NativeDecoder | None:
-    """None for a family whose layers are of another kind, and where a weight has no copy for our own products."""
+    """None if the family's layers are not supported or a weight has no copy for the compiled kernels."""
     shape = NativeShape(
         n_heads=config.n_heads,
         n_kv_heads=config.n_kv_heads,

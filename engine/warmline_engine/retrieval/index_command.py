@@ -1,4 +1,4 @@
-"""`warmline index`: brings the index of a workspace up to date."""
+"""`warmline index`: updates the index of a workspace."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .source.files import Rules
 def opened(
     folder: Path, excluded: tuple[str, ...] = SECRETS, encoder: Encoder | None = None
 ) -> tuple[Index, Rules]:
-    """The index and the rules of a workspace, whose files by the globs given stay unread.
+    """The index and the rules of a workspace; files that match the globs are not read.
 
-    Raises: RetrievalError, when it is no folder.
+    Raises: RetrievalError, if it is no folder.
     """
     if not folder.is_dir():
         raise RetrievalError(f"{folder} is not a folder; expected the folder of a workspace")
@@ -43,7 +43,7 @@ def opened(
 
 
 def encoder_of(model: str | None) -> Encoder | None:
-    """The encoder that ships, or the user's own: a folder or a Hugging Face id. It takes a second: torch is loaded.
+    """The shipped encoder or the user's own: a folder or a Hugging Face id. Takes a second, because it imports torch.
 
     Raises: CheckpointError, SourceError.
     """
@@ -65,7 +65,7 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 
 
 def encode(index: Index) -> int:
-    """Makes the vectors that are missing; how many.
+    """Computes missing vectors; returns how many.
 
     Raises: IndexBusy, IndexFull, RetrievalError.
     """
@@ -80,7 +80,7 @@ def say(text: str) -> None:
 
 
 def shown(progress: Progress) -> None:
-    """Progress as a line that is written over; on a terminal only."""
+    """Shows progress in one line of a terminal; does nothing elsewhere."""
     if sys.stderr.isatty():
         end = "\n" if progress.n_done == progress.n_files else ""
         print(f"\r{progress.n_done}/{progress.n_files} files", end=end, file=sys.stderr, flush=True)
@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _end_with_parent() -> None:
-    """Ends this process with the one that holds the other end of standard input, however that one ends."""
+    """Ends this process when the process at the other end of standard input ends, for any reason."""
     with contextlib.suppress(OSError):
         while os.read(0, 1024):
             pass

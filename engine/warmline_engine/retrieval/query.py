@@ -39,7 +39,7 @@ _PARAMETERS = re.compile(r"\b(?:def|function|func|fn|lambda)\b[^(\n:]*+\(?([^)]*
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for.
+    """What to search for.
 
     `names`: used near the cursor and not defined in the file, nearest first. `members`: of each name, what is accessed
     on it near the cursor, "" for the access that is being typed. `unused`: names imported and not used in the file yet.
@@ -97,13 +97,13 @@ def query(path: str, language: str, text: str, offset: int) -> Query:
 
 
 def text_query(text: str) -> Query:
-    """The query for words that a person typed."""
+    """The query for words that a user typed."""
     names = tuple(dict.fromkeys(_NAME.findall(text)))
     return Query("", "", names, {}, (), tuple(words(text)), near=text)
 
 
 def _names(text: str, source: bytes, language: str, start: int, end: int) -> list[tuple[int, str]]:
-    """The names in a stretch with their offsets; neither keywords, comments nor strings where there is a grammar."""
+    """The names in a span with their offsets; with a grammar, without keywords, comments and strings."""
     root = parsed(language, source)
     if root is None:
         return [(m.start() + start, m[0]) for m in _NAME.finditer(text[start:end])]
@@ -122,7 +122,7 @@ def _names(text: str, source: bytes, language: str, start: int, end: int) -> lis
 
 
 def _leaves(root: Node, first: int, last: int) -> Iterator[Node]:
-    """The nodes without children in a stretch of bytes, in order. Cost: does not visit what stands before it."""
+    """The leaf nodes in a span of bytes, in order. Cost: does not visit nodes before it."""
     cursor = root.walk()
     while True:
         if cursor.goto_first_child_for_byte(first) is not None:
@@ -138,7 +138,7 @@ def _leaves(root: Node, first: int, last: int) -> Iterator[Node]:
 
 
 def _unused(bound: Sequence[Import], text: str) -> Iterator[str]:
-    """The imported names that stand in a text once. Cost: one pass; more for names with other characters in them."""
+    """The imported names that occur in a text once. Cost: one pass; more for names with other characters in them."""
     counts = Counter(_NAME.findall(text)) if bound else Counter[str]()
     for one in bound:
         is_twice = (
@@ -163,7 +163,7 @@ def _is_of_name(character: str) -> bool:
 
 
 def _defined(text: str, source: bytes, language: str) -> set[str]:
-    """The names that a file gives a meaning to by itself."""
+    """The names that a file defines."""
     root = parsed(language, source)
     found = {one.name for one in signatures(root, source, language)} if root else set[str]()
     for paragraph in text.split("\n\n"):
@@ -174,7 +174,7 @@ def _defined(text: str, source: bytes, language: str) -> set[str]:
 
 @functools.lru_cache(maxsize=1 << 12)
 def _given(paragraph: str) -> frozenset[str]:
-    """The names that a paragraph gives values to; most are as they were when the text was asked about before."""
+    """The names that a paragraph assigns. Cached, since most paragraphs do not change between queries."""
     found = {one or other for one, other in _BOUND.findall(paragraph)}
     for inside in _PARAMETERS.findall(paragraph):
         parameters = (_NAME.match(part.strip(" *&\n\t")) for part in inside.split(","))

@@ -26,7 +26,7 @@ SAME_LINES = 0.8  # share of a chunk's lines in the open file that makes it one 
 
 @dataclass(frozen=True)
 class Found:
-    """A piece of another file, with the line that says where it is from, and why it was chosen."""
+    """A piece of another file, with a line that names its source, and the reason why it was chosen."""
 
     path: str
     line: int
@@ -94,9 +94,9 @@ def ranked(
 def fuse_scores(
     by_words: Sequence[tuple[int, float]], by_vectors: Sequence[tuple[int, float]]
 ) -> list[tuple[int, str]]:
-    """One ranking of two, as (id, why): by BM25 as a share of the best one's, and so many times the cosine.
+    """Fuses two rankings into (id, reason): BM25 as a share of the best score, plus the weighted cosine.
 
-    Who is in one ranking alone has nothing, or the least cosine, in the other.
+    A chunk in only one ranking gets 0, or the lowest cosine, in the other.
     """
     best = max((score for _, score in by_words), default=0.0) or 1.0
     least = min((cosine for _, cosine in by_vectors), default=0.0)
@@ -122,7 +122,7 @@ class _Score:
 
 
 def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Chunk]]]:
-    """Rankings of definitions as (0 imported or 1 of the name alone, why, chunks)."""
+    """Rankings of definitions as (0: imported, 1: by name only; reason; chunks)."""
     bound = {one.name: one for one in query.imports}
     imported = [
         c for name in query.names if name in bound for c in _bound_to(index, query, bound[name])
@@ -154,14 +154,14 @@ def _definitions(index: Index, query: Query) -> Iterable[tuple[int, str, list[Ch
 
 
 def _bound_to(index: Index, query: Query, one: Import) -> list[Chunk]:
-    """The definitions that an imported name stands for, or that are reached through it near the cursor."""
+    """The definitions of an imported name, or those accessed through it near the cursor."""
     members = query.members.get(one.name, ())
     names = members if one.original == MODULE else (one.original, *members)
     return [c for name in names if name for c in _shown(_reached(index, name, one.sources))]
 
 
 def _reached(index: Index, name: str, sources: tuple[str, ...]) -> list[Chunk]:
-    """A name's definitions in an import's files; of a package that passes names on, those in its folder."""
+    """A name's definitions in an import's files; for a package that re-exports names, those in its folder."""
     direct = index.named(name, sources)
     if direct:
         return direct
@@ -172,7 +172,7 @@ def _reached(index: Index, name: str, sources: tuple[str, ...]) -> list[Chunk]:
 
 
 def _shown(chunks: list[Chunk]) -> list[Chunk]:
-    """One chunk a definition: whole where it is short, else its signature."""
+    """One chunk for each definition: all of it if it is short, else its signature."""
     best: dict[tuple[str, tuple[str, ...], str, int], Chunk] = {}
     short = {
         (c.path, c.scopes, c.name) for c in chunks if c.kind == Kind.BLOCK and len(c.text) <= SHORT
@@ -193,7 +193,7 @@ def _overlaps(chunk: Chunk, visible: tuple[int, int] | None) -> bool:
 
 
 class _Known:
-    """What the model reads already: the open file, and what was chosen."""
+    """The text that the model sees already: the open file and the chosen pieces."""
 
     def __init__(self, open_text: str) -> None:
         self._open = set(_lines(open_text))

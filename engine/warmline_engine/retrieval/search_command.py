@@ -1,4 +1,4 @@
-"""`warmline search`: what the index finds for words, and why."""
+"""`warmline search`: shows what the index finds for words, and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANY = 1 << 30  # characters: a person may read as much as was found
 
 @ends_with_reader
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 1 also where nothing was found, as grep's."""
+    """The exit status: 1 also if nothing was found, as with grep."""
     parser = argparse.ArgumentParser(
         prog="warmline search",
         description="Searches a workspace for code by names, words and meaning. Indexes changed files first.",

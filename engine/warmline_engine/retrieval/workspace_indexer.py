@@ -70,12 +70,12 @@ class _Workspace:
     open: dict[str, str] = field(default_factory=dict[str, str])
 
     def close(self) -> None:
-        """Ends what is running for it and gives its file descriptors back."""
+        """Ends the builder and closes file descriptors."""
         self.end_builder()
         self.index.close()
 
     def end_builder(self) -> int:
-        """Ends the builder, if it is running; its status."""
+        """Ends the builder, if it is running, and returns its exit status."""
         builder, self.builder = self.builder, None
         if builder is None:
             return 0
@@ -87,7 +87,7 @@ class _Workspace:
 
 
 class WorkspaceIndexer(threading.Thread):
-    """`deliver` gets, from this thread, what was found for a place by the key it was asked under."""
+    """Calls `deliver`, in this thread, with the key of a request and the pieces found for it."""
 
     def __init__(self, deliver: Callable[[DocumentKey, list[Found]], None]) -> None:
         super().__init__(name="indexer", daemon=True)
@@ -109,7 +109,7 @@ class WorkspaceIndexer(threading.Thread):
     # ---- called from other threads
 
     def serve(self, root: str, excluded: tuple[str, ...]) -> None:
-        """Takes a workspace in; its files by these globs stay unread."""
+        """Adds a workspace; files that match the globs are not read."""
         with self._changed:
             if self._roots.get(root) != excluded:
                 self._roots[root] = excluded
@@ -117,14 +117,14 @@ class WorkspaceIndexer(threading.Thread):
                 self._changed.notify()
 
     def request(self, key: DocumentKey, place: RetrievalQuery) -> None:
-        """Asks what a place needs; the newest place of a key counts, once it has not changed for a moment."""
+        """Requests pieces for a cursor, after a short pause. A newer request with the same key replaces it."""
         with self._changed:
             self._wanted[key] = (time.monotonic() + PAUSE_S, place)
             self._root_of[key] = place.root
             self._changed.notify()
 
     def forget(self, key: DocumentKey, root: str, path: str) -> None:
-        """Takes a document for closed: what is on disk counts again. With its last document a workspace is closed."""
+        """Closes a document, so that its file on disk counts again. Closes a workspace with its last document."""
         with self._changed:
             self._wanted.pop(key, None)
             self._last.pop(key, None)
@@ -135,7 +135,7 @@ class WorkspaceIndexer(threading.Thread):
             self._changed.notify()
 
     def changed_on_disk(self, root: str, paths: tuple[str, ...]) -> None:
-        """Files that were changed, made or deleted, below their root; none named: any of them."""
+        """Reports changed, new or deleted files below their root; without names, any of them."""
         is_any = not 0 < len(paths) <= MAX_CHANGED
         with self._changed:
             self._files += [(root, None)] if is_any else [(root, path) for path in paths]
@@ -151,12 +151,12 @@ class WorkspaceIndexer(threading.Thread):
             self._is_free.set()
 
     def is_looking(self, key: DocumentKey) -> bool:
-        """Whether more may be found for the place that was asked for last."""
+        """Whether the last request may still find more."""
         with self._changed:
             return key in self._wanted or self._is_at_work or self._is_building() or self._is_due()
 
     def close(self) -> None:
-        """Ends the thread, and the process that it has started, after what it is doing."""
+        """Ends the thread, and the process that it started, after the present step."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -219,7 +219,7 @@ class WorkspaceIndexer(threading.Thread):
         return min(waits, default=None)
 
     def _attempt(self, work: Callable[[], None], root: str) -> None:
-        """Completions do without what fails here."""
+        """Runs a step and logs failures: completions work without it."""
         try:
             work()
         except (EngineError, PlaceError) as error:
@@ -246,7 +246,7 @@ class WorkspaceIndexer(threading.Thread):
     def _look_again(
         self, root: str, but: DocumentKey | None = None, most: int | None = None
     ) -> None:
-        """What was found in a workspace may be another thing now, for the places asked for last."""
+        """Answers the last requests of a workspace again, since its files changed."""
         with self._changed:
             others = [key for key, place in self._last.items() if place.root == root and key != but]
             for key in others[::-1][:most]:
@@ -270,7 +270,7 @@ class WorkspaceIndexer(threading.Thread):
         return known
 
     def _maintain(self, root: str, workspace: _Workspace) -> None:
-        """Starts to build an index that is behind the disk; notes when that is done."""
+        """Starts the builder if an index is out of date; notes when it is done."""
         if workspace.builder is not None:
             status = workspace.builder.poll()
             if status is None:

@@ -1,1 +1,1 @@
-"""Where a model is: embedded, in a folder, or at Hugging Face."""
+"""Finds models: embedded, in a folder, or at Hugging Face."""

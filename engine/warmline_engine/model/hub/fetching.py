@@ -1,6 +1,6 @@
-"""Fetches a model from Hugging Face: taken up again where a connection broke, and telling how far it is.
+"""Downloads a model from Hugging Face, resumes broken downloads and reports progress.
 
-A model that is here is loaded without any request, in the revision that was fetched; see `pins.py`.
+A downloaded model is loaded without any request, in the downloaded revision; see `pins.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Notify = Callable[[float], None]
 
 
 def fetch(model: str, notify: Notify | None = None) -> Path:
-    """The folder of a Hugging Face id; `notify` gets the share that is here, else a terminal shows it.
+    """Downloads a Hugging Face id; returns its folder. `notify` gets the downloaded share, else a terminal shows it.
 
-    Nothing is asked for where all of the model is here.
+    Makes no request if the model is complete.
 
     Raises: SourceError.
     """
@@ -41,17 +41,17 @@ def fetch(model: str, notify: Notify | None = None) -> Path:
 
 
 def fetch_newest(model: str) -> Path:
-    """The folder of a Hugging Face id in the newest revision, which is the one to use from now on.
+    """Downloads the newest revision of a Hugging Face id, uses it from now on, and returns its folder.
 
-    Raises: SourceError; then the one that is here stays.
+    Raises: SourceError; the present revision then stays in use.
     """
     return pins.write(model, _download(model, None, None)).folder
 
 
 def at_hand(model: str) -> Path | None:
-    """The folder of a Hugging Face id that is here whole, without a request; in the revision to use, if one is noted.
+    """The folder of a completely downloaded Hugging Face id, in the pinned revision if there is one. Makes no request.
 
-    Raises: SourceError, when a file of it was changed.
+    Raises: SourceError, if one of its files was changed.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -86,7 +86,7 @@ def _download(model: str, notify: Notify | None, revision: str | None) -> Path:
 
 
 def _progress_bar(notify: Notify) -> Any:
-    """A progress bar, as the library wants one, that shows nothing and tells the share of bytes that is here."""
+    """A progress bar for the library that shows nothing and reports the downloaded share of bytes."""
     from huggingface_hub.utils import tqdm
 
     base: Any = tqdm

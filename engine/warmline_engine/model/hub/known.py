@@ -1,4 +1,4 @@
-"""Models at Hugging Face that are known to be served, with what one wants to know before fetching gigabytes."""
+"""Models at Hugging Face that are known to work, with their licence and size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CONTEXT_TOKENS = 8192  # the context for which the memory need is shown
 
 @dataclass(frozen=True)
 class Known:
-    """`restriction` is empty where the licence lets everybody use the model for everything.
+    """`restriction` is empty if the licence allows everybody every use.
 
     Units: n_bytes of the weights in bf16, cache_bytes of the keys and values of one token.
     """
@@ -22,7 +22,7 @@ class Known:
 
     @property
     def memory_bytes(self) -> int:
-        """With one file of CONTEXT_TOKENS open."""
+        """The memory need with one open file of CONTEXT_TOKENS tokens."""
         return self.n_bytes + CONTEXT_TOKENS * self.cache_bytes
 
 

@@ -1,4 +1,4 @@
-"""The models at hand and those that can be fetched: `warmline models list|show|pull|path`."""
+"""Downloaded and downloadable models: `warmline models list|show|pull|path`."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """The embedded models and the known ones, here or not."""
+    """The embedded models and the known ones, downloaded or not."""
     return [_entry_in_list(name) for name in (*embedded_names(), *KNOWN)]
 
 
 def _entry_in_list(name: str) -> Entry:
-    """One whose files were changed is listed as not here; `show` says what is wrong."""
+    """A model with changed files is listed as not downloaded; `show` explains why."""
     try:
         return entry(name)
     except SourceError:
@@ -81,9 +81,9 @@ def _entry_in_list(name: str) -> Entry:
 
 
 def entry(model: str) -> Entry:
-    """What is known of an embedded name, a folder or an id, without asking the network.
+    """Describes an embedded name, a folder or an id, without the network.
 
-    Raises: SourceError, when it is none of them.
+    Raises: SourceError, if the name is none of these.
     """
     folder = find(model)
     known = KNOWN.get(model)
@@ -110,9 +110,9 @@ def entry(model: str) -> Entry:
 
 
 def find(model: str) -> Path | None:
-    """The folder of a model that is here already; None where it would have to be fetched.
+    """The folder of a model; None if it would have to be downloaded.
 
-    Raises: SourceError, when it is no embedded name, folder or id.
+    Raises: SourceError, if it is no embedded name, folder or id.
     """
     folder = local_folder(model)
     if folder is not None:
@@ -121,9 +121,9 @@ def find(model: str) -> Path | None:
 
 
 def pull(model: str, is_agreed: bool) -> Path:
-    """Fetches a model, having shown what it is and asked; of one that was fetched before the newest revision.
+    """Shows a model, asks for consent and downloads it; updates a downloaded one to the newest revision.
 
-    Raises: SourceError, when nobody agreed or it cannot be fetched.
+    Raises: SourceError, if the user did not agree or the download fails.
     """
     listed = entry(model)
     if listed.folder is not None and not listed.revision:
@@ -156,9 +156,9 @@ def _newest(model: str) -> str:
 
 
 def _info(model: str, otherwise: str) -> Any:
-    """What Hugging Face says of a model.
+    """Hugging Face's description of a model.
 
-    Raises: SourceError, which says what is `otherwise`.
+    Raises: SourceError, whose message ends with `otherwise`.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import model_info
@@ -176,7 +176,7 @@ def _info(model: str, otherwise: str) -> Any:
 
 
 def _asked(listed: Entry) -> Entry:
-    """Licence and size of a model that is not in the table, as Hugging Face tells them."""
+    """Licence and size from Hugging Face, of a model that is not in the table."""
     info = _info(listed.model, "check the connection and the id, or give a folder")
     sizes = [
         file.size or 0 for file in info.siblings or [] if file.rfilename.endswith(".safetensors")
@@ -190,7 +190,7 @@ def _asked(listed: Entry) -> Entry:
 
 
 def _cache_bytes(folder: Path) -> int:
-    """Of the keys and values of one token in bf16; 0 where the config does not tell."""
+    """The bytes of one token's keys and values in bf16; 0 if the config does not define them."""
     try:
         config = read_json(folder / "config.json", MAX_CONFIG_BYTES, SourceError)
         n_heads = config["num_attention_heads"]

@@ -1,4 +1,4 @@
-"""Which revision of a fetched model is used: the one that was fetched, until the user asks for another.
+"""Pins a model to its downloaded revision, until the user requests another.
 
 Beside a model's snapshots in Hugging Face's cache lies `warmline.json` with the commit that was fetched and the size,
 time of change and SHA-256 of each file. A model that has one is loaded from its folder without any request. Sizes are
@@ -28,7 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class FileMark:
-    """By which a file is recognized. Units: changed_ns since the epoch."""
+    """Identifies a file's content. Units: changed_ns since the epoch."""
 
     size: int
     changed_ns: int
@@ -54,9 +54,9 @@ class Pin:
     files: dict[str, FileMark]
 
     def check(self, is_thorough: bool = False) -> bool:
-        """Whether all files are there, those of another time of change (or all) with the content that was fetched.
+        """Checks that all files exist, and that those with a new modification time (or all) are as downloaded.
 
-        Raises: SourceError, when one has another content.
+        Raises: SourceError, if a file has other content.
         """
         for name, mark in self.files.items():
             path = self.folder / name
@@ -75,7 +75,7 @@ class Pin:
 
 
 def read(model: str) -> Pin | None:
-    """The revision that was fetched of a Hugging Face id; None where none was, or the note of it is of no use."""
+    """The pinned revision of a Hugging Face id; None if there is none or its note is unusable."""
     folder = _folder(model)
     try:
         found = read_json(folder / NAME, MAX_CONFIG_BYTES, SourceError)
@@ -91,7 +91,7 @@ def read(model: str) -> Pin | None:
 
 
 def write(model: str, snapshot: Path) -> Pin:
-    """Takes a snapshot for the revision to use; reads all of it. Where the note cannot be written, nothing is kept."""
+    """Pins a snapshot; reads all of it. If the note cannot be written, nothing is pinned."""
     files = {path.relative_to(snapshot).as_posix(): FileMark.of(path) for path in _files(snapshot)}
     pin = Pin(snapshot, snapshot.name, files)
     note = {
@@ -107,7 +107,7 @@ def write(model: str, snapshot: Path) -> Pin:
 
 
 def is_complete(snapshot: Path) -> bool:
-    """Whether a snapshot without a note has what a model needs: a fetch that was broken off leaves a part."""
+    """Whether a snapshot without a note is complete: an interrupted download leaves a part."""
     try:
         index = snapshot / INDEX
         names = {"model.safetensors"}
@@ -120,7 +120,7 @@ def is_complete(snapshot: Path) -> bool:
 
 
 def _folder(model: str) -> Path:
-    """Of a model in Hugging Face's cache; it may not be there."""
+    """A model's folder in Hugging Face's cache; it may not exist."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -137,6 +137,6 @@ def _mark(entry: dict[str, Any]) -> FileMark:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name leads to a place below the snapshot."""
+    """Whether a name stays inside the snapshot."""
     parts = Path(name).parts
     return bool(parts) and not Path(name).is_absolute() and ".." not in parts and "\\" not in name

@@ -1,4 +1,4 @@
-"""Reads files of a model folder, which may have been made by anybody: regular files of bounded size only."""
+"""Reads files of an untrusted model folder: only regular files of bounded size."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _shown.maxother = _shown.maxstring = _shown.maxlong = 60
 
 
 def shown(value: object) -> str:
-    """A value of a file as an error may show it: shortened."""
+    """A value of a file, shortened for an error message."""
     return _shown.repr(value)
 
 
 def regular_size(path: Path, wrong: type[ModelError]) -> int:
-    """The size of a file, links followed. A device or a pipe, which could have no end, is refused.
+    """The size of a file, after following links. Devices and pipes, which may be endless, are refused.
 
     Raises: `wrong`; FileNotFoundError.
     """
@@ -41,7 +41,7 @@ def regular_size(path: Path, wrong: type[ModelError]) -> int:
 def read_bytes(path: Path, most_bytes: int, wrong: type[ModelError]) -> bytes:
     """A file's content.
 
-    Raises: `wrong`, also where it is longer; FileNotFoundError.
+    Raises: `wrong`, also if it is too long; FileNotFoundError.
     """
     size = regular_size(path, wrong)
     if size > most_bytes:
@@ -56,7 +56,7 @@ def read_bytes(path: Path, most_bytes: int, wrong: type[ModelError]) -> bytes:
 def read_json(path: Path, most_bytes: int, wrong: type[ModelError]) -> dict[str, Any]:
     """The JSON object in a file.
 
-    Raises: `wrong`, also where it holds something else; FileNotFoundError.
+    Raises: `wrong`, also if it contains anything else; FileNotFoundError.
     """
     content = read_bytes(path, most_bytes, wrong)
     try:

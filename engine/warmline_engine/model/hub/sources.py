@@ -1,4 +1,4 @@
-"""Where a model is: one that ships with the package, a folder, or an id at Hugging Face."""
+"""Finds a model's folder: embedded in the package, a folder, or a Hugging Face id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS = ("prefix-first", "suffix-first")
 class Card:
     """What the files beside a model's weights state about it; `languages` is empty if they state none.
 
-    `layout` is prefix-first or suffix-first: how the model fills a middle better.
+    `layout` is the order in which the model infills better: prefix first or suffix first.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Card:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of a model's weights, without the encoder that was made from them."""
+    """The files of a model's weights, without the encoder that was trained from them."""
     return sorted(path for path in folder.glob("*.safetensors") if path.name != ENCODER)
 
 
@@ -43,20 +43,20 @@ def embedded_names() -> list[str]:
 
 
 def locate(model: str, notify: Notify | None = None) -> Path:
-    """The folder of a model: an embedded name, a folder's whole path, or a Hugging Face id, which is fetched.
+    """The folder of a model: an embedded name, a folder's absolute path, or a Hugging Face id, which is downloaded.
 
-    `notify` gets the share of a fetch that is here.
+    `notify` gets the downloaded share.
 
-    Raises: SourceError, saying what was tried and what to do.
+    Raises: SourceError, which names what was tried and what to do.
     """
     folder = local_folder(model)
     return fetch(model, notify) if folder is None else folder
 
 
 def local_folder(model: str) -> Path | None:
-    """The folder of an embedded name or of a path; None for an id. A path begins nowhere but at `/` or `~`.
+    """The folder of an embedded name or of a path; None for an id. A path starts with `/` or `~`.
 
-    Raises: SourceError, where it is none of them, or no such folder is there.
+    Raises: SourceError, if it is none of these or the folder does not exist.
     """
     if model in embedded_names():
         return EMBEDDED / model
@@ -79,7 +79,7 @@ def local_folder(model: str) -> Path | None:
 def read_card(folder: Path) -> Card:
     """The card beside the weights, or an empty one.
 
-    Raises: SourceError, when it is there and cannot be read.
+    Raises: SourceError, if it exists and cannot be read.
     """
     path = folder / "card.toml"
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Copies of weights in 8 or 4 bits, laid out for our own products of few rows, or torch's where those are missing."""
+"""Copies of weights in 8 or 4 bits for products of few rows, by the compiled kernels or else by torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Compact(Protocol):
     def bits(self) -> int: ...
 
     def product(self, x: Tensor) -> Tensor:
-        """x Wᵀ. Each row's result is the same to the bit, however many rows there are.
+        """x Wᵀ. Each row's result does not depend on the other rows, bit for bit.
 
         Shapes: x [n, in] → [n, out], of x's dtype.
         """
@@ -57,7 +57,7 @@ class Int8:
 
     @classmethod
     def of(cls, weight: Tensor) -> Int8 | None:
-        """The nearest such weights; None where torch has no product with them for this machine and shape."""
+        """The nearest such weights; None if torch has no product for them on this machine and in this shape."""
         if not _is_served(weight, "_weight_int8pack_mm") or weight.shape[1] % ALIGNED:
             return None
         codes = torch.empty(weight.shape, dtype=torch.int8)
@@ -87,7 +87,7 @@ class Int8:
 class Int4:
     """Weights as `(code - 8) · scale + zero`, codes in 0..15; GROUP inputs of an output share scale and zero.
 
-    Shapes: codes [out, in / 2] in an order that is torch's own business, scales_and_zeros [in / GROUP, out, 2] bf16.
+    Shapes: codes [out, in / 2] in torch's order, scales_and_zeros [in / GROUP, out, 2] bf16.
     """
 
     codes: Tensor
@@ -130,7 +130,7 @@ class Int4:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A head in 4 bits that finds the highest logits, and the weights as they are for these few.
+    """A head in 4 bits that finds the highest logits, and full weights that compute these few again.
 
     Shapes: rough and weight [out, in].
     """
@@ -140,7 +140,7 @@ class Rescored:
 
     @classmethod
     def of(cls, weight: Tensor) -> Rescored | None:
-        """None where there is no product of 4 bits for this machine and shape."""
+        """None if there is no 4-bit product on this machine for the shape."""
         rough = _compact(weight, 4)
         return None if rough is None else cls(rough, weight)
 
@@ -167,14 +167,14 @@ class Rescored:
 
     @property
     def n_bytes(self) -> int:
-        """Beside the weights as they are."""
+        """Without the full weights."""
         return self.rough.n_bytes
 
 
 def highest_of(logits: Tensor, n: int) -> Tensor:
-    """Where each row's n highest stand, in no order. Shapes: logits [T, V] → [T, n].
+    """The indices of each row's n highest values, unordered. Shapes: logits [T, V] → [T, n].
 
-    They stand in the n runs that have the highest maxima, so few have to be sorted: 0.2 ms instead of 0.8 for 150,000.
+    They are in the n runs with the highest maxima, so only few values have to be sorted.
     """
     if logits.shape[1] % RUN or logits.shape[1] < 4 * n * RUN:
         return logits.topk(n, sorted=False).indices
@@ -191,7 +191,7 @@ def _is_served(weight: Tensor, product: str) -> bool:
 
 
 def blocks_of(weight: Tensor, bits: int, kernels: Library) -> Blocks | None:
-    """The weights for our own products; None where they do not serve this shape."""
+    """The weights for the compiled kernels; None if these do not support the shape."""
     n_out, n_in = weight.shape
     is_served = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
     if not is_served or n_out % blocks.BLOCK or n_in % blocks.GROUP:
@@ -226,5 +226,5 @@ FORMATS = {"int8": 8, "int4": 4}  # bits
 
 
 def compact(weight: Tensor, name: str) -> Compact | None:
-    """Weights in the format of this name, in 8 bits where 4 are not served for this shape, None where neither is."""
+    """Weights in the named format; in 8 bits if 4 are not supported for the shape, None if neither is."""
     return _compact(weight, FORMATS[name]) or _compact(weight, 8)

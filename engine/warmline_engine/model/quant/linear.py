@@ -1,4 +1,4 @@
-"""Products with weights, in whichever number format the machine is fast in."""
+"""Products with weights, in the number format that is fastest on the machine."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class Linear:
 
 
 def compact_rows(parts: Sequence[Linear]) -> int:
-    """Up to how many rows the compact weights of these serve: the same number for all of a model's matrices."""
+    """The number of rows up to which compact weights are used: the same for all matrices of a model."""
     is_own = all(isinstance(part.decode_weights, Blocks) for part in parts)
     return EVERY_ROW if parts and is_own and not cpu.has_bfloat16() else FEW_ROWS
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b, of the weights as they are. Shapes: x [n, in], weight [out, in], bias [out] → [n, out]."""
+    """x Wᵀ + b with the full weights. Shapes: x [n, in], weight [out, in], bias [out] → [n, out]."""
     if len(x) < MANY_ROWS or not is_emulated(weight):
         return F.linear(x, weight, bias)
     converted = _scratch(weight)
@@ -75,7 +75,7 @@ _buffer = torch.empty(0)
 
 
 def _scratch(like: Tensor) -> Tensor:
-    """Memory that is kept for this: new pages would cost more than the conversion. Shape: as given, float32."""
+    """Reused memory: new pages would cost more than the conversion. Shape: as given, float32."""
     global _buffer  # noqa: PLW0603  # one thread owns the model
     if _buffer.numel() < like.numel():
         with torch.inference_mode(False):

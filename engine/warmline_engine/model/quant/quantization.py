@@ -32,14 +32,14 @@ class Scheme:
 
     @property
     def stored_dtypes(self) -> dict[str, str]:
-        """What safetensors calls the dtype of a stored tensor, by the end of its name."""
+        """The dtype of a stored tensor in safetensors' names, by the end of its name."""
         return {CODES: "U8" if self.bits == 4 else "I8", SCALES: "F16"}
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> Scheme | None:
-        """What a config.json says; None where its weights are stored as numbers.
+        """The scheme in a config.json; None if its weights are not quantized.
 
-        Raises: ConfigError, when they are stored in a way that is not served.
+        Raises: ConfigError, if the scheme is not supported.
         """
         declared = config.get("quantization_config")
         if declared is None:
@@ -67,7 +67,7 @@ class Scheme:
     def tensor_shapes(self, name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The stored tensors of a weight.
 
-        Raises: ConfigError, when its rows cannot be cut into groups.
+        Raises: ConfigError, if its rows cannot be divided into groups.
         """
         if len(shape) != 2:
             return {name: shape}
@@ -115,7 +115,7 @@ def pack(weight: Tensor, scheme: Scheme) -> Packed:
 
 
 def rounded(weight: Tensor, scheme: Scheme) -> Tensor:
-    """What a matrix is after it was packed: for training that gets used to it."""
+    """A matrix after packing and unpacking: for quantization-aware training."""
     codes, scales = _codes(weight.float(), scheme)
     return (codes * scales).flatten(1)
 
@@ -137,6 +137,6 @@ def _codes(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
 
 
 def _stored(scales: Tensor) -> Tensor:
-    """As float16 keeps them, and never 0."""
+    """Rounded to float16, and never 0."""
     kept = scales.nan_to_num().half().float()
     return torch.where(kept == 0, _SMALLEST, kept)

@@ -1,4 +1,4 @@
-"""Brings the index of a workspace up to what is on disk: what is new or changed is read, what is gone removed."""
+"""Updates the index of a workspace: reads new and changed files, removes deleted ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RACY_NS = 2_000_000_000  # a file changed so short ago may change again and loo
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is: files seen on disk, looked at, put into the index, removed from it."""
+    """Counts of files: seen on disk, checked, put into the index, removed from it."""
 
     n_files: int
     n_done: int
@@ -30,9 +30,9 @@ def build(
     notify: Callable[[Progress], None] = lambda progress: None,
     open_paths: Collection[str] = (),
 ) -> Progress:
-    """Updates the whole index; documents that are open, whose text is put by others, are left alone.
+    """Updates the whole index; leaves out open documents, whose text the caller puts.
 
-    Raises: IndexBusy, IndexFull, RetrievalError; what was done before that stays done.
+    Raises: IndexBusy, IndexFull, RetrievalError; the updates made before that remain.
     """
     while True:
         n_resets = index.n_resets
@@ -43,7 +43,7 @@ def build(
 
 
 def refresh(index: Index, rules: files.Rules, path: str) -> bool:
-    """Updates one file, which changed, came or went; whether it is in the index now.
+    """Updates one changed, new or deleted file; returns whether it is in the index now.
 
     Raises: IndexBusy, IndexFull, RetrievalError.
     """
@@ -88,7 +88,7 @@ def _build(
 
 
 def _stamp(seen: files.Seen) -> Stamp:
-    """A file's stamp, or one that will differ when the clock cannot tell the next change from this one."""
+    """A file's stamp, or a different one if the clock is too coarse to notice a next change."""
     if time.time_ns() - seen.mtime_ns < _RACY_NS:
         return UNSAVED
     return Stamp(seen.size, seen.mtime_ns)

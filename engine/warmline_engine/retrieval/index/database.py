@@ -1,6 +1,6 @@
-"""One SQLite file a workspace: its tables, several processes at once, and what to do when it is damaged.
+"""One SQLite file for each workspace: its tables, access by several processes, recovery from damage.
 
-A transaction is whole or not there (WAL). A damaged file is removed and created again, and that is logged once.
+A transaction is complete or absent (WAL). A damaged file is removed and created again, and that is logged once.
 
 SQLite notices damage to its own structures only. So whoever closes a database seals it: a file beside it holds a digest
 of the whole. A write removes the seal before it commits. A sealed file that differs from its digest is damaged.
@@ -57,11 +57,11 @@ _BAD_ROWS = (UnicodeError, TypeError, ValueError, OverflowError, KeyError, Memor
 
 
 class DamagedRowError(Exception):
-    """A row that does not agree with its checksum."""
+    """A row does not match its checksum."""
 
 
 class Database:
-    """A connection that begins anew when the file turns out to be damaged. For one thread.
+    """A connection that replaces a damaged file by an empty one. For one thread.
 
     `n_resets` counts how often the file was created again, which loses all that was in it.
     """
@@ -75,7 +75,7 @@ class Database:
         self.run(lambda connection: None)
 
     def run(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
-        """What an action gives, a second time on an empty database where the first was damaged.
+        """Runs an action, and again on an empty database if the first was damaged.
 
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
@@ -119,19 +119,19 @@ class Database:
         return self.run(whole)
 
     def close(self) -> None:
-        """Closes the connection and seals the file where nobody else has it open to write."""
+        """Closes the connection, and seals the file if no other connection can write to it."""
         if self._connection is not None and self._can_seal:
             with contextlib.suppress(sqlite3.Error, OSError):
                 self._write_seal(self._connection)
         self._disconnect()
 
     def note_whole(self) -> None:
-        """Notes that the file is known to be whole, so that it may be sealed when it is closed."""
+        """Notes that the file was checked, so that it may be sealed when it is closed."""
         self._can_seal = True
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the file was found as it was left, so that checking it once more would find nothing."""
+        """Whether the file is as it was when it was sealed, so that no check is needed."""
         return self._seal.exists()
 
     def _disconnect(self) -> None:
@@ -162,7 +162,7 @@ class Database:
             connection.execute("ROLLBACK")
 
     def _is_as_sealed(self) -> bool:
-        """Whether the file agrees with its seal; also where it has none, or changes of another process follow it."""
+        """Whether the file matches its seal; True also if it has none, or if another process changed it since."""
         while (sealed := self._sealed()) is not None and not _has_log(self.path):
             is_same = sealed == _digest(self.path).encode()
             # while the digest was made, another process may have written: then the seal is gone or a new one
@@ -212,7 +212,7 @@ class Database:
         return connection
 
     def begin_anew(self) -> None:
-        """Removes a damaged database; the next action makes an empty one.
+        """Removes a damaged database; the next action creates an empty one.
 
         Raises: RetrievalError.
         """
@@ -242,7 +242,7 @@ class Database:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that writes; undone whole when anything fails in it."""
+    """A write transaction; any failure undoes all of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -269,7 +269,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is at fault: also where a table is gone, a text is no UTF-8 or an index lacks a row."""
+    """Whether the file is damaged: also if a table is missing, a text is not UTF-8 or an index lacks a row."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code == _SHORT_READ or code & 0xFF not in _NO_DAMAGE
 
@@ -283,7 +283,7 @@ def _digest(path: Path) -> str:
 
 
 def _has_log(path: Path) -> bool:
-    """Whether there are changes that are not in the file itself yet."""
+    """Whether there are changes that are not yet in the file itself."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size > 0
     except FileNotFoundError:

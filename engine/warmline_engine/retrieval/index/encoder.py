@@ -1,4 +1,4 @@
-"""Text to unit vectors: pieces that speak of the same things lie close to each other, whatever words they use.
+"""Encodes text as unit vectors: pieces on the same subject are close to each other, whatever their words.
 
 An encoder is whatever has the few members of `Encoder`. The one here reads words, not sentences: a text is a sum of
 its words' tokens, each embedded as the model embeds it, weighted and projected as
@@ -25,7 +25,7 @@ _N_NAMES = 1 << 16  # whose tokens are kept
 
 
 class Encoder(Protocol):
-    """What makes vectors. Two with one fingerprint make the same ones."""
+    """Encodes texts. Encoders with the same fingerprint produce the same vectors."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -66,7 +66,7 @@ class Bags:
         self._tokens_of = functools.lru_cache(_N_NAMES)(self._made)
 
     def of(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The tokens in a text, rising, and how often each is there. Shapes: two [n]."""
+        """The tokens in a text, rising, and their counts. Shapes: two [n]."""
         counted: Counter[int] = Counter()
         for name, count in Counter(_NAME.findall(text)).items():
             if len(name) > LONGEST:  # no word, and the cache would keep it in memory
@@ -84,6 +84,6 @@ class Bags:
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1, zero where they were. Shapes: [n, D] → [n, D]."""
+    """Vectors scaled to length 1; zero vectors stay zero. Shapes: [n, D] → [n, D]."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)

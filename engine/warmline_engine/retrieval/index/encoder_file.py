@@ -1,4 +1,4 @@
-"""An encoder as it lies beside a model's weights: the weight of each token, and a projection."""
+"""The file of an encoder beside a model's weights: the weight of each token, and a projection."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DEFAULT = "small"  # the embedded model that has one
 
 
 def load(folder: Path = EMBEDDED / DEFAULT) -> WordEncoder | None:
-    """The encoder beside a model's weights; None, which is logged, where it was made for other weights.
+    """The encoder beside a model's weights; None, with a log line, if it was made for other weights.
 
-    Raises: CheckpointError, when what is there cannot be read.
+    Raises: CheckpointError, if the file cannot be read.
     """
     made_for, weights, projection = read(folder / ENCODER)
     fingerprint = checkpoint.fingerprint(folder)
@@ -51,7 +51,7 @@ def embedding(folder: Path) -> Tensor:
 def read(path: Path) -> tuple[str, Tensor, Tensor]:
     """The model it was made for, and in float32 the logarithm of each token's weight [V] and the projection [width, D].
 
-    Raises: CheckpointError, when it cannot be read.
+    Raises: CheckpointError, if it cannot be read.
     """
     try:
         with safe_open(path, "pt") as file:

@@ -1,4 +1,4 @@
-"""Vectors by an encoder that somebody has: a model of transformers that reads both ways, such as UniXcoder.
+"""Vectors by the user's own encoder: a bidirectional model of the library transformers, such as UniXcoder.
 
 A text's vector is the mean of its blocks' vectors, a block's the mean of all its tokens' last states, the marks at its
 ends included. Blocks are as long as the model reads and overlap by half; each is encoded once and none is cut off.
@@ -28,10 +28,10 @@ MODE = "<encoder-only>"  # the mode token that UniXcoder expects
 
 
 class HiddenEncoder:
-    """A folder with config.json, safetensors and a tokenizer, of a family that transformers knows by itself."""
+    """A folder with config.json, safetensors and a tokenizer, of a family that transformers itself supports."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises: CheckpointError, when it is no such folder or transformers is not installed."""
+        """Raises: CheckpointError, if it is no such folder or transformers is not installed."""
         try:
             from transformers import AutoModel, AutoTokenizer
         except ImportError:

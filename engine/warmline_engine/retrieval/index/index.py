@@ -35,7 +35,7 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk as it is kept.
+    """A stored chunk.
 
     Units: start counts code points, line counts from 0; a signature has its line only, and start 0.
     """
@@ -53,7 +53,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells without reading whether a file changed; an unsaved document has none."""
+    """Shows without reading whether a file changed; an unsaved document has none."""
 
     size: int
     mtime_ns: int
@@ -63,9 +63,9 @@ UNSAVED = Stamp(-1, -1)  # no file on disk looks like this: what is unsaved is r
 
 
 class Index:
-    """Files in, chunks out. For one thread; other threads and processes open the same file themselves.
+    """Stores files and finds their chunks. For one thread; other threads and processes open the same file themselves.
 
-    Without an encoder nothing is found by vectors, and blocks wait for somebody who has one.
+    Without an encoder nothing is found by vectors, and blocks stay without vectors.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Index:
         self._database.note_whole()
 
     def put(self, files: Iterable[tuple[str, str, str, Stamp]]) -> int:
-        """Puts texts as (path, language, text, stamp) in one transaction; how many were not there yet.
+        """Puts texts as (path, language, text, stamp) in one transaction; returns how many are new.
 
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
@@ -141,7 +141,7 @@ class Index:
         )
 
     def merge(self) -> None:
-        """Makes searches faster after much was put, in transactions that are short for those who wait.
+        """Merges postings to make searches faster, in short transactions.
 
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
@@ -158,7 +158,7 @@ class Index:
         )
 
     def search(self, wanted: Sequence[str], limit: int) -> list[tuple[int, float]]:
-        """The blocks that words are found in, best first: (id, BM25); a word counts as often as it is given.
+        """The blocks that contain words, best first: (id, BM25). A word that is given twice counts twice.
 
         Cost: looks at some MAX_POSTINGS chunks, the rarest words first.
         """
@@ -172,14 +172,14 @@ class Index:
         return self._vectors.search(text, limit) if self._vectors else []
 
     def follow(self, most: int) -> int:
-        """Makes vectors of blocks that have none, of so many at most; 0 when there is nothing to do.
+        """Computes vectors of blocks that have none, up to a limit; returns how many, 0 if there is nothing to do.
 
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
         return self._vectors.follow(most) if self._vectors else 0
 
     def chunks(self, ids: Iterable[int]) -> dict[int, Chunk]:
-        """Chunks by id; one that is gone is left out."""
+        """Chunks by id; deleted ones are left out."""
         numbers = list(ids)
         marks = ",".join("?" * len(numbers))
         statement = f"SELECT {_COLUMNS} WHERE chunks.id IN ({marks})"
@@ -223,7 +223,7 @@ class _Entry:
         return cls(path, language, stamp, content_hash(clean), clean)
 
     def split(self) -> list[tuple[Kind, int, int, str, str, str]]:
-        """The file's chunks as (kind, start, line, scopes, name, text); made once."""
+        """The file's chunks as (kind, start, line, scopes, name, text); computed once."""
         if self._rows is not None:
             return self._rows
         parts = split(self.text, self.language)
@@ -244,7 +244,7 @@ def _known(connection: sqlite3.Connection, path: str) -> tuple[int, bytes, str] 
 
 
 def _put(connection: sqlite3.Connection, entry: _Entry) -> bool:
-    """Writes a file, and only those of its chunks that are not there already; whether the text is new."""
+    """Writes a file, and those of its chunks that are new; returns whether the text is new."""
     known = _known(connection, entry.path)
     stamp = (entry.stamp.size, entry.stamp.mtime_ns)
     if known is not None and known[1:] == (entry.hash, entry.language):
@@ -320,7 +320,7 @@ def _joined(scopes: tuple[str, ...]) -> str:
 
 
 def _sum(path: str, *values: object) -> int:
-    """A checksum of a chunk; that of a file's chunks is their sum, in whatever order they lie."""
+    """A checksum of a chunk; a file's checksum is the sum over its chunks, in any order."""
     content = "\0".join((path, *(str(v if isinstance(v, str) else int(v)) for v in values)))  # pyright: ignore
     return int.from_bytes(blake2b(content.encode(), digest_size=6).digest(), "big")
 
@@ -339,7 +339,7 @@ def _chunk(row: tuple[int, str, str, int, int, int, str, str, str, int]) -> Chun
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Compares all that is kept with its checksums, and the postings with the chunks.
+    """Compares everything stored with its checksums, and the postings with the chunks.
 
     Cost: reads all of it once. Raises: DamagedRowError.
     """

@@ -1,4 +1,4 @@
-"""The words of blocks in FTS5: added, forgotten, searched by BM25."""
+"""The words of blocks in FTS5: adds, removes and searches them by BM25."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COUNTED_TIMES = 4  # else so many times further
 
 
 def add(connection: sqlite3.Connection, chunk: int | None, names: str, text: str) -> None:
-    """Makes a block found by the words of its names and of its text."""
+    """Adds a block under the words of its names and of its text."""
     connection.execute(
         "INSERT INTO postings (rowid, names, body) VALUES (?, ?, ?)", (chunk, *_posted(names, text))
     )
 
 
 def remove(connection: sqlite3.Connection, chunk: int, names: str, text: str) -> None:
-    """Forgets a block. FTS5 keeps no text here: deleting needs the text once more."""
+    """Removes a block. FTS5 stores no text here, so removing needs the text again."""
     connection.execute(
         "INSERT INTO postings (postings, rowid, names, body) VALUES ('delete', ?, ?, ?)",
         (chunk, *_posted(names, text)),
@@ -38,7 +38,7 @@ def remove(connection: sqlite3.Connection, chunk: int, names: str, text: str) ->
 
 
 def merge(connection: sqlite3.Connection, *, begins: bool) -> bool:
-    """Brings together what many transactions wrote, for searches to read less; whether there is more to do."""
+    """Merges segments so that searches read less; returns whether there is more to do."""
     before = connection.total_changes
     # a negative number of pages asks for one segment at last, a positive one goes on with that
     n_pages = -MERGED_PAGES if begins else MERGED_PAGES
@@ -51,7 +51,7 @@ Sums = tuple[int, int, int]  # of a word in a column: times, and of the blocks' 
 
 
 class Totals:
-    """What the postings of blocks must add up to."""
+    """The totals that the postings must have."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], list[int]] = {}  # by word and column
@@ -95,7 +95,7 @@ _PRIME = 1_000_003
 
 
 def agrees(connection: sqlite3.Connection, expected: Totals) -> bool:
-    """Whether the postings are those of the blocks.
+    """Whether the postings match the blocks.
 
     Modifies: temporary tables of the connection.
     """
@@ -121,7 +121,7 @@ def agrees(connection: sqlite3.Connection, expected: Totals) -> bool:
 
 
 def _terms(connection: sqlite3.Connection, wanted: set[str]) -> dict[str, list[str]]:
-    """What FTS5 makes of words."""
+    """The terms that FTS5 makes of words."""
     names = dict(enumerate(sorted(wanted), 1))
     connection.execute("DROP TABLE IF EXISTS temp.spelled_terms")
     connection.execute("DROP TABLE IF EXISTS temp.spelled")
@@ -137,7 +137,7 @@ def _terms(connection: sqlite3.Connection, wanted: set[str]) -> dict[str, list[s
 
 
 def _varint(number: int) -> bytes:
-    """A whole number as SQLite keeps it."""
+    """A whole number in SQLite's encoding."""
     groups = [number & 0x7F]
     while number := number >> 7:
         groups.append(number & 0x7F | 0x80)
@@ -145,14 +145,14 @@ def _varint(number: int) -> bytes:
 
 
 class Postings:
-    """Searches; remembers how many chunks have a word, since counting a common one takes milliseconds."""
+    """Searches. Caches how many chunks contain a word, since counting a common one takes milliseconds."""
 
     def __init__(self) -> None:
         self._counted: dict[str, _Count] = {}
         self._n_puts = 0
 
     def changed(self, n_files: int) -> None:
-        """Notes that files were put."""
+        """Drops the cached counts after files were put."""
         self._n_puts += n_files
         if self._n_puts > COUNTS_LAST:
             self._counted.clear()
@@ -161,7 +161,7 @@ class Postings:
     def search(
         self, connection: sqlite3.Connection, wanted: Sequence[str], limit: int
     ) -> list[tuple[int, float]]:
-        """The blocks that words are found in, best first: (id, BM25)."""
+        """The blocks that contain words, best first: (id, BM25)."""
         chosen: list[str] = []
         counts = Counter(wanted)
         for word in self._rarest(connection, set(islice(counts, MAX_WORDS))):
@@ -175,7 +175,7 @@ class Postings:
         return found.fetchall()
 
     def _rarest(self, connection: sqlite3.Connection, words: set[str]) -> list[str]:
-        """The rarest words that stand in MAX_POSTINGS chunks together, one at least; others are not counted out."""
+        """The rarest words, at least one, that occur in MAX_POSTINGS chunks together."""
         chosen: list[str] = []
         n_postings, limit, is_last = 0, FIRST_COUNTED, False
         while words and not is_last:
@@ -196,7 +196,7 @@ class Postings:
         return chosen
 
     def _count(self, connection: sqlite3.Connection, word: str, limit: int) -> int:
-        """How many chunks have a word; `limit` where that many have it at least."""
+        """How many chunks contain a word, up to `limit`."""
         known = self._counted.get(word)
         # none: it may have been written since
         if known is None or known.n_chunks == 0 or (known.n_chunks == known.limit < limit):

@@ -1,4 +1,4 @@
-"""The vectors of blocks: kept in the database as whole numbers, searched in memory as one matrix product.
+"""The vectors of blocks: stored in the database as whole numbers, searched in memory by one matrix product.
 
 A vector has a number that is never given again. What is in memory may be older than the database: numbers that are
 gone there are left out of what is found, higher ones are read before each search. So other processes may write, and
@@ -23,7 +23,7 @@ _COLUMNS = "name, scopes, text FROM chunks WHERE id = ?"
 
 
 class Vectors:
-    """Those of one database by one encoder; vectors of another encoder there are replaced. For one thread."""
+    """The vectors of one database by one encoder; vectors of another encoder are replaced. For one thread."""
 
     def __init__(self, database: Database, encoder: Encoder) -> None:
         self._database, self._encoder = database, encoder
@@ -31,7 +31,7 @@ class Vectors:
         self._clear()
 
     def follow(self, most: int = BATCH) -> int:
-        """Encodes blocks that have no vector yet, the newest first; how many it looked at, 0 when all have one.
+        """Encodes blocks without a vector, the newest first; returns how many it checked, 0 if all have one.
 
         Raises: IndexBusy, IndexFull, RetrievalError.
         """
@@ -136,7 +136,7 @@ class Vectors:
         self._n, self._last = n, added[-1][0]
 
     def _drop(self, rows: list[int]) -> None:
-        """Forgets rows: the last ones take their places."""
+        """Removes rows: the last ones take their places."""
         for row in sorted(rows, reverse=True):
             self._n -= 1
             self._numbers[row] = self._numbers[self._n]
@@ -144,12 +144,12 @@ class Vectors:
 
 
 def text_of(name: str, scopes: str, text: str) -> str:
-    """What of a block is encoded."""
+    """The text of a block that is encoded."""
     return f"{name} {scopes}\n{text}"
 
 
 def codes_of(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Vectors as whole numbers, the largest as far as they go: the direction counts alone. Shapes: [n, D] → [n, D]."""
+    """Vectors as whole numbers, scaled to the full range: only the direction matters. Shapes: [n, D] → [n, D]."""
     largest = np.abs(vectors).max(1, keepdims=True, initial=0)
     return np.rint(vectors * (LARGEST / np.where(largest == 0, 1, largest))).astype(np.int8)
 

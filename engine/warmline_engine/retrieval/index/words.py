@@ -1,4 +1,4 @@
-"""Text to the words it is found by: each name whole, and the parts of camelCase and snake_case."""
+"""Splits text into the words for search: whole names, and the parts of camelCase and snake_case."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def words(text: str, with_parts: bool = True) -> list[str]:
 
 @functools.lru_cache(maxsize=1 << 15)
 def words_of(name: str) -> tuple[str, ...]:
-    """The words that one name is found by, empty for one that is too long to be a name."""
+    """The words of one name; empty if it is too long to be a name."""
     if len(name) > LONGEST:
         return ()
     whole = name.lower()

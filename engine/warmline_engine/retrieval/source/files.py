@@ -1,4 +1,4 @@
-"""Which files of a workspace are source code that a person wrote, may be read, and is worth finding.
+"""Chooses the files of a workspace to index: readable source code written by a person.
 
 Links are never followed, so nothing outside the workspace is read and nothing inside twice. A workspace is not
 trusted: what is read, listed and matched of it is bounded. A folder whose ignore file is too
@@ -48,7 +48,7 @@ _HEAD = 2_000  # characters in which a generated file says so
 
 @dataclass(frozen=True)
 class Seen:
-    """A file that may be indexed: its path below the root with `/`, and what it looks like from outside."""
+    """A file that may be indexed: its path below the root with `/`, and its stamp."""
 
     path: str
     language: str
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Rules:
-    """What may be read below a root: .gitignore files, folders of tools, secrets.
+    """Decides what may be read below a root: .gitignore files, folders of tools, secrets.
 
     The .gitignore files above the root count too, up to the folder that holds .git.
     """
@@ -95,7 +95,7 @@ class Rules:
         return True
 
     def allows_whole(self, path: str) -> bool:
-        """Whether a file may be shown: it and each folder it lies in, be it there or not."""
+        """Whether a file may be shown: checks it and each folder that contains it, whether or not they exist."""
         parts = path.split("/")
         if "\0" in path or any(part in ("", ".", "..") for part in parts):
             return False
@@ -105,7 +105,7 @@ class Rules:
         return all(self.allows(folder, is_folder=True) for folder in folders) and self.allows(path)
 
     def seen(self, path: str) -> Seen | None:
-        """A file by its path below the root, None where it may not be indexed or is not there."""
+        """A file by its path below the root; None if it may not be indexed or does not exist."""
         parts = path.split("/")
         if any(part in ("", ".", "..") for part in parts) or len(parts) > MAX_DEPTH:
             return None
@@ -122,7 +122,7 @@ class Rules:
     def walk(self) -> Iterator[Seen]:
         """All files that may be indexed, sorted within each folder.
 
-        What vanishes or cannot be listed meanwhile is left out, and what exceeds the limits.
+        Leaves out entries that vanish, cannot be listed or exceed the limits.
         """
         folders = [""]
         n_entries = 0
@@ -161,7 +161,7 @@ class Rules:
         return Seen(path, language, found.st_size, found.st_mtime_ns)
 
     def _levels(self, path: str) -> Iterator[tuple[list[Pattern] | None, str]]:
-        """The patterns of each folder that an entry lies in, the innermost first, and its path from there."""
+        """The patterns of each folder above an entry, the innermost first, and its path from there."""
         end = path.rfind("/")
         while end >= 0:
             yield self._patterns_of(path[:end]), path[end + 1 :]
@@ -171,7 +171,7 @@ class Rules:
             yield self._patterns_of(folder), f"{names}/{path}"
 
     def _patterns_of(self, folder: str) -> list[Pattern] | None:
-        """The patterns of a folder's ignore files; None where they cannot be followed."""
+        """The patterns of a folder's ignore files; None if they cannot be read or exceed the limits."""
         if folder not in self._patterns:
             where = self.root / folder
             # the folder's own file is stronger than the repository's
@@ -185,7 +185,7 @@ class Rules:
 
 
 def read(root: Path, path: str) -> str | None:
-    """A file's text; None where it is gone, no regular file, no text, generated or minified.
+    """A file's text; None if it is missing, no regular file, no text, generated or minified.
 
     Bytes that are no UTF-8 become U+FFFD.
     """
@@ -208,7 +208,7 @@ def is_written(text: str) -> bool:
 
 
 def _is_text(path: str) -> bool:
-    """A name that is no Unicode cannot be kept."""
+    """Whether a name is valid Unicode; others cannot be stored."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -217,7 +217,7 @@ def _is_text(path: str) -> bool:
 
 
 class _Unreadable(Exception):
-    """An ignore file is there and cannot be read."""
+    """An ignore file exists but cannot be read."""
 
 
 def _lines(folder: Path, name: str) -> list[str]:

@@ -18,12 +18,12 @@ IGNORES_CASE = sys.platform in ("win32", "darwin")
 
 
 class TooManyPatterns(Exception):
-    """An ignore file whose rules cannot be followed in bounded time."""
+    """An ignore file has too many rules to be applied in bounded time."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line. `by_name` matches the entry's name, otherwise its path from the file's folder."""
+    """One line. With `by_name` it matches the entry's name, otherwise its path from the file's folder."""
 
     glob: Glob
     negated: bool
@@ -32,7 +32,7 @@ class Pattern:
 
 
 def patterns(lines: Iterable[str]) -> list[Pattern]:
-    """The patterns of lines; comments, empty lines and what can match nothing are left out.
+    """The patterns of lines, without comments, empty lines and patterns that can match nothing.
 
     Raises: TooManyPatterns, also for a pattern that is too long.
     """
@@ -46,7 +46,7 @@ def patterns(lines: Iterable[str]) -> list[Pattern]:
 
 
 def is_ignored(found: list[Pattern], path: str, is_folder: bool) -> bool | None:
-    """Whether the last pattern that matches ignores the entry; None where none matches."""
+    """Whether the last matching pattern ignores the entry; None if none matches."""
     name = path.rsplit("/", 1)[-1]
     for pattern in reversed(found):
         if pattern.only_folders and not is_folder:
@@ -75,7 +75,7 @@ def _pattern(line: str) -> Pattern | None:
 
 
 def without_trailing_spaces(line: str) -> str:
-    """As git takes them off: an escaped space stays."""
+    """Removes trailing spaces as git does: an escaped space stays."""
     stripped = line.rstrip(" ")
     n_backslashes = len(stripped) - len(stripped.rstrip("\\"))
     if n_backslashes % 2 and len(stripped) < len(line):

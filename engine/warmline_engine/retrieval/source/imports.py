@@ -1,4 +1,4 @@
-"""What a file imports: the names it binds, and the files of the workspace that they may come from."""
+"""Finds a file's imports: the names, and the files of the workspace that may define them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SOURCE_ROOTS = ("", "src", "lib", "src/main/java")
 
 @dataclass(frozen=True)
 class Import:
-    """A name bound in a file: what it is called where it comes from, and the files that may be."""
+    """An imported name, its name at its source, and the files that may be the source."""
 
     name: str
     original: str
@@ -166,7 +166,7 @@ def _scripts(path: str, text: str) -> Iterator[Import]:
 
 
 def _below(path: str, name: str) -> Iterator[str]:
-    """Where a path without root may begin: the file's folder and those above it, and usual roots."""
+    """The folders where a relative path may start: the file's folder, those above it, and usual roots."""
     folder = posixpath.dirname(path)
     seen: set[str] = set()
     for _ in range(MAX_FOLDERS_UP):

@@ -29,7 +29,7 @@ _DEEPEST = 12
 
 @dataclass(frozen=True)
 class Signature:
-    """What a definition looks like from outside.
+    """A definition's signature.
 
     Units: line from 0.
     """
@@ -41,12 +41,12 @@ class Signature:
 
 
 def signatures(root: Node, source: bytes, language: str) -> list[Signature]:
-    """The signatures of a parsed file, in order: top level, and inside classes and their like."""
+    """The signatures of a parsed file, in order: at top level and inside classes and similar scopes."""
     return sorted(_signatures(root, source, language), key=lambda signature: signature.line)
 
 
 def name_of(node: Node, source: bytes, language: str) -> str:
-    """The name that a definition or constant defines, "" where it has none."""
+    """The name that a definition or constant defines, "" if it has none."""
     for _ in range(_DEEPEST):
         if inner := _wrapped(node):
             node = inner
@@ -82,7 +82,7 @@ def _text(node: Node, source: bytes) -> str:
 
 
 def _wrapped(node: Node) -> Node | None:
-    """What a decorated, exported or templated definition wraps."""
+    """The definition inside a decorated, exported or templated one."""
     for field in _WRAPPERS:
         if inner := node.child_by_field_name(field):
             return inner
@@ -92,7 +92,7 @@ def _wrapped(node: Node) -> Node | None:
 
 
 def _first_holding(node: Node) -> Node | None:
-    """The part that names a declaration whose grammar has no field for it."""
+    """The node with the name of a declaration whose grammar has no field for it."""
     for child in node.named_children:
         if child.type.endswith(("_spec", "_declarator", "const_element", "variable_declaration")):
             return child
@@ -179,7 +179,7 @@ def _docstring(body: Node | None, source: bytes) -> str:
 
 
 def _comment(above: list[Node], source: bytes) -> str:
-    """The first line of a comment above a definition that says something."""
+    """The first line with words of a comment above a definition."""
     first = next((node for node in above if "comment" in node.type), None)
     if first is None:
         return ""

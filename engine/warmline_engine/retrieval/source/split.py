@@ -26,7 +26,7 @@ _HEADS = {"decorator", "attribute_item", "attribute_list", "marker_annotation", 
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of a file, and the names of the definitions around it, outermost first.
+    """A span of a file, and the names of the definitions around it, outermost first.
 
     Units: start and end count code points, half-open; line from 0.
     """
@@ -46,9 +46,9 @@ class Parts:
 
 
 def split(text: str, language: str, budget: int = BUDGET) -> Parts:
-    """The blocks of a text, none lost and none over the budget, and its signatures.
+    """The blocks of a text, which cover it and stay within the budget, and its signatures.
 
-    Cost: one parse; below it, what is visited are the units larger than the budget.
+    Cost: one parse, and a visit of the units larger than the budget.
     """
     assert budget > 0, budget
     # a lone surrogate cannot be parsed; one character stands for it, so that counts agree
@@ -72,13 +72,13 @@ def split(text: str, language: str, budget: int = BUDGET) -> Parts:
 
 
 def header(path: str, language: str, scopes: tuple[str, ...]) -> str:
-    """The line that says where a chunk comes from, as a comment of its language."""
+    """The line that names a chunk's source, as a comment of its language."""
     return f"{comment_mark(language)} {' > '.join((path, *scopes))}\n"
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch in bytes that is not cut by syntax."""
+    """A span of bytes that syntax does not cut."""
 
     start: int
     end: int
@@ -92,7 +92,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Open:
-    """A stretch with the nodes that make it up, in order; to be cut or kept."""
+    """A span with its nodes, in order; to be cut or kept."""
 
     start: int
     end: int
@@ -102,7 +102,7 @@ class _Open:
 
 
 def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_Piece]:
-    """Stretches of the source in order, cut as deep as the budget asks; leaves may be larger."""
+    """Spans of the source in order, cut as deep as the budget requires; leaves may be larger."""
     definitions = GRAMMARS[language].definitions
     stack: list[_Open | _Piece] = [_Open(0, len(source), root.children, (), 0)]
     n_opened = 0
@@ -143,7 +143,7 @@ def _pieces(root: Node, source: bytes, language: str, budget: int) -> Iterator[_
 
 
 def _groups(stretch: _Open, source: bytes) -> list[tuple[int, list[Node]]]:
-    """A stretch's nodes, grouped by the places where it may be cut: (start, nodes from there)."""
+    """A span's nodes, grouped by the places where it may be cut: (start, nodes from there)."""
     groups: list[tuple[int, list[Node]]] = [(stretch.start, [])]
     above: Node | None = None
     for node in stretch.nodes:
@@ -168,7 +168,7 @@ def _groups(stretch: _Open, source: bytes) -> list[tuple[int, list[Node]]]:
 
 
 def _merged(pieces: Iterable[_Piece], budget: int) -> Iterator[_Piece]:
-    """Neighbours joined while they fit; a definition of some size stays by itself."""
+    """Joins neighbours while they fit; a definition of some size stays separate."""
     block: _Piece | None = None
     for piece in pieces:
         if block is None:
