@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Kernels(Protocol):
-    """What `reference` has, and of Triton's what serves in its place."""
+    """The functions of `reference`, or the Triton kernels that replace them."""
 
     def attention(
         self,
@@ -86,7 +86,7 @@ def kernels_for(device: torch.device, record: Path = verified.VERIFIED) -> Kerne
 
 
 def of_triton(names: frozenset[str]) -> Kernels:
-    """Triton's kernels of these names, and the reference implementations of the others."""
+    """The Triton kernels of these names, and the references of the others."""
     if not names:
         return cast(Kernels, reference)
     ours = {name: _of_triton(name) if name in names else reference_of(name) for name in MODULES}
@@ -103,7 +103,7 @@ def _of_triton(name: str) -> Callable[..., Any]:
 
 
 def is_fast(kernels: Kernels, *names: str) -> bool:
-    """Whether these are a GPU's own; without names, whether those are that a pass through the cache takes."""
+    """Whether the named kernels run in Triton; without names, those that a pass through the cache uses."""
     return all(
         getattr(kernels, name) is not reference_of(name)
         for name in names or ("attention", "write_kv")
@@ -112,7 +112,7 @@ def is_fast(kernels: Kernels, *names: str) -> bool:
 
 @functools.cache
 def agreeing(device: torch.device) -> frozenset[str]:
-    """The kernels of Triton that compile for a device and agree there with the reference, at a small size."""
+    """The Triton kernels that compile for a device and agree there with the reference, at a small size."""
     return frozenset(name for name in MODULES if _agrees(name, device))
 
 
@@ -135,7 +135,7 @@ def _agrees(name: str, device: torch.device) -> bool:
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    """The greatest difference, of large numbers in their size; none between what is infinite in both."""
+    """The largest difference, relative for large numbers; equal infinities do not differ."""
     if not torch.equal(torch.isinf(one), torch.isinf(other)):
         return float("inf")
     difference = ((one - other).abs() / (1 + other.abs())).masked_fill(torch.isinf(one), 0)
@@ -143,7 +143,7 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 
 def _found_by(kernel: Callable[..., Any], name: str, device: torch.device) -> list[Tensor]:
-    """What a kernel makes of a few tokens and a hundred slots, or of some thousand logits."""
+    """A kernel's results for a few tokens and a hundred slots, or for some thousand logits."""
     random = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:

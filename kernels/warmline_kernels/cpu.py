@@ -1,4 +1,4 @@
-"""What the CPU multiplies itself. Where it does not, torch does it, many times slower than in float32."""
+"""Which number formats the CPU multiplies natively. torch emulates the others, many times slower than float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @functools.cache
 def has_bfloat16() -> bool:
-    """Whether the CPU has instructions for products of bf16 numbers. Only x86 is known without."""
+    """Whether the CPU has bf16 multiply instructions. Assumed on other processors than x86."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return True
     if hasattr(torch.cpu, "get_capabilities"):
@@ -21,6 +21,6 @@ def has_bfloat16() -> bool:
 
 
 def is_emulated(numbers: Tensor) -> bool:
-    """Whether products of these numbers are better made in float32."""
+    """Whether products in this format are faster in float32."""
     is_bfloat16 = numbers.dtype == torch.bfloat16 and numbers.device.type == "cpu"
     return is_bfloat16 and not has_bfloat16()

@@ -82,13 +82,13 @@ class NativeShape:
 
     @property
     def is_served(self) -> bool:
-        """Whether a head fills whole registers of any processor served."""
+        """Whether a head fills whole registers of all supported processors."""
         return self.head_size % 16 == 0 and self.rotary_dim % 2 == 0
 
 
 @dataclass(frozen=True)
 class NativePass:
-    """Where the tokens of a pass stand and what they see. The view's slots are the first of `rows`.
+    """The positions and slots of a pass's tokens, and what they attend to. The view's slots are the first of `rows`.
 
     Shapes: rows are unrotated and rotated keys, and values, [L, Hk, slots, D] bf16; slots [T] int64; key_angles are
     cosines and sines [T, R/2] float32.
@@ -101,7 +101,7 @@ class NativePass:
 
 
 class NativeDecoder:
-    """The layers and the norm behind them, of a model with gates by SiLU and RMS norms. Nothing in it changes."""
+    """The layers and the final norm of a model with SwiGLU and RMS norms. Immutable."""
 
     def __init__(
         self, library: Library, shape: NativeShape, layers: Sequence[LayerParts], norm: Tensor
@@ -136,7 +136,7 @@ class NativeDecoder:
         assert list(sizes) == ours, (list(sizes), ours)
 
     def run(self, x: Tensor, step: NativePass) -> None:
-        """Runs embedded tokens through all layers; their keys and values go into their slots.
+        """Runs embedded tokens through all layers, and writes their keys and values into their slots.
 
         Shapes: x [T, width] float32.
         Modifies: x, which becomes the normed output of the last layer, and the step's rows.

@@ -1,4 +1,4 @@
-"""Memory that was freed and that the system does not have back, and memory that is read fast."""
+"""Returns freed memory to the system, and allocates memory that is fast to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALIGNED = 64
 
 
 class LargePages:
-    """Lends memory that lies in large pages, where the system has them for who asks.
+    """Allocates memory in large pages, if the system offers them.
 
     What is read once a token misses the processor's table of pages at every page: in a virtual machine, where a miss
     costs most, one core reads 16 GB/s out of large ones and 11 out of those of 4 KiB. Matrices of a few hundred
@@ -43,7 +43,7 @@ class LargePages:
 
 
 def ask_for_large_pages(tensor: Tensor) -> None:
-    """Has the system back a tensor by large pages, as far as none of it is written yet; elsewhere nothing."""
+    """Requests large pages for a tensor that is not written yet; does nothing if the system has none."""
     begin = -(-tensor.data_ptr() // LARGE_PAGE) * LARGE_PAGE
     n_bytes = (tensor.data_ptr() + tensor.nbytes - begin) // LARGE_PAGE * LARGE_PAGE
     advice = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux's alone

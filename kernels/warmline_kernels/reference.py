@@ -1,6 +1,6 @@
-"""The kernels in torch: what they compute, and what runs on a CPU.
+"""The kernels in torch: the definition of what they compute, and the implementation for CPUs.
 
-Caches are laid out [layers, kv heads, slots, head size], so that a head's slots lie together. Shape letters:
+Caches have the layout [layers, kv heads, slots, head size], so that a head's slots are contiguous. Shape letters:
 T queries, W width, V vocabulary, S slots, Hq and Hk query and key/value heads, D head size, R rotated size, L layers,
 G offsets.
 """
@@ -25,7 +25,7 @@ ROTATED_AT_ONCE = 3500  # keys of a head; measured at 8,000 slots and heads of 3
 
 
 def apply_rotary(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Vectors turned by the rotary factor, in the half-split layout; dimensions past R stay.
+    """Applies rotary position embedding in the half-split layout; dimensions past R are unchanged.
 
     Shapes: vectors [..., D], cos and sin broadcast to [..., R/2] → like vectors.
     """
@@ -39,7 +39,7 @@ def apply_rotary(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rotate(unrotated: Tensor, rotated: Tensor, slots: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """Derives the rotated keys of some slots anew, in all layers.
+    """Computes the rotated keys of some slots again, in all layers.
 
     Shapes: unrotated and rotated [L, Hk, S, D], slots [n], cos and sin [n, R/2].
     Modifies: rotated.
@@ -65,7 +65,7 @@ def write_kv(
     sin: Tensor,
     rows: tuple[Tensor, Tensor, Tensor],
 ) -> None:
-    """Puts new keys and values into slots of a layer, the keys as they are and rotated.
+    """Writes new keys, unrotated and rotated, and values into slots of a layer.
 
     Shapes: keys and values [T, Hk, D], slots [T], cos and sin [T, 1, R/2], rows three of [Hk, S, D].
     Modifies: rows, which are unrotated keys, rotated keys, values.
@@ -77,7 +77,7 @@ def write_kv(
 
 
 def swiglu(joined: Tensor) -> Tensor:
-    """The SwiGLU of a gate and what it gates. Shapes: [T, 2 · n] → [T, n]."""
+    """SwiGLU of a gate and the values it multiplies. Shapes: [T, 2 · n] → [T, n]."""
     gate, up = joined.chunk(2, dim=-1)
     return F.silu(gate) * up
 
@@ -85,7 +85,7 @@ def swiglu(joined: Tensor) -> Tensor:
 def add_rms_norm(
     x: Tensor, added: Tensor | None, scale: float, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """x with what a layer adds to it, `scale` times, and the RMS norm of that.
+    """x plus `scale` times a layer's output, and the RMS norm of the sum.
 
     Shapes: x and added [T, W], weight [W] → two of [T, W].
     """
@@ -110,11 +110,11 @@ def int4_matmul(x: Tensor, codes: Tensor, scales: Tensor, zeros: Tensor) -> Tens
 
 
 def statistics(logits: Tensor) -> Tensor:
-    """What is asked about a distribution, so that one reading answers all of it.
+    """The statistics of a distribution that decoding needs, in one reading of the logits.
 
-    In one tensor, since a GPU is waited for with each: the logarithm of the sum of exponentials, the entropy in nats,
-    the sum of squared probabilities, the greatest logit and the second, and where these two stand (exact in float32:
-    a vocabulary has under 2^24 tokens). Shapes: logits [V], two finite ones among them → [7] float32.
+    They are in one tensor, since each transfer waits for the GPU: the logarithm of the sum of exponentials, the entropy
+    in nats, the sum of squared probabilities, the two highest logits, and their indices (exact in float32: a vocabulary
+    has under 2^24 tokens). Shapes: logits [V], at least two of them finite → [7] float32.
     """
     total = logits.logsumexp(0)
     logprobs = logits - total
@@ -133,7 +133,7 @@ def contrasted(
     strength: float,
     plausible: float,
 ) -> Tensor:
-    """The scores of contrast, -inf for what is not `plausible` times as likely as the likeliest.
+    """The scores of contrastive decoding; -inf for tokens below `plausible` times the highest probability.
 
     Divides probabilities by the negative ones, or subtracts these, weighted by `strength`. `numbers` are the
     `statistics` of each. Shapes: logits and negatives [V], numbers [7] → [V] float32.
@@ -158,7 +158,7 @@ def attention(
 ) -> Tensor:
     """Attention of unrotated queries over keys in unordered slots, each rotated for `view.rotated_at`.
 
-    A query that sees no key gives zeros.
+    A query that attends to no key gives zeros.
 
     Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
     """

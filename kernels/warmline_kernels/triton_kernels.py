@@ -271,7 +271,7 @@ def attention(
     view: AttentionMetadata,
     window: int | None = None,
 ) -> Tensor:
-    """As `reference.attention`. What lies in a slot that nobody sees must be finite.
+    """As `reference.attention`. The contents of slots that no query attends to must be finite.
 
     Shapes: queries [T, Hq, D], keys and values [Hk, S, D] → [T, Hq, D].
     """
@@ -324,12 +324,12 @@ def attention(
 
 
 def _padded(n: int) -> int:
-    """What a side of a product must be: a power of two, and 16 at least."""
+    """The size of a product's side: padded to a power of two, at least 16."""
     return max(16, triton.next_power_of_2(n))
 
 
 def _split(n_slots: int, n_tiles: int, n_processors: int) -> tuple[int, int]:
-    """Into how many splits the slots go, so that all processors have work; and the slots of each."""
+    """The number of splits, so that all processors have work, and the slots in each."""
     n_blocks = triton.cdiv(n_slots, BLOCK_SLOTS)
     wanted = triton.cdiv(n_processors * PROGRAMS_A_PROCESSOR, n_tiles)
     blocks = triton.cdiv(n_blocks, max(1, min(wanted, MAX_SPLITS, n_blocks)))
@@ -344,7 +344,7 @@ def processors_of(device: torch.device) -> int:
 
 
 def factor_of(numbers: Tensor) -> tl.dtype:
-    """What products are made of. The interpreter makes none of bf16, but of what was rounded to it."""
+    """The dtype of products' factors. The interpreter has no bf16 products: it multiplies rounded numbers."""
     if numbers.dtype == torch.float32 or numbers.device.type == "cpu":
         return tl.float32
     return tl.bfloat16 if numbers.dtype == torch.bfloat16 else tl.float16

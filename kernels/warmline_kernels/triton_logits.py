@@ -1,6 +1,6 @@
 """Kernels over logits in Triton, with the signatures of the functions in `reference`.
 
-The vocabulary is split among programs, each of which reads its part once; one more puts together what they found.
+The vocabulary is split among programs, each of which reads its part once; another kernel combines their results.
 """
 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
@@ -24,7 +24,7 @@ LEAST = tl.constexpr(MIN_LOGPROB)
 
 @triton.jit
 def _two_greatest(logits, at):
-    """The greatest two of some logits, and the numbers `at` them."""
+    """The two highest logits, and the entries of `at` for them."""
     first = tl.argmax(logits, 0)
     is_first = tl.arange(0, logits.shape[0]) == first
     others = tl.where(is_first, IMPOSSIBLE, logits)

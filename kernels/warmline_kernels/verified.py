@@ -1,4 +1,4 @@
-"""On which GPU all tests of which kernels have passed; it imports no torch, so that the doctor can tell."""
+"""The GPU on which the kernels' tests have passed. Imports no torch, so that `warmline doctor` can read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 # written by `make gpu-check`; without it no GPU has run the Triton kernels, and they are off
 VERIFIED = Path(__file__).with_name("verified.json")
-# the kernels of Triton that there are, by the modules that have them
+# the Triton kernels and their modules
 MODULES = {
     "attention": "triton_kernels",
     "rotate": "triton_kernels",
@@ -24,7 +24,7 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Verified:
-    """A GPU that has passed, at which commit, on which day (ISO 8601), and the kernels that there were then."""
+    """A GPU that passed the tests: commit, date (ISO 8601), and the kernels that existed then."""
 
     device: str
     commit: str
@@ -33,12 +33,12 @@ class Verified:
 
     @property
     def missing(self) -> list[str]:
-        """The kernels that have come since."""
+        """The kernels added since."""
         return [name for name in MODULES if name not in self.kernels]
 
 
 def read(path: Path = VERIFIED) -> Verified | None:
-    """What was recorded; None where nothing is, or nothing that can be read."""
+    """The record; None if it is missing or unreadable."""
     try:
         record = json.loads(path.read_text())
         kernels = frozenset(str(name) for name in record["kernels"])

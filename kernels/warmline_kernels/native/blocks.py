@@ -49,7 +49,7 @@ class Blocks:
         return self.blocks.nbytes
 
     def matrix(self, bias: Tensor | None = None) -> Matrix:
-        """It as the kernels take it; they add a bias in bf16. Shape: bias [out]."""
+        """The structure for the kernels; they add a bias in bf16. Shape: bias [out]."""
         assert bias is None or (bias.dtype == torch.bfloat16 and bias.is_contiguous()), bias
         address = None if bias is None else bias.data_ptr()
         return Matrix(self.blocks.data_ptr(), address, self.n_out, self.n_in, self.bits)
@@ -59,7 +59,7 @@ class Blocks:
         return self.matrix()
 
     def product(self, x: Tensor) -> Tensor:
-        """x Wᵀ, rows rounded to 8 bits. Each row's result is the same to the bit, however many rows there are.
+        """x Wᵀ, rows rounded to 8 bits. Each row's result does not depend on the other rows, bit for bit.
 
         Shapes: x [n, in] → [n, out], of x's dtype.
         """
@@ -77,7 +77,7 @@ class Blocks:
 
 
 def rescore(library: Library, logits: Tensor, weight: Tensor, x: Tensor, n_highest: int) -> None:
-    """Computes each row's highest logits anew from the weights as they are, in float32.
+    """Computes each row's highest logits again from the full weights, in float32.
 
     Shapes: logits [n, out] float32, weight [out, in] bf16, x [n, in] float32.
     Modifies: logits.
@@ -97,7 +97,7 @@ def rescore(library: Library, logits: Tensor, weight: Tensor, x: Tensor, n_highe
 
 
 def n_bytes_of(n_in: int, bits: int) -> int:
-    """Of one block: 8 bits have a float32 scale for each output, 4 bits a bf16 scale and zero for each group of it."""
+    """A block's size. 8 bits: a float32 scale for each output; 4 bits: a bf16 scale and zero for each group of it."""
     heads = BLOCK * 4 if bits == 8 else BLOCK * 4 * (n_in // GROUP)
     return heads + BLOCK * n_in * bits // 8
 

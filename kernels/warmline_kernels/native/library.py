@@ -1,6 +1,6 @@
 """The compiled kernels, loaded.
 
-They are made for Linux on x86-64. Elsewhere, or where torch's threads cannot be shared, torch's own products serve.
+They exist for Linux on x86-64. Elsewhere, or if torch's threads cannot be shared, torch's products are used.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MANY = 2**15  # threads: no bound
 
 @dataclass(eq=False)
 class Library:
-    """A file's functions, and the function by which torch's OpenMP runtime starts its threads.
+    """The functions of a library file, and the function with which torch's OpenMP runtime starts threads.
 
-    `n_threads` is how many of torch's threads a short call uses at most, where that was measured.
+    `n_threads` is the maximum number of torch's threads for a short call, if it was measured.
     """
 
     path: Path
@@ -30,7 +30,7 @@ class Library:
     n_threads: int | None = None
 
     def run(self, name: str, *arguments: object, is_long: bool = False) -> None:
-        """Calls a kernel; one that `is_long` uses all of torch's threads.
+        """Calls a kernel; with `is_long` on all of torch's threads.
 
         Raises: MemoryError.
         """
@@ -42,13 +42,13 @@ class Library:
 
 @functools.cache
 def library() -> Library | None:
-    """The best that the machine runs; None where there is none."""
+    """The best library for this machine; None if there is none."""
     path = for_this_machine()
     return None if path is None else load(path)
 
 
 def load(path: Path) -> Library | None:
-    """None where the system does not load it: a libc that is no glibc, a file system without execution."""
+    """None if the system cannot load it: another libc than glibc, a file system mounted without execution."""
     try:
         functions = ctypes.CDLL(str(path))
         runtime = ctypes.CDLL("libgomp.so.1")  # torch has loaded its own under this name

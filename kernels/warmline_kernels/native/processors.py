@@ -21,20 +21,20 @@ NEEDED = {
 
 
 def for_this_machine() -> Path | None:
-    """The best library that the machine runs; None where there is none, and torch's own products serve."""
+    """The best library for this machine; None if there is none, and torch's products are used."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return None
     return best(processor_flags(), FOLDER)
 
 
 def best(flags: Set[str], folder: Path) -> Path | None:
-    """The best of a folder that a processor with these flags runs; None where there is none."""
+    """The best library in a folder for a processor with these flags; None if there is none."""
     paths = (path_of(processor, folder) for processor, needed in NEEDED.items() if needed <= flags)
     return next((path for path in paths if path.exists()), None)
 
 
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the processor says it can do, in Linux's words."""
+    """The processor's features, in Linux's names."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
