@@ -1,4 +1,4 @@
-"""What can go wrong in the engine.
+"""The errors of the engine.
 
 EngineError                 every error the engine reports; `code` is stable and goes over the wire
 ├── ModelError              a model that cannot be served

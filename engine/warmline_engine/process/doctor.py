@@ -14,7 +14,7 @@ from warmline_kernels.native.processors import for_this_machine
 
 
 def report() -> dict[str, Any]:
-    """The embedded models and the kernels that run here; `gpu` is None where no GPU has been checked."""
+    """The embedded models and the kernels that run here; `gpu` is None if no GPU has been checked."""
     models = Path(__file__).resolve().parent.parent / "models"
     library, checked = for_this_machine(), verified.read()
     return {

@@ -1,4 +1,4 @@
-"""When work that only makes better what serves already may be done: repair and refresh.
+"""Decides when repair and refresh may run, which only improve entries that can be used already.
 
 They wait for a pause in typing, take a bounded share of the time, and rest while the machine runs on its battery.
 """
@@ -15,7 +15,7 @@ BATTERY_LOOK_S = 10.0  # how long what was seen of the battery is believed
 
 
 class Battery:
-    """Whether the machine runs on its battery, as Linux tells; elsewhere it is taken not to."""
+    """Whether the machine runs on battery, as Linux reports; False on other systems."""
 
     def __init__(self, folder: Path = Path("/sys/class/power_supply")) -> None:
         self._folder = folder

@@ -14,9 +14,9 @@ from warmline_protocol.engine_options import EngineOptions
 def load_models(
     options: EngineOptions, progress: Callable[[str, float], None]
 ) -> LoadedModel | Pair:
-    """The model that the options name, or the pair.
+    """Loads the model or the pair that the options name.
 
-    Raises: ModelError, with what to do.
+    Raises: ModelError, which says what to do.
     """
     base, *small = (
         load(

@@ -83,7 +83,7 @@ class ServedModel:
         return self._failure or "the model is still loading"
 
     def ready(self) -> wire.ModelReady:
-        """What clients learn of the model, which has to be loaded."""
+        """The description of the loaded model for clients."""
         loaded = self._loaded
         assert loaded is not None
         base = loaded.base if isinstance(loaded, Pair) else loaded

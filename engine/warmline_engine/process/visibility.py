@@ -13,14 +13,14 @@ from warmline_protocol.exclusion import is_excluded
 
 
 def may_show_piece(root: str, path: str, excluded: tuple[str, ...]) -> bool:
-    """Whether a piece of a file may be shown where these globs are excluded. Nothing is read."""
+    """Whether a piece of a file may be shown, given excluded globs. Reads no file."""
     return not is_excluded(f"{root}/{path}", excluded, root)
 
 
 def may_show_document(name: str, root: str, path: str, excluded: tuple[str, ...]) -> bool:
-    """Whether the text of an open document may be shown where these globs are excluded. Nothing is read.
+    """Whether the text of an open document may be shown, given excluded globs. Reads no file.
 
-    A document that belongs to no workspace counts by its URI.
+    A document outside workspaces is judged by its URI.
     """
     if root:
         return may_show_piece(root, path, excluded)

@@ -1,4 +1,4 @@
-"""What the first completion of a process costs beside all others, paid while nobody waits for it.
+"""Runs one throw-away completion, so that the first real one pays no start-up cost.
 
 Libraries are imported, memory is taken and kernels are chosen then: 8 of 15 ms to the first token of `base`.
 """

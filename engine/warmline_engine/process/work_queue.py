@@ -1,4 +1,4 @@
-"""What connections put down for the worker: texts in order, completions, and which of those are not wanted any more.
+"""The worker's queue: text changes in order, completions, and cancellations.
 
 Clients take turns, so one that sends a flood delays another by one piece of work at most for each of its own.
 """
@@ -48,7 +48,7 @@ class DocumentFrame:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalResult:
-    """What the librarian found in other files for a document, by its key."""
+    """The pieces of other files that the indexer found for a document, with its key."""
 
     key: DocumentKey
     found: list[Found]
@@ -105,7 +105,7 @@ class Inbox:
             return self._finds.pop(key, None)
 
     def leave(self, client: Client) -> None:
-        """Forgets what a connection that is gone has asked for, and says that it is gone."""
+        """Drops the requests of a closed connection, and queues the removal of its documents."""
         with self._changed:
             for text in self._texts.pop(id(client), ()):
                 text.on_done()
@@ -185,7 +185,7 @@ class Inbox:
 
 
 def _next(queues: OrderedDict[int, deque[T]]) -> T:
-    """The oldest of the client whose turn it is; then it is the turn of the others."""
+    """The oldest entry of the client whose turn it is; then the other clients have their turns."""
     key, queue = next(iter(queues.items()))
     taken = queue.popleft()
     if queue:

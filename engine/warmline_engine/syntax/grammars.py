@@ -123,12 +123,12 @@ _BY_SUFFIX = {
 
 
 def language_of(path: str) -> str | None:
-    """A file's language by its suffix; None where it is no source code."""
+    """A file's language by its suffix; None if it is no source code."""
     return _BY_SUFFIX.get(PurePosixPath(path).suffix.lower())
 
 
 def comment_mark(language: str) -> str:
-    """What begins a comment in a language."""
+    """The mark that starts a comment in a language."""
     grammar = GRAMMARS.get(language)
     return grammar.comment if grammar else "#"
 

@@ -42,7 +42,7 @@ _recent = _Recent()
 
 
 def parsed(language: str, source: bytes) -> Node | None:
-    """The root of a text's tree; None in a language without grammar and where parsing takes too many steps.
+    """The root of a text's tree; None without a grammar, or if parsing takes too many steps.
 
     The `text` of its nodes is slow: slice the source instead. Near syntax errors it may differ from the tree of a full
     parse.
@@ -70,7 +70,7 @@ def parsed(language: str, source: bytes) -> Node | None:
 
 
 def _parsed_in_steps(parser: Parser, source: bytes, old: Tree | None) -> Tree | None:
-    """The tree of a text, None where it takes too many steps. Other threads run meanwhile."""
+    """The tree of a text; None if parsing takes too many steps. Other threads run meanwhile."""
     n_steps = 0
 
     def read(offset: int, _: Point) -> bytes:
@@ -120,7 +120,7 @@ def _edited(old: Tree, old_source: bytes, source: bytes, change: Change) -> Tree
 
 
 def _change(old: bytes, new: bytes) -> Change:
-    """Where two texts differ, as (start, end in the old one, end in the new one)."""
+    """The span in which two texts differ: (start, end in the old one, end in the new one)."""
     n_shorter = min(len(old), len(new))
     start = _n_alike(old[:n_shorter], new[:n_shorter])
     n_left = n_shorter - start

@@ -70,7 +70,7 @@ class Syntax:
     def parses(
         self, start: int, end: int, replacement: str, budget: Budget | None = None
     ) -> bool | None:
-        """As `is_whole`, but None where it takes too many steps to find."""
+        """As `is_whole`, but None if finding out takes too many steps."""
         parsed = self.parsed_with(start, end, replacement, budget)
         if parsed is None:
             return None
@@ -114,7 +114,7 @@ class Syntax:
         return next((line for line in io.StringIO(below) if line.strip()), "")
 
     def follow(self) -> bool:
-        """Parses what changed, before it is needed; whether there was something to do."""
+        """Parses pending edits before the tree is needed; returns whether there were any."""
         if self._is_current or self._n_late == N_LATE or len(self.text) > MAX_BYTES:
             return False
         self._tree = parse(self._parser, self.text, self._tree)
@@ -230,7 +230,7 @@ def note_edit(tree: Tree, text: str, start: int, end: int, replacement: str) -> 
 
 
 def _moved(point: Point, text: bytes) -> Point:
-    """Where a text ends that begins at a point."""
+    """The end point of a text that starts at a point."""
     n_breaks = text.count(b"\n")
     if not n_breaks:
         return Point(point.row, point.column + len(text))

@@ -77,7 +77,7 @@ class Acceptor:
             self._run(self._accept(listening))
 
     def close(self) -> None:
-        """Accepts no more; what is being served goes on."""
+        """Accepts no more connections; open ones continue."""
         self._closed = True
         for listening in self._sockets:
             with contextlib.suppress(OSError, ValueError):

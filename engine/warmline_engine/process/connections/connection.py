@@ -1,4 +1,4 @@
-"""A client's end of a connection, and the bounds on what may wait in it."""
+"""A client's connection, with limits on the frames that wait in it."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Connection:
             self._writer.transport.abort()
 
     async def has_room(self) -> None:
-        """Returns when the client has read what it was sent, and the worker has taken what the client sent.
+        """Returns when the client has read its frames and the worker has taken the client's.
 
-        Raises: OSError, when the connection is gone.
+        Raises: OSError, if the connection is closed.
         """
         await self._writer.drain()
         await self._has_room.wait()

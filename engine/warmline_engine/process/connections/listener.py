@@ -1,4 +1,4 @@
-"""Listening for servers on other machines: through TLS, or in the clear on loopback, where an ssh tunnel ends."""
+"""Listens for servers on other machines: with TLS, or without it on loopback, for ssh tunnels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_listener(
 ) -> Listener:
     """A listener at `HOST:PORT`; without a certificate on loopback only. A token is made where there is none.
 
-    Raises: RemoteError, with what to do.
+    Raises: RemoteError, which says what to do.
     """
     where = parse_address(address)
     if where.is_tls:
