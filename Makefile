@@ -15,7 +15,8 @@ demo: .venv/.runs ## replay a real edit through the language server and count ke
 	$(BIN)/python -m demo $(FILE)
 
 # a file's tests stay in one process, which starts the engine that they share once; the longest files come first
-WORKERS ?= 2
+# one more than cores, since many tests wait for a process
+WORKERS ?= 3
 # deep: eight times as many generated examples
 PROFILE ?= moderate
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile $(PROFILE)
