@@ -60,7 +60,7 @@ async def test_a_document_is_sent_whole_when_an_edit_does_not_fit(
     edits: tuple[wire.TextEdit, ...],
 ) -> None:
     async with fake_engine() as engine, Versioned(A, B) as client:
-        await client.until_state("ready")
+        await client.until_open(A, B)
         client.version, client.text = 2, "y = 2\n"
         client.engine.send(wire.Edit(A, 2, edits))
         # from now on the engine has another text
@@ -84,7 +84,7 @@ async def test_a_document_that_does_not_fit_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with fake_engine() as engine, Versioned(A, B) as client:
-        await client.until_state("ready")
+        await client.until_open(A, B)
         monkeypatch.setattr(packing, "MAX_FRAME_BYTES", 2_000)
         for version in range(2, 30):
             client.version, client.text = version, "x" * 3_000
@@ -121,7 +121,7 @@ async def test_globs_that_do_not_fit_leave_the_document_out() -> None:
 
 async def test_a_change_that_the_engine_refuses_is_sent_again() -> None:
     async with fake_engine() as engine, Versioned(A) as client:
-        await client.until_state("ready")
+        await client.until_open(A)
         client.version = 2
         client.engine.send(wire.Edit(A, 2, (wire.TextEdit(0, 0, "x" * (wire.MAX_TEXT + 1)),)))
         engine.say(wire.Failure(None, "invalid_frame", "Edit: text: at most", A))
@@ -174,7 +174,7 @@ async def test_a_document_closed_while_the_engine_does_not_read_is_closed_there(
     monkeypatch.setattr(outbox, "MAX_QUEUED_BYTES", 0)
     async with fake_engine() as engine, Versioned(A) as client:
         await engine.next(wire.Open)
-        await client.until_state("ready")
+        await client.until_open(A)
         client.engine.send(wire.Edit(A, 2, (wire.TextEdit(0, 0, "x" * 4_000_000),)))
         client.engine.send(wire.Edit(A, 3, ()))  # dropped
         assert not client.engine.has(A)

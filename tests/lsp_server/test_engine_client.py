@@ -84,7 +84,7 @@ async def test_who_was_not_worked_on_is_not_blamed() -> None:
 
 async def test_an_encoded_edit_is_no_suspicion() -> None:
     async with fake_engine() as engine, Client(A) as client:
-        await client.until_state("ready")
+        await client.until_open(A)
         for version in (2, 3, 4):
             n_lives = engine.n_connections
             client.engine.send(wire.Edit(A, version, ()))

@@ -365,7 +365,7 @@ async def test_what_an_engine_does_not_read_is_bounded_and_made_up_for(
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_QUEUED_BYTES", 2**20)
     async with deaf_engine() as deaf, Client(A, B) as client:
-        await client.until_state("ready")
+        await client.until_open(A, B)
         engine = client.engine
         engine.send(wire.MoveCursor(A, 1, 0))  # from here on it reads nothing
         edit = (wire.TextEdit(0, 0, "x" * 100_000),)
@@ -395,7 +395,7 @@ async def test_an_engine_that_never_reads_again_is_left(monkeypatch: pytest.Monk
         deaf_engine(),
         await lasting(FakeEngine(), Limits(working_s=0.1)) as client,
     ):
-        await client.until_state("ready")
+        await client.until_open(A)
         client.engine.send(wire.MoveCursor(A, 1, 0))
         for version in range(2, 40):
             edit = (wire.TextEdit(0, 0, "x" * 100_000),)

@@ -152,7 +152,7 @@ async def test_a_document_that_is_typed_in_is_not_sent_at_each_key() -> None:
 
 async def test_a_document_out_of_step_is_sent_again_at_once() -> None:
     async with fake_engine() as engine, Client(A) as client:
-        await client.until_state("ready")
+        await client.until_open(A)
         engine.say(wire.Failure(None, "out_of_sync", "version 1 after version 2", A))
         # what was on its way counts for nothing
         for _ in range(50):

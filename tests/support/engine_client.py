@@ -53,6 +53,10 @@ class Client(Waiting):
     async def until_state(self, state: str) -> None:
         await self.until(lambda: self.engine.state.state == state)
 
+    async def until_open(self, *documents: str) -> None:
+        """Waits until documents were sent; an engine that is ready may not have them yet."""
+        await self.until(lambda: all(self.engine.has(name) for name in documents))
+
 
 def dies_of(engine: FakeEngine, *names: str) -> Any:
     """A reaction: the engine dies when it is given one of the documents."""
