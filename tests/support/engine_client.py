@@ -54,8 +54,10 @@ class Client(Waiting):
         await self.until(lambda: self.engine.state.state == state)
 
     async def until_open(self, *documents: str) -> None:
-        """Waits until documents were sent; an engine that is ready may not have them yet."""
-        await self.until(lambda: all(self.engine.has(name) for name in documents))
+        """Waits until the engine is ready and documents were sent: neither follows from the other."""
+        await self.until(
+            lambda: self.engine.is_ready and all(self.engine.has(name) for name in documents)
+        )
 
 
 def dies_of(engine: FakeEngine, *names: str) -> Any:
