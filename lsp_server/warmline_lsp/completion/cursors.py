@@ -37,6 +37,9 @@ class Cursors:
             self.are_several = self._n_cursors > 1
 
     def _put(self, edit: Edit) -> None:
+        if self._last and _goes_on(self._last[-1], edit):
+            # no round goes on at the same cursor, so typing with one cursor keeps no history
+            self._last.clear()
         shift = len(edit.text) - (edit.end - edit.start)
         moved = [
             Edit(e.start + shift, e.end + shift, e.text) if edit.start < e.start else e
@@ -54,7 +57,7 @@ class Cursors:
     def _count(self) -> int:
         """The least number of cursors whose last two rounds explain the newest edits; 1 if there is none."""
         edits = list(self._last)
-        if len(edits) < 4 or _goes_on(edits[-2], edits[-1]):
+        if len(edits) < 4:
             return 1
         for n in range(2, len(edits) // 2 + 1):
             if self._is_next_round(n) and _are_rounds(edits[-2 * n : -n], edits[-n:]):
