@@ -81,11 +81,12 @@ class AnswerDecoder:
         Tokens of `prefix` that the sequence carries are not encoded again. The last two arguments replace limits of
         the request.
         """
-        request, limits = self.request, self.request.limits
+        limits = self.request.limits
         if max_tokens is not None:
-            request = replace(request, limits=replace(limits, max_tokens=max_tokens))
+            limits = replace(limits, max_tokens=max_tokens)
         if min_logprob is not None:
-            request = replace(request, limits=replace(limits, min_logprob=min_logprob))
+            limits = replace(limits, min_logprob=min_logprob)
+        request = replace(self.request, limits=limits)
         self.source.start()
         try:
             return decode(request, self.source.logits, prefix, branches, choose)
