@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from warmline_protocol import wire
 from warmline_protocol.wire import packing
-from warmline_protocol.wire_scan import MAX_DEPTH, MAX_ENTRIES, MAX_KEY_BYTES, ScanError, scan
+from warmline_protocol.wire.scan import MAX_DEPTH, MAX_ENTRIES, MAX_KEY_BYTES, ScanError, scan
 
 FRAMES: list[wire.Frame] = [
     wire.Hello(5, "token", "client"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from .frames_to_engine import (
     AskContext,
@@ -11,34 +11,16 @@ from .frames_to_engine import (
     Close,
     Complete,
     Edit,
-    FilesChanged,
-    Hello,
     MoveCursor,
     Open,
-    Quit,
     ToEngine,
-)  # fmt: skip
-from .frames_to_server import (
-    Completion,
-    Context,
-    Encoded,
-    Failure,
-    ModelReady,
-    Progress,
-    Status,
-    ToServer,
-    Welcome,
-)  # fmt: skip
+)
+from .frames_to_server import Completion, Context, Encoded, Failure, Status, ToServer
 
 Frame = ToEngine | ToServer
 
-TO_ENGINE_CLASSES: tuple[type[Any], ...] = (
-    *(Hello, Open, Edit, Close, MoveCursor, FilesChanged, Complete, Cancel, AskContext),
-    *(AskStatus, Quit),
-)
-TO_SERVER_CLASSES: tuple[type[Any], ...] = (
-    *(Welcome, ModelReady, Progress, Encoded, Completion, Context, Status, Failure),
-)
+TO_ENGINE_CLASSES: tuple[type[Any], ...] = get_args(ToEngine)
+TO_SERVER_CLASSES: tuple[type[Any], ...] = get_args(ToServer)
 CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls for cls in (*TO_ENGINE_CLASSES, *TO_SERVER_CLASSES)
 }

@@ -17,8 +17,6 @@ import cattrs
 import msgpack
 from cattrs.preconf.msgpack import make_converter
 
-from warmline_protocol.wire_scan import ScanError, scan
-
 from .error import WireError, shortened
 from .frames import CLASSES, TO_ENGINE_CLASSES, Frame
 from .frames_to_engine import Hello, TextEdit
@@ -35,6 +33,7 @@ from .limits import (
     RANGES,
     WORDS,
 )  # fmt: skip
+from .scan import ScanError, scan
 
 LENGTH = struct.Struct("<I")  # before each payload
 
