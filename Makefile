@@ -14,11 +14,11 @@ FILE ?=
 demo: .venv/.runs ## replay a real edit through the language server and count keystrokes; FILE=path.py takes your file
 	$(BIN)/python -m demo $(FILE)
 
-# a file's tests stay in one process, which starts the engine that they share once; the longest files come first
-# one more than cores, since many tests wait for a process
+# one process more than cores, since many tests wait for an engine
 WORKERS ?= 3
 # deep: eight times as many generated examples
 PROFILE ?= moderate
+# a file's tests stay in one process, which starts the engine that they share once; the longest files come first
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile $(PROFILE)
 test: lint extension ## lint, types and all tests; PROFILE=deep generates eight times as many examples
 	$(PYTEST)

@@ -139,8 +139,8 @@ def test_globs_paths_and_ignore_files(piece: str) -> None:
     def settings(text: str) -> None:
         globs = (text, f"{text}.{len(text)}")
         problems(globs)
-        is_excluded("/root/a.py", globs, "/root")
-        is_excluded("/root/a.py", without_root(globs, "/root"))
+        is_excluded("/project/a.py", globs, "/project")
+        is_excluded("/project/a.py", without_root(globs, "/project"))
 
     def path(text: str) -> None:
         is_excluded(text, ("*a*b", "/a", "**/c/"), "/root")

@@ -16,7 +16,6 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 RESULTS = Path("lab/benchmarks/results")
 WEIGHTS = Path(".work/qwen05b")
-LLAMA_WEIGHTS = (WEIGHTS / "Q8_0.gguf", WEIGHTS / "Q4_0.gguf")
 
 
 @dataclass(frozen=True)

@@ -379,7 +379,7 @@ def finds(*texts: str) -> list[Found]:
 
 def in_workspace(worker: SteppedWorker) -> tuple[Client, EngineDocument]:
     client = Client()
-    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", ("*.key",)))
+    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/project", "a.py", ("*.key",)))
     worker.step()
     (document,) = worker.documents
     return client, document
@@ -388,7 +388,7 @@ def in_workspace(worker: SteppedWorker) -> tuple[Client, EngineDocument]:
 def test_what_other_files_say_is_bound_when_nobody_waits(worker: SteppedWorker) -> None:
     client, document = in_workspace(worker)
     key = id(client), "a"
-    assert worker.indexer.roots == {"/work": ("*.key",)}
+    assert worker.indexer.roots == {"/project": ("*.key",)}
     assert worker.indexer.queries[key].path == "a.py"
     worker.indexer.deliver(key, finds("old"))
     worker.indexer.deliver(key, finds("def best(): pass\n", "def other(): pass\n"))
@@ -433,11 +433,11 @@ def test_context_is_told(worker: SteppedWorker) -> None:
     assert (failure.id, failure.code) == (10, "unknown_document")
 
 
-@pytest.mark.parametrize("glob", ["0.py", "inner/", "inner/*", "**/inner", "/work/inner"])
+@pytest.mark.parametrize("glob", ["0.py", "inner/", "inner/*", "**/inner", "/project/inner"])
 def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: SteppedWorker, glob: str) -> None:
     """The librarian, or another client, found it by other rules."""
     client = Client()
-    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/work", "a.py", (glob,)))
+    worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/project", "a.py", (glob,)))
     worker.step()
     (document,) = worker.documents
     found = [
@@ -510,7 +510,7 @@ def test_a_document_that_closed_is_bound_nothing(worker: SteppedWorker) -> None:
     client, _ = in_workspace(worker)
     worker.submit(client, wire.Close("a"))
     worker.step()
-    assert worker.indexer.closed == [("/work", "a.py")]
+    assert worker.indexer.closed == [("/project", "a.py")]
     worker.indexer.deliver((id(client), "a"), finds("def best(): pass\n"))
     worker.step()
     assert list(worker.documents) == []

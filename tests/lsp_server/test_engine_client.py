@@ -20,7 +20,7 @@ from tests.support.fake_engine import (
     fake_remote_engine,
 )
 from warmline_lsp.engine import socket_paths
-from warmline_lsp.engine.engine_process import connect_or_start
+from warmline_lsp.engine.engine_process import meet
 from warmline_lsp.engine.supervisor import N_CRASHES
 from warmline_lsp.errors import EngineUnavailable
 from warmline_lsp.settings.settings import Settings
@@ -155,7 +155,7 @@ async def test_an_engine_that_is_none_is_told_and_left(said: bytes, words: str) 
 
         engine.react = react
         with pytest.raises(EngineUnavailable, match=words):
-            await connect_or_start(Settings(), "test", lambda *_: ["false"])
+            await meet(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_who_stops_before_the_welcome_leaves_no_connection() -> None:
@@ -229,10 +229,9 @@ async def test_two_windows_that_start_at_once_start_one_engine_over_a_dead_socke
         return [sys.executable, str(script), str(path)]
 
     async with asyncio.timeout(WITHIN_S):
-        windows = await asyncio.gather(
-            *(connect_or_start(Settings(), "test", command) for _ in range(3))
-        )
+        windows = await asyncio.gather(*(meet(Settings(), "test", command) for _ in range(3)))
     assert path.with_suffix(".starts").read_text() == "x"
-    for _, writer in windows:
+    for window in windows:
+        _, writer = window.streams
         writer.close()
         await writer.wait_closed()

@@ -416,7 +416,7 @@ async def test_a_full_queue_of_connections_does_not_block() -> None:
                     connection.connect(str(path))
             with pytest.raises(engine_process.EngineUnavailable):
                 async with asyncio.timeout(WITHIN_S):
-                    await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+                    await engine_process.meet(Settings(), "test", lambda *_: ["false"])
         finally:
             for connection in waiting:
                 connection.close()

@@ -227,7 +227,10 @@ async def test_where_there_is_no_folder_at_all_the_user_is_told_what_to_do(
 
     client = EngineClient(Settings(), lambda: [], states.append, sleep=sleep)
     client.start()
-    await client.wait_until_given_up()
+    async with asyncio.timeout(300):
+        while client.state.state != "failed":
+            await asyncio.sleep(0.01)
+    await client.stop()
     assert states[-1].state == "failed"
     assert "found no usable folder for sockets; set TMPDIR" in states[-1].message
     assert starting.log_path(Path("x")) is None
@@ -319,7 +322,7 @@ async def test_what_stands_in_the_sockets_place_is_removed(
     with pytest.raises(
         EngineUnavailable, match="exited right after its start with code 1; it wrote no log"
     ):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
     assert not os.path.lexists(path)
     assert (path.parent / "target").exists() == (make is _link)
 
@@ -328,14 +331,14 @@ async def test_what_cannot_be_removed_is_named(base: Path) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     (path / "full").mkdir(parents=True)
     with pytest.raises(EngineUnavailable, match=r"blocks the engine's socket: .*; remove it"):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_lock_that_cannot_be_taken_is_named(base: Path) -> None:
     path = socket_paths.socket_path(Settings().engine_options())
     path.with_suffix(".lock").mkdir()
     with pytest.raises(EngineUnavailable, match=r"cannot be locked: .*; remove it"):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_lock_that_a_hung_process_holds_gives_way(
@@ -349,12 +352,12 @@ async def test_a_lock_that_a_hung_process_holds_gives_way(
         FileLock(path.with_suffix(".lock")),
         pytest.raises(EngineUnavailable, match="exited right after its start"),
     ):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
     locks = [FileLock(path.with_suffix(f".{k}.lock" if k else ".lock")) for k in range(3)]
     for lock in locks:
         lock.acquire()
     with pytest.raises(EngineUnavailable, match="for too long; close them"):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
     for lock in locks:
         lock.release()
 
@@ -376,14 +379,12 @@ async def test_a_process_that_cannot_be_made_is_told(
 
     monkeypatch.setattr(detached.subprocess, "Popen", failing)
     with pytest.raises(EngineUnavailable, match=f"cannot start the engine: {words}"):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["false"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["false"])
 
 
 async def test_a_program_that_is_missing_is_told(base: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"cannot start the engine: .* reinstall Warmline"):
-        await engine_process.connect_or_start(
-            Settings(), "test", lambda *_: [str(base / "no-python")]
-        )
+        await engine_process.meet(Settings(), "test", lambda *_: [str(base / "no-python")])
 
 
 async def test_a_thread_that_cannot_be_made_ends_what_was_started(
@@ -394,7 +395,7 @@ async def test_a_thread_that_cannot_be_made_ends_what_was_started(
 
     monkeypatch.setattr(detached.threading, "Thread", failing)
     with pytest.raises(EngineUnavailable, match="no thread can be started"):
-        await engine_process.connect_or_start(Settings(), "test", lambda *_: ["sleep", "300"])
+        await engine_process.meet(Settings(), "test", lambda *_: ["sleep", "300"])
 
 
 async def test_an_engine_that_does_not_come_up_is_killed(
@@ -405,9 +406,7 @@ async def test_an_engine_that_does_not_come_up_is_killed(
     for limit_s in (2.0, 10.0, 60.0):  # on a busy machine not even a shell starts in two seconds
         monkeypatch.setattr(starting, "STARTED_WITHIN_S", limit_s)
         with pytest.raises(EngineUnavailable, match="did not start within"):
-            await engine_process.connect_or_start(
-                Settings(), "test", lambda *_: ["/bin/sh", "-c", code]
-            )
+            await engine_process.meet(Settings(), "test", lambda *_: ["/bin/sh", "-c", code])
         if pid.exists() and pid.read_text().endswith("\n"):
             break
     async with asyncio.timeout(300):

@@ -80,11 +80,6 @@ class EngineClient:
     def is_started(self) -> bool:
         return self._task is not None
 
-    async def wait_until_given_up(self) -> None:
-        """Returns when the engine has stopped too often to be started again."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
-
     async def stop(self) -> None:
         """Leaves the engine; it goes on for other windows."""
         for task in (self._task, *self._tasks, *self._sender.tasks()):

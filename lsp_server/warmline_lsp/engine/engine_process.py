@@ -36,13 +36,6 @@ class Met:
     pid: int
 
 
-async def connect_or_start(
-    settings: Settings, client: str, command: Command = engine_command
-) -> Streams:
-    """As `meet`; returns the connection alone."""
-    return (await meet(settings, client, command)).streams
-
-
 async def meet(settings: Settings, client: str, command: Command = engine_command) -> Met:
     """Connects to the engine of these settings, which is started where there is none.
 

@@ -158,8 +158,8 @@ class Supervisor:
                 is_due = connection.is_loading or self._outbox.is_behind or len(self._requests) > 0
                 connection.watch.heard(is_due)
         except TimeoutError:
-            log.error("the engine stopped in the middle of a message")
             message = "the engine stopped in the middle of a message"
+            log.error("%s", message)
             self._state.set(EngineState(Phase.STARTING, message))
         except (asyncio.IncompleteReadError, ConnectionError):
             self._note_end(connection.why_ended)
