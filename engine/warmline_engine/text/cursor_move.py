@@ -15,18 +15,33 @@ they are tokenized again, however far the cursor goes. The tokens between them a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .segment import Segment
 from .token_identity import Tokens, shared_run
 
 
-def carry_text(prefix: Segment, suffix: Segment, cursor: int) -> tuple[slice, slice]:
-    """Moves the text between the end of the prefix and `cursor`, a place in the whole text, to the other segment.
+@dataclass(frozen=True)
+class Run:
+    """The tokens that stay the same: where they were in the giver, and where they are in the taker.
 
-    Returns the run: where its tokens were in the giver, and where they are in the taker. Both are empty and at 0 where
-    no token stays the same.
+    Both are empty and at 0 if no token stays the same.
     """
+
+    in_giver: slice
+    in_taker: slice
+    goes_back: bool  # the cursor, so the prefix is the giver
+
+    @property
+    def n_tokens(self) -> int:
+        return self.in_giver.stop - self.in_giver.start
+
+
+def carry_text(prefix: Segment, suffix: Segment, cursor: int) -> Run:
+    """Moves the text between the end of the prefix and `cursor`, a place in the whole text, to the other segment."""
     old_cursor = len(prefix.text)
-    if cursor < old_cursor:
+    goes_back = cursor < old_cursor
+    if goes_back:
         giver, taker, start, end, to = prefix, suffix, cursor, old_cursor, 0
     else:
         giver, taker, start, end, to = suffix, prefix, 0, cursor - old_cursor, old_cursor
@@ -38,9 +53,9 @@ def carry_text(prefix: Segment, suffix: Segment, cursor: int) -> tuple[slice, sl
     in_new = slice(*taker.index_range(to, to + end - start))
     at_old, at_new, n_tokens = shared_run(old[in_old], new[in_new])
     if not n_tokens:
-        return slice(0, 0), slice(0, 0)
+        return Run(slice(0, 0), slice(0, 0), goes_back)
     first, second = in_old.start + at_old, in_new.start + at_new
-    return slice(first, first + n_tokens), slice(second, second + n_tokens)
+    return Run(slice(first, first + n_tokens), slice(second, second + n_tokens), goes_back)
 
 
 def _insert(giver: Segment, start: int, end: int, taker: Segment, to: int) -> None:

@@ -141,7 +141,7 @@ class Segment:
     def _resync(
         self, encoded: Encoded, text: str, begin: int, stop: int, end: int, shift: int
     ) -> tuple[int, int | None]:
-        """How many new tokens to use, and the old token that follows them; None where old and new ones do not meet."""
+        """How many new tokens to use, and the old token that follows them; None if old and new ones do not meet."""
         if stop == len(text):
             settled = stop  # at the end of the text every piece is complete
         else:

@@ -7,13 +7,14 @@ and of the text behind it.
 from __future__ import annotations
 
 from .changes import Change, Move, differences, moves_of, splices
-from .cursor_move import carry_text
+from .cursor_move import Run, carry_text
 from .fim import FimTemplate
 from .segment import Retokenized, Segment
 from .token_identity import NOWHERE, IdentityPair, TokenIdentity, Tokens, identify
 from .tokenizer import Tokenizer
 
 TailToken = tuple[int, int]  # character within the tail's text, id
+Halves = tuple[Tokens, Tokens]  # of prefix and suffix
 
 
 class TokenizedText:
@@ -120,13 +121,13 @@ class TokenizedText:
                 return self._edit_prefix(cursor, before, "", ())
             return self._edit_prefix(before, before, text[before:cursor], ())
         old = self._tokens()
-        in_giver, in_taker = carry_text(self._prefix, self._suffix, cursor)
+        run = carry_text(self._prefix, self._suffix, cursor)
         new = self._tokens()
         if self.layout.is_suffix_first:
-            return self._changes_suffix_first(old, new, in_giver, in_taker, cursor < before)
-        return self._changes_prefix_first(old, new, in_giver, in_taker, cursor < before)
+            return self._changes_suffix_first(old, new, run)
+        return self._changes_prefix_first(old, new, run)
 
-    def _tokens(self) -> tuple[Tokens, Tokens]:
+    def _tokens(self) -> Halves:
         """The tokens of prefix and suffix, identified by characters of the whole text."""
         suffix_starts = self._suffix.starts + len(self._prefix.text)
         return (
@@ -134,23 +135,16 @@ class TokenizedText:
             Tokens.of(self._suffix.ids, suffix_starts),
         )
 
-    def _changes_prefix_first(
-        self,
-        old: tuple[Tokens, Tokens],
-        new: tuple[Tokens, Tokens],
-        in_giver: slice,
-        in_taker: slice,
-        goes_back: bool,
-    ) -> list[Change]:
+    def _changes_prefix_first(self, old: Halves, new: Halves, run: Run) -> list[Change]:
         """The run stays in place; the markers between the segments are encoded again on its other side.
 
-        prefix │ markers │ suffix, where the run is in one of both before and in the other one after.
+        prefix │ markers │ suffix; the run changes from one segment to the other.
         """
         between = self.layout.between
         was = old[0] + Tokens.unlike_others(between, -2) + old[1]
         now = new[0] + Tokens.unlike_others(between, -1) + new[1]
-        n_run, begin, to = in_giver.stop - in_giver.start, in_giver.start, in_taker.start
-        if n_run and goes_back:
+        n_run, begin, to = run.n_tokens, run.in_giver.start, run.in_taker.start
+        if n_run and run.goes_back:
             to += len(new[0]) + len(between)
         elif n_run:
             begin += len(old[0]) + len(between)
@@ -158,24 +152,18 @@ class TokenizedText:
         behind = differences(was[begin + n_run :], now[to + n_run :], front + begin + n_run)
         return behind + differences(was[:begin], now[:to], front)
 
-    def _changes_suffix_first(
-        self,
-        old: tuple[Tokens, Tokens],
-        new: tuple[Tokens, Tokens],
-        in_giver: slice,
-        in_taker: slice,
-        goes_back: bool,
-    ) -> list[Change]:
+    def _changes_suffix_first(self, old: Halves, new: Halves, run: Run) -> list[Change]:
         """The run moves to the front of the suffix, or to the end of the prefix.
 
         goes back:      run │ suffix │ markers │ prefix without the run
         goes forward:   suffix without the run │ markers │ prefix │ run
         """
-        n_run, n_between = in_giver.stop - in_giver.start, len(self.layout.between)
+        in_giver, in_taker = run.in_giver, run.in_taker
+        n_run, n_between = run.n_tokens, len(self.layout.between)
         (old_prefix, old_suffix), (new_prefix, new_suffix) = old, new
         suffix = len(self.layout.front)
         prefix = suffix + len(old_suffix) + n_between  # positions as they are before the move
-        if goes_back:
+        if run.goes_back:
             moves = moves_of(prefix + in_giver.start, prefix + in_giver.stop, suffix)
             before, behind = new_suffix[: in_taker.start], new_suffix[in_taker.stop :]
             changes = differences(old_prefix.without(in_giver), new_prefix, prefix + n_run)
