@@ -106,7 +106,7 @@ def _added_up(parts, out, n_splits, n_numbers, BLOCK: tl.constexpr):
 
 
 def int8_matmul(x: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
-    """As `reference.int8_matmul`; the weights are not rounded on the way."""
+    """As `reference.int8_matmul`; the weights are not rounded in between."""
     if len(x) > MAX_ROWS or len(x) == 0:
         return reference.int8_matmul(x, codes, scales)
     x = x if x.stride(1) == 1 else x.contiguous()

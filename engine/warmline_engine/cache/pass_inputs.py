@@ -1,4 +1,4 @@
-"""The numbers of one forward pass: which tokens go in, where their rows lie and what each token sees."""
+"""The numbers of one forward pass: its tokens, the slots of their rows, and what each token attends to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PassInputs:
     """Tokens to encode and the slots they may attend to.
 
     The new keys are rotated for `offset` places before their positions. With `has_one_offset` all keys in the
-    cache are. `spans` and `seen` are the attention rule of `AttentionMetadata`; both are None where each token
+    cache are. `spans` and `seen` are the attention rule of `AttentionMetadata`; both are None if each token
     sees all keys before it.
 
     Shapes: tokens, slots, at and seen [T]; seen_at, rotated_at and spans [S].

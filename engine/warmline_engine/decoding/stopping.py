@@ -38,7 +38,7 @@ class Stopping:
         return self.multi_line and is_line_end and (self._is_at_line_start or self._opens_block)
 
     def find(self, text: str) -> Stop | None:
-        """Where the text generated so far ends, None while it goes on."""
+        """The end of the text generated so far; None while it continues."""
         stutter = _stutter(text)
         if stutter and stutter[1].strip(" -=#*_."):
             return Stop("repeat", stutter[0])
@@ -100,7 +100,7 @@ class Stopping:
 
 
 def _stutter(text: str) -> tuple[int, str] | None:
-    """Where the end of the last line begins to repeat a few characters, and these; None where it does not.
+    """The offset at which the end of the last line starts to repeat a few characters, and these; None if it does not.
 
     Cost: linear in the last line, for each length of what is repeated.
     """

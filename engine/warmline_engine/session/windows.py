@@ -16,8 +16,8 @@ from .stretch import CHARACTERS_PER_TOKEN, choose_stretch
 from .window import Window
 
 LOCAL_TOKENS = 1000  # of a local window
-N_SPARE_TOKENS = 300  # of a context, for what is generated and typed before the window slides
-# a longer paste is not tokenized to be cut off again: the window is opened anew
+N_SPARE_TOKENS = 300  # of a context, for tokens generated and typed before the window slides
+# a longer paste is not tokenized and then cut off: a new window is opened
 MAX_CHARACTERS_PER_TOKEN = 8
 MARGIN = 0.1  # share of a window; a cursor this near its end makes it slide
 

@@ -23,9 +23,9 @@ class LexicalContext:
 def lexical_context(
     syntax: Syntax, offset: int, virtual_text: str = "", n_replaced: int = 0
 ) -> LexicalContext | None:
-    """Of the end of `virtual_text`, which takes the place of the `n_replaced` characters behind the offset.
+    """The context at the end of `virtual_text`, which replaces `n_replaced` characters from the offset on.
 
-    None where the text is long or parsing takes too many steps. Cost: parsing what changed since the last use.
+    None if the text is long or parsing takes too many steps. Cost: parsing the changes since the last use.
     """
     end = min(offset + max(0, n_replaced), len(syntax.text))
     parsed = syntax.parsed_with(offset, end, virtual_text)
@@ -38,9 +38,9 @@ def lexical_context(
 def contexts_within(
     syntax: Syntax, offset: int, virtual_text: str, completion: str
 ) -> list[LexicalContext] | None:
-    """Of each place inside a completion, from behind its first character to before its last one.
+    """The context after each character of a completion but the last.
 
-    None where the text is long or parsing takes too many steps. Cost: a walk down the tree for each character.
+    None if the text is long or parsing takes too many steps. Cost: a walk down the tree for each character.
     """
     parsed = syntax.parsed_with(offset, offset, virtual_text + completion)
     if parsed is None:

@@ -1,4 +1,4 @@
-"""Which lines of a completion are whole statements, seen from the text before them only."""
+"""Finds how many lines of a completion are whole statements, judged by the text before them only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEADER = re.compile(r"^[ \t]+(?:async[ \t]+)?(?:def|class)\b", re.M)
 
 
 def whole_lines(syntax: Syntax | None, before: str, lines: list[str]) -> int:
-    """How many of the lines, put behind `before`, are whole statements; all of them where that is not known.
+    """How many of the lines, appended to `before`, are whole statements; all of them if that is unknown.
 
     Generated text may stop in the middle of a statement: that part would be broken code.
     """
@@ -32,7 +32,7 @@ def whole_lines(syntax: Syntax | None, before: str, lines: list[str]) -> int:
 
 
 def breaks(syntax: Syntax | None, before: str, completion: str) -> bool:
-    """Whether code that ends with a completion has an error; False where that is not known."""
+    """Whether code that ends with a completion has an error; False if that is unknown."""
     enclosing = _enclosing(before) if syntax and syntax.is_indented else None
     if syntax is None or enclosing is None:
         return False
@@ -40,9 +40,9 @@ def breaks(syntax: Syntax | None, before: str, completion: str) -> bool:
 
 
 def _enclosing(before: str) -> str | None:
-    """The end of a text that can be parsed by itself: the whole top-level definition at the cursor.
+    """The end of a text that parses without the text before it: the top-level definition at the cursor.
 
-    Of a very long definition it is the innermost function or class that is open. None where neither is near.
+    In a very long definition, the innermost function or class that is open. None if neither is near.
     """
     near = before[-_MAX_AROUND:]
     start = _start_of_definition(near)
@@ -55,7 +55,7 @@ def _enclosing(before: str) -> str | None:
 
 
 def _start_of_definition(text: str) -> int:
-    """The last line that begins in the first column: what is above it parses by itself."""
+    """The start of the last line in the first column: the text above it is complete."""
     line = text.rfind("\n") + 1
     while line > 0 and (text[line : line + 1] in ("", " ", "\t", "\n", "\r", ")", "]", "}", "#")):
         line = text.rfind("\n", 0, line - 1) + 1

@@ -16,7 +16,7 @@ BLOCK_OPENERS = ("if x:", "def x():", "try:")
 # lines that a text may lack: any line at all, or one that opens a bracket or block below. None of them closes a
 # bracket, since one that is open above may be meant to continue
 LINES = ("x", *BLOCK_OPENERS, "x(", "x[", "x([", "def x(", "{")
-# the second of two lacking lines, in the block that the first one opens, where the text below is indented deeper
+# the second of two missing lines, inside the block that the first one opens, if the text below is indented deeper
 SECOND_LINES = ("if x:", "x(", "x([")
 # steps of parsing, as `Budget` counts them: 30 to 50 take a millisecond
 LINES_STEPS = 2_500  # for trying all lacking lines
@@ -76,7 +76,7 @@ class SyntaxContext:
     def before_opener(self, completion: str) -> str | None:
         """The most lines of a completion behind which a line that opens a block makes the document whole.
 
-        They end where that line begins. None where no such line helps, or the language does not indent blocks.
+        They end where that line begins. None if no such line helps or the language does not indent blocks.
         """
         lacking = self._missing_opener or ""
         if ":" not in lacking or not self._syntax.is_indented or self._line.strip():

@@ -83,7 +83,7 @@ class Syntax:
     def parsed_with(
         self, start: int, end: int, replacement: str, budget: Budget | None = None
     ) -> tuple[str, Tree] | None:
-        """The text with this in the place of [start, end), and its tree; None where that takes too many steps."""
+        """The text with this in the place of [start, end), and its tree; None if parsing takes too many steps."""
         self.follow()
         if self._tree is None or not self._is_current:
             return None
@@ -96,7 +96,7 @@ class Syntax:
         return None if parsed is None else (text, parsed)
 
     def has_error(self, text: str, budget: Budget | None = None) -> bool | None:
-        """Whether another text in the document's language has an error; None where that takes too many steps.
+        """Whether another text in the document's language has an error; None if parsing takes too many steps.
 
         The steps are taken from the budget and are never more than it has.
         """
@@ -190,7 +190,7 @@ def parse(
 ) -> Tree | None:
     """The tree of a text, made from an older one in which the edits since were noted.
 
-    None where it takes more steps than a text of this length may, or than `max_steps`. The steps are taken from the
+    None if it takes more steps than a text of this length may, or than `max_steps`. The steps are taken from the
     budget.
     """
     source, n_steps = text.encode(), 0

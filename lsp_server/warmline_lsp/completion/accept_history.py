@@ -15,7 +15,7 @@ _NEAR = 400  # characters on each side of a place
 
 @dataclass(frozen=True)
 class Accepted:
-    """Where an accepted text is in the document."""
+    """The place of an accepted text in the document."""
 
     start: int
     text: str

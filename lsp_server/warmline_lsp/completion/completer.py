@@ -1,7 +1,8 @@
 """Answers an editor's requests: from the kept suggestion where it can, else with one request to the engine.
 
-The steps, in order: `target_of` says where the completion goes, `look_up` what is kept for it, `EngineRequests.fetch`
-gets completions, and `Prefetcher` fetches what follows. Only the newest request of a document is answered.
+The steps, in order: `target_of` finds the completion's place, `look_up` a kept suggestion for it,
+`EngineRequests.fetch` gets completions, and `Prefetcher` fetches the next ones.
+Only the newest request of a document is answered.
 """
 
 from __future__ import annotations

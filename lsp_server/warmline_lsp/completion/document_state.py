@@ -1,4 +1,4 @@
-"""What is remembered of a document between requests."""
+"""The state of a document between requests."""
 
 from __future__ import annotations
 

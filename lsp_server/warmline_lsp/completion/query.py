@@ -36,13 +36,13 @@ class SuggestionQuery:
 
     @property
     def entry_start(self) -> int:
-        """Where the text that the editor replaces begins."""
+        """The start of the text that the editor replaces."""
         return self.offset if self.selected is None else self.selected.start
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a completion goes: behind `virtual_text`, which replaces [offset, offset + n_replaced)."""
+    """The place of a completion: behind `virtual_text`, which replaces [offset, offset + n_replaced)."""
 
     offset: int
     virtual_text: str = ""
@@ -50,7 +50,7 @@ class Target:
 
 
 def target_of(query: SuggestionQuery) -> Target | None:
-    """The target of a query; None where the selected entry contradicts the text typed so far."""
+    """The target of a query; None if the selected entry contradicts the text typed so far."""
     entry, text = query.selected, query.document.text
     if entry is None:
         return Target(query.offset)

@@ -26,7 +26,7 @@ N_DIGITS = 12  # of an engine's name
 def runtime_folder() -> Path:
     """The folder for the engines' sockets; made for this user alone.
 
-    Raises: EngineUnavailable, where no folder can be used.
+    Raises: EngineUnavailable, if no folder can be used.
     """
     try:
         return usable_folder("sockets", filter(_is_short, _candidates()))
@@ -44,7 +44,7 @@ def engine_name(options: tuple[object, ...]) -> str:
 def socket_path(options: tuple[object, ...]) -> Path:
     """The socket of the engine with these options.
 
-    Raises: EngineUnavailable, where no folder can be used.
+    Raises: EngineUnavailable, if no folder can be used.
     """
     return runtime_folder() / f"{engine_name(options)}.sock"
 

@@ -44,7 +44,7 @@ def engine_command(settings: Settings, path: Path) -> list[str]:
 
 
 def log_path(path: Path) -> Path | None:
-    """The log of the engine at a socket, None where there is no folder for it."""
+    """The log of the engine at a socket; None if there is no folder for it."""
     try:
         return cache_folder() / f"engine-{path.stem}.log"
     except OSError:

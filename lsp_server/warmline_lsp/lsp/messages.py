@@ -18,7 +18,8 @@ MAX_BYTES = 1 << 28  # of a message; longer ones are skipped
 _SKIP_BYTES = 1 << 20
 
 # a string, a bracket or a separator
-# a string without its end goes to the end of the text: else each quote in it would be tried anew, in quadratic time
+# an unterminated string matches up to the end of the text: otherwise each quote in it would be tried again,
+# which takes quadratic time
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]', re.DOTALL)
 
 

@@ -41,7 +41,7 @@ def without_unknown_trace(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_strict(converter: Any) -> None:
-    """Makes a cattrs converter refuse wrong types: by itself it turns null into the text "None", and true into 1."""
+    """Makes a cattrs converter refuse wrong types: without this it turns null into the text "None", and true into 1."""
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(int, _integer)
 

@@ -95,8 +95,7 @@ class Int4:
 
     @classmethod
     def of(cls, weight: Tensor) -> Int4 | None:
-        """The weights rounded by `quantize_int4`; None where torch has no product with them for this machine and
-        shape."""
+        """The weights rounded by `quantize_int4`; None if torch has no product for them here and in this shape."""
         n_out, n_in = weight.shape
         is_served = _is_served(weight, "_weight_int4pack_mm_for_cpu")
         if not is_served or n_in % GROUP or n_out % BLOCK:

@@ -1,4 +1,4 @@
-"""The address where an engine meets the servers of its own machine: a Unix socket, or a loopback port in a file."""
+"""The address of an engine for servers of the same machine: a Unix socket, or a loopback port named in a file."""
 
 from __future__ import annotations
 

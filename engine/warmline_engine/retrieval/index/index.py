@@ -1,6 +1,6 @@
 """The index of a workspace: the chunks of its files, found by their words or by the name they define.
 
-This file is longer than 300 lines because what is written, what is removed and the sums that detect damage must agree.
+This file is longer than 300 lines because writing, removing and the checksums that detect damage must agree.
 """
 
 from __future__ import annotations

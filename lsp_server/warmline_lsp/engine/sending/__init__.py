@@ -1,1 +1,1 @@
-"""What is sent to the engine: documents, and requests that wait for answers."""
+"""Sends documents and requests to the engine, and keeps track of its answers."""
