@@ -1,4 +1,4 @@
-"""How long after an edit of one open file another one is shown what it says: milliseconds, through the librarian.
+"""Milliseconds from an edit of one open file until its new text is found for another file, through the indexer.
 
 The workspace is what Python code is installed here, copied to a temporary folder. Prints one JSON object.
 """

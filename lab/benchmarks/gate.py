@@ -107,7 +107,7 @@ def _tasks_of(
 
 
 def _look(index: Index, path: str, text: str, cursor: int) -> tuple[Query, tuple[str, ...]]:
-    """As the librarian looks."""
+    """Searches as the indexer does."""
     start, end = choose_stretch(text, cursor, N_CONTEXT)
     asked = query(path, "python", text, cursor)
     found = found_for(index, asked, text[start:end])

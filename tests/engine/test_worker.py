@@ -435,7 +435,7 @@ def test_context_is_told(worker: SteppedWorker) -> None:
 
 @pytest.mark.parametrize("glob", ["0.py", "inner/", "inner/*", "**/inner", "/project/inner"])
 def test_a_piece_that_is_excluded_by_now_is_not_bound(worker: SteppedWorker, glob: str) -> None:
-    """The librarian, or another client, found it by other rules."""
+    """The indexer, or another client, found it by other rules."""
     client = Client()
     worker.submit(client, wire.Open("a", "python", 1, TEXT, 80, "/project", "a.py", (glob,)))
     worker.step()

@@ -222,7 +222,7 @@ def allow_processors(n_processors: int, monkeypatch: pytest.MonkeyPatch) -> Modu
 @pytest.mark.parametrize("window", [None, 9])
 @pytest.mark.parametrize("n_processors", [1, 132])
 @pytest.mark.parametrize("name", [*CASES, *LARGE_CASES])
-def test_triton_attention_is_the_twin(
+def test_triton_attention_equals_the_reference(
     name: str,
     n_processors: int,
     window: int | None,
@@ -302,7 +302,7 @@ def test_triton_takes_strided_keys(n_slots: int) -> None:
 
 @pytest.mark.parametrize("head_size", [16, 24])
 @pytest.mark.parametrize("n", [0, 1, 63, 65])
-def test_triton_rotate_is_the_twin(n: int, head_size: int) -> None:
+def test_triton_rotate_equals_the_reference(n: int, head_size: int) -> None:
     triton_kernels = pytest.importorskip("warmline_kernels.triton_kernels")
     random = torch.Generator().manual_seed(n)
     unrotated = torch.randn(3, 2, 80, head_size, generator=random).to(DEVICE)

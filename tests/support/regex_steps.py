@@ -186,7 +186,7 @@ class _Run:
             group, yes, no = argument
             ways = self._sequence(list(yes), flags), self._sequence(list(no or []), flags)
             return self._choice(group, *ways)
-        raise NotImplementedError(f"count the steps of {name} too")
+        raise ValueError(f"{name} is not modelled; add its steps here")
 
     def _choice(self, group: int, yes: Matcher, no: Matcher) -> Matcher:
         def matcher(k: int, then: Continue) -> bool:

@@ -85,7 +85,7 @@ def tasks_of(
 
 
 def found_for(index: Index, asked: Query, visible: str) -> list[Found]:
-    """What the librarian would find, the best first."""
+    """The pieces that the indexer would find, the best first."""
     return ranked(index, asked, visible, limit=MAX_FOUND, most_characters=MAX_CHARACTERS)
 
 

@@ -56,7 +56,7 @@ def one_by_one(weight: torch.Tensor, scheme: Scheme) -> torch.Tensor:
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("group_size", [2, 16, 32])
 @pytest.mark.parametrize("spread", [0.02, 3.0])
-def test_packing_equals_its_twin(bits: int, group_size: int, spread: float) -> None:
+def test_packing_equals_its_reference(bits: int, group_size: int, spread: float) -> None:
     weight = torch.randn(7, 64, generator=torch.Generator().manual_seed(bits)) * spread
     weight[0] = 0
     weight[1, :40] = 0
