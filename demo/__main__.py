@@ -23,6 +23,7 @@ from warmline_lab.data.filters import mask
 
 from . import replay
 from .editor import LspEditor, ServerFailed
+from .film import Film, svg
 from .tally import WITHIN_MS, Tally
 from .view import BOLD, RESET, Live, Plain
 
@@ -69,10 +70,9 @@ def retyping(path: Path) -> Session:
     return Session(path.name, title, text, edits)
 
 
-async def perform(session: Session, budget_s: float, threads: int) -> None:
-    """Runs a session and prints it."""
+async def perform(session: Session, budget_s: float, threads: int, view: Plain) -> None:
+    """Runs a session and shows it."""
     begin = time.monotonic()
-    view: Plain = Live() if sys.stdout.isatty() else Plain()
     tally = Tally()
     print(f"{session.title}\n{_load()}", flush=True)
     editor = LspEditor(session.name, session.text, tally, view.progress, threads)
@@ -162,17 +162,22 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, help="a Python file of yours")
     parser.add_argument("--seconds", type=float, default=BUDGET_S, help="stop typing after so long")
     parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: it chooses")
+    parser.add_argument("--film", type=Path, help="draw the last edit as an animated SVG")
     options = parser.parse_args()
     # a terminal without some character of the file is no reason to stop
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     session = retyping(options.file) if options.file else between_releases()
+    film = Film() if options.film else None
+    view = film or (Live() if sys.stdout.isatty() else Plain())
     try:
-        asyncio.run(perform(session, options.seconds, options.threads))
+        asyncio.run(perform(session, options.seconds, options.threads, view))
     except ServerFailed as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    if film:
+        options.film.write_text(svg(film.frames), encoding="utf-8")
 
 
 if __name__ == "__main__":
