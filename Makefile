@@ -20,7 +20,12 @@ WORKERS ?= 3
 PROFILE ?= moderate
 # a file's tests stay in one process, which starts the engine that they share once; the longest files come first
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --hypothesis-profile $(PROFILE)
-test: lint extension ## lint, types and all tests; PROFILE=deep generates eight times as many examples
+test: .venv/.tests ## lint, types and all tests; PROFILE=deep generates eight times as many examples
+	@$(MAKE) --no-print-directory -j2 .pytest lint extension
+
+# beside the checks of lint and extension, since many tests wait
+.PHONY: .pytest
+.pytest: .venv/.tests
 	$(PYTEST)
 
 test-fast: .venv/.tests ## the tests of each part, without slow ones, real servers and the laboratory: under two minutes
