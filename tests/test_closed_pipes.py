@@ -13,7 +13,10 @@ import pytest
 from warmline_lsp.commands.cli import PASSED_ON, make_parser
 from warmline_protocol.broken_pipe import CLOSED
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX starts them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX starts them"),
+]
 
 # one call of each command that prints, to standard output
 CALLS = {

@@ -22,6 +22,8 @@ from warmline_protocol.exclusion import is_excluded, problems, without_root
 from warmline_protocol.globs import MAX_GLOB
 from warmline_protocol.remote_address import RemoteError, parse_address
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("protocol", "lsp_server", "engine", "kernels")
 METHODS = ("match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn")

@@ -17,6 +17,8 @@ from warmline_engine.session.session import Session
 from warmline_engine.text.fim import find_template
 from warmline_engine.text.tokenized_text import TokenizedText
 
+pytestmark = pytest.mark.slow
+
 TEXT = inspect.getsource(textwrap.wrap)
 N_GENERATED = 8
 PLACES = range(60, len(TEXT), len(TEXT) // 40)

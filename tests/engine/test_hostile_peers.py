@@ -41,6 +41,8 @@ from warmline_engine.process.work_queue import (
 )
 from warmline_protocol import wire
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["close_peers"]
 
 MEBIBYTE = 2**20

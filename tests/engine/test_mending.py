@@ -22,6 +22,8 @@ from warmline_engine.syntax import tree
 from warmline_engine.syntax.syntax_context import SyntaxContext
 from warmline_protocol.wire import STOP_REASONS
 
+pytestmark = pytest.mark.slow
+
 Encode = Callable[[str], list[int]]
 WHOLE = inspect.getsource(textwrap.shorten) + "\n\n" + inspect.getsource(textwrap.indent)
 

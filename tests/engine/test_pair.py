@@ -31,6 +31,8 @@ from warmline_engine.session.query import Answer, CompletionQuery
 from warmline_engine.session.session import Session
 from warmline_lab.data import tokenizer as own
 
+pytestmark = pytest.mark.slow
+
 TEXT = inspect.getsource(textwrap.wrap)
 PLACES = range(40, len(TEXT), len(TEXT) // 12)
 

@@ -40,6 +40,8 @@ from warmline_protocol.remote_address import (
     parse_address,
 )
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["close_peers"]
 
 

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from tests.support.engine_peer import TEXT, WITHIN_S, Peer, close_peers
 from warmline_protocol import wire
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["close_peers"]
 
 

@@ -26,6 +26,8 @@ from warmline_engine.retrieval.workspace_indexer import (
 )
 from warmline_protocol.folders import index_path
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 300
 A, B, X, Y, Z = ((0, name) for name in "abxyz")
 USE = "from shapes import area\n\nprint(area(1))\n"

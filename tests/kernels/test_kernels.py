@@ -19,6 +19,8 @@ from torch import Tensor
 from warmline_kernels import cpu, reference
 from warmline_kernels.view import EVERY_SPAN, UNSEEN, AttentionMetadata, cos_sin
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # float32 sums in another order; bf16 keeps 8 bits, and the twin rounds its weights where Triton does not

@@ -16,9 +16,12 @@ from torch import Tensor
 from warmline_kernels import nibbles, reference
 from warmline_kernels.native.blocks import GROUP
 
+
 pytest.importorskip("triton")
 
 from warmline_kernels import triton_kernels, triton_logits, triton_products
+
+pytestmark = pytest.mark.slow
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}

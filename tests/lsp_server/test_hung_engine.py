@@ -30,6 +30,7 @@ from warmline_protocol import wire
 from warmline_protocol.remote_address import TOKEN_VARIABLE
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("runtime"),
     pytest.mark.skipif(sys.platform != "linux", reason="processes are found by SO_PEERCRED"),
 ]

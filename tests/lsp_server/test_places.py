@@ -40,7 +40,10 @@ from warmline_protocol.remote_address import (
     token_path,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these folders are Linux's")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="these folders are Linux's"),
+]
 FOREIGN = 54321  # a user without an account
 needs_root = pytest.mark.skipif(
     sys.platform == "win32" or os.getuid() != 0, reason="only root can give files away"

@@ -15,6 +15,8 @@ from warmline_lsp.documents.text_units import clean, units
 from warmline_lsp.documents.uris import same_uri
 from warmline_lsp.lsp.eligibility import is_binary
 
+pytestmark = pytest.mark.slow
+
 Change = types.TextDocumentContentChangeEvent
 
 

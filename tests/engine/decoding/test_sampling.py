@@ -16,6 +16,8 @@ from warmline_engine.decoding.sampling import Sampler, SamplingRule
 from warmline_engine.decoding.speculative.drafts import NOTHING_DRAFTED, Draft, DraftCostModel
 from warmline_engine.decoding.speculative.speculation import Speculation
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = SamplingRule(temperature=1.0, top_p=1.0)
 N_DRAWN = 4000
 

@@ -12,6 +12,8 @@ from tests.support.toy_models import Voice
 from warmline_engine.decoding.two_models.switching import Switching, SwitchRule
 from warmline_engine.decoding.two_models.threshold import MAX_BITS, STEP_BITS, Threshold
 
+pytestmark = pytest.mark.slow
+
 N_TOKENS = 15
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.support.fake_hub import COMMIT, serving
 from warmline_engine.model import random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 MODEL = "owner/tiny"
 # over ten megabytes: what the library writes at once
 CONFIG = {

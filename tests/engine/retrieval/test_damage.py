@@ -20,6 +20,8 @@ from warmline_engine.retrieval.index.build import build
 from warmline_engine.retrieval.index.index import UNSAVED, Index, Stamp
 from warmline_engine.retrieval.source.files import Rules
 
+pytestmark = pytest.mark.slow
+
 N_SEARCHED = 4  # damages of each kind and state that a search meets
 N_SEEDS = examples(15)  # of each kind of damage and state
 PAGE = 4096

@@ -19,6 +19,8 @@ from warmline_engine.retrieval.index.index import UNSAVED, Index
 from warmline_engine.retrieval.source.files import Rules
 from warmline_protocol.folders import cache_folder, index_path
 
+pytestmark = pytest.mark.slow
+
 N_FILES = 400
 
 

@@ -24,6 +24,8 @@ from warmline_engine.syntax.parsed import parsed
 from warmline_engine.syntax.tree import around, is_even
 from warmline_lab.data.filters import mask
 
+pytestmark = pytest.mark.slow
+
 PATTERNS: dict[str, Callable[[int], str]] = {
     "hex": lambda n: "0x" + "f" * n,
     "import {": lambda n: "import {" * n,

@@ -18,6 +18,8 @@ from warmline_engine.retrieval.source.ignoring import MAX_PATTERNS, is_ignored, 
 from warmline_protocol.globs import MAX_GLOB, Glob
 from warmline_protocol.safe_open import TooLarge, read_below, read_regular
 
+pytestmark = pytest.mark.slow
+
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 
