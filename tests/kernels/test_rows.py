@@ -16,7 +16,6 @@ from torch import Tensor
 from warmline_kernels import nibbles, reference
 from warmline_kernels.native.blocks import GROUP
 
-
 pytest.importorskip("triton")
 
 from warmline_kernels import triton_kernels, triton_logits, triton_products
